@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs of clusters, and the chain of a file as a list of runs.
+ *
+ * Most files stand in one run, which needs no allocation. Cluster numbers are
+ * those of the FAT: the first data cluster is 2.
+ */
+#ifndef VVFAT_CLUSTER_H
+#define VVFAT_CLUSTER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ClusterRun {
+    uint32_t first; /* cluster number, >= 2 */
+    uint32_t count; /* >= 1 */
+} ClusterRun;
+
+/* Zeroed: no clusters. */
+typedef struct ClusterChain {
+    uint32_t n_runs;
+    union {
+        ClusterRun one;   /* n_runs == 1 */
+        ClusterRun *many; /* n_runs > 1: g_malloc()ed, owned */
+    };
+} ClusterChain;
+
+static inline const ClusterRun *chain_runs(const ClusterChain *chain)
+{
+    return chain->n_runs > 1 ? chain->many : &chain->one;
+}
+
+/* First cluster as a directory entry has it; 0 for an empty chain. */
+static inline uint32_t chain_first(const ClusterChain *chain)
+{
+    return chain->n_runs ? chain_runs(chain)->first : 0;
+}
+
+/* Number of clusters. */
+uint64_t chain_length(const ClusterChain *chain);
+
+/* Append; joins a run that continues the last one. */
+void chain_append(ClusterChain *chain, ClusterRun run);
+
+/* The cluster at `index` (0-based) and how many follow it in its run,
+ * itself included. False past the end. */
+bool chain_locate(const ClusterChain *chain, uint64_t index, ClusterRun *run);
+
+void chain_clear(ClusterChain *chain);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Any FAT volume as a validated tree, with the list of what is wrong with it.
+ *
+ * Tolerant where readers must be: a damaged entry holds back itself, not the
+ * rest. Exact about what is wrong: each problem has a kind, a path and words.
+ * Pure: bytes come through a function. Memory goes with the tree and with one
+ * bit a cluster, not with the size of the volume. One thread at a time.
+ */
+#ifndef VVFAT_GUEST_VIEW_H
+#define VVFAT_GUEST_VIEW_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/vvfat/boot.h"
+#include "block/vvfat/names.h"
+#include "block/vvfat/tree.h"
+
+/* Read bytes at an offset from the volume's start; 0 or -errno. */
+typedef int VolumeRead(void *opaque, int64_t offset, int64_t bytes, void *buf);
+
+typedef enum ProblemKind {
+    PROBLEM_BOOT_BACKUP,     /* FAT32 backup boot sector differs */
+    PROBLEM_FSINFO,          /* signature or counts wrong */
+    PROBLEM_DIRTY,           /* not unmounted cleanly: a note, no damage */
+    PROBLEM_FAT_MEDIA,       /* FAT[0] is not the media byte */
+    PROBLEM_FAT_MIRROR,      /* the FATs differ */
+    PROBLEM_FAT_VALUE,       /* an entry points outside the volume */
+    PROBLEM_LOST_CLUSTERS,   /* allocated, in no file */
+    PROBLEM_CROSS_LINK,      /* a cluster in two chains */
+    PROBLEM_CHAIN_LOOP,
+    PROBLEM_CHAIN_BAD,       /* runs into a free, bad or outside cluster */
+    PROBLEM_CHAIN_SHORT,     /* fewer clusters than the size needs */
+    PROBLEM_CHAIN_LONG,      /* more clusters than the size needs */
+    PROBLEM_DIR_DOTS,        /* "." or ".." missing or wrong */
+    PROBLEM_DIR_SIZE,        /* a directory with a size, or too large */
+    PROBLEM_DIR_ENTRY,       /* entry that is no file, directory or label */
+    PROBLEM_AFTER_END,       /* entries behind the end mark: a note */
+    PROBLEM_LONG_NAME,       /* orphaned or damaged long-name entries */
+    PROBLEM_SHORT_NAME,      /* illegal bytes */
+    PROBLEM_UNSAFE_NAME,     /* cannot be a host name ("..", a slash) */
+    PROBLEM_DUPLICATE_NAME,
+    PROBLEM_LABEL,           /* more than one, or not the boot sector's */
+} ProblemKind;
+
+typedef struct Problem {
+    ProblemKind kind;
+    bool is_damage; /* false: a note that a reader may ignore */
+    char *path;     /* of the entry held back or concerned; NULL: volume */
+    char *text;
+} Problem;
+
+typedef struct Volume Volume;
+
+/* Read the boot sector and prepare reading; codepage NULL: 437. The codepage
+ * must outlive the volume. */
+Volume *volume_open(VolumeRead *read, void *opaque, uint64_t volume_bytes,
+                    const Codepage *cp, GError **errp);
+void volume_free(Volume *volume);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Volume, volume_free)
+
+const BootInfo *volume_boot_info(const Volume *volume);
+
+/* Bytes of a cluster, and a cluster's byte offset from the volume's start. */
+uint32_t volume_cluster_size(const Volume *volume);
+int64_t volume_cluster_offset(const Volume *volume, uint32_t cluster);
+
+/*
+ * Read part of a file. The range must lie inside node->size; a part that the
+ * chain does not reach is -EIO.
+ */
+int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
+                     int64_t bytes, void *buf) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct GuestView {
+    Tree *tree;          /* what can be reached; held-back nodes are left out
+                            unless their name and size are usable, then their
+                            chain ends where the damage begins */
+    GPtrArray *problems; /* Problem */
+    uint64_t used_clusters, free_clusters, bad_clusters;
+} GuestView;
+
+/* full: look at the whole FAT too (lost clusters, mirrors, FSInfo, values),
+ * as a check does; without it only what the tree touches is read. NULL and
+ * *errp on a read error or when there is no memory. */
+GuestView *guest_view_load(Volume *volume, bool full, GError **errp);
+void guest_view_free(GuestView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestView, guest_view_free)
+
+/* "cross-link" and the like, as JSON output prints it. */
+const char *problem_kind_name(ProblemKind kind);
+
+#endif

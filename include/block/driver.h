@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing a block driver.
+ *
+ * A driver is one constant BlockDriver. Built-in drivers stand in the table in
+ * block/driver-table.c; a program adds its own with bdrv_register(). A node's
+ * private memory (instance_size bytes, zeroed) comes from bdrv_opaque().
+ *
+ * Threads: I/O callbacks run on any thread, many at a time, on one node; the
+ * driver locks what it must and says so in its head comment. open, close,
+ * reopen_* and *_perm run with the node drained: no request is under way.
+ * I/O callbacks may block.
+ *
+ * Guarantees of the core to I/O callbacks: the range lies inside the device
+ * (writes need permission, and a read-write node), offset and bytes are
+ * multiples of limits.request_alignment, bytes is in 1..max_transfer, the
+ * vector holds exactly `bytes`, and no other write to the same blocks runs
+ * beside a read-modify-write that the core does. Only the supported_*_flags
+ * are passed; FUA is emulated by a flush where it is not supported.
+ */
+#ifndef BLOCK_DRIVER_H
+#define BLOCK_DRIVER_H
+
+#include "block/block.h"
+
+G_BEGIN_DECLS
+
+typedef struct BdrvChild BdrvChild;
+
+/* ---- Roles of a child ---- */
+
+#define BDRV_CHILD_DATA 0x01u     /* guest data (or a part of it) is here */
+#define BDRV_CHILD_METADATA 0x02u /* the format's metadata is here */
+#define BDRV_CHILD_FILTERED 0x04u /* the parent shows exactly this */
+#define BDRV_CHILD_COW 0x08u      /* contents where the parent has none */
+#define BDRV_CHILD_PRIMARY 0x10u  /* the child that stands for the parent */
+#define BDRV_CHILD_IMAGE                                                      \
+    (BDRV_CHILD_DATA | BDRV_CHILD_METADATA | BDRV_CHILD_PRIMARY)
+
+/*
+ * What kind of parent holds an edge. child_of_bds is the class of every edge
+ * between nodes; drivers pass it unless they need options of their own.
+ */
+typedef struct BdrvChildClass {
+    /*
+     * Flags and options that a child of this role gets from its parent:
+     * *child_flags and child_options (defaults only) are filled in.
+     */
+    void (*inherit_options)(unsigned role, bool parent_is_format,
+                            unsigned parent_flags, unsigned *child_flags,
+                            Options *child_options);
+} BdrvChildClass;
+
+extern const BdrvChildClass child_of_bds;
+
+/* ---- The driver ---- */
+
+struct BlockDriver {
+    const char *format_name;   /* "qcow2"; unique */
+    const char *protocol_name; /* names "fat:..." are ours; NULL: none */
+    size_t instance_size;      /* private bytes a node; 0: none */
+
+    bool is_format;        /* interprets the bytes of a "file" child */
+    bool is_filter;        /* shows its FILTERED child unchanged */
+    bool supports_backing; /* may have a "backing" child */
+    bool writable_probe;   /* raw: refuses writes that would change probing */
+
+    /* Described options. Both end with a NULL name; NULL: none. */
+    const OptionDesc *options;        /* of a node */
+    const OptionDesc *create_options; /* of bdrv_create() */
+
+    /* Options that tell one image from another, NULL-terminated; they go into
+     * the image's json: name. NULL: the name alone does. */
+    const char *const *strong_runtime_opts;
+
+    /*
+     * Turn a name that begins with "protocol_name:" into options. The name is
+     * whole, with its prefix. Needed by drivers with a protocol_name.
+     */
+    bool (*parse_filename)(const char *filename, Options *options,
+                           GError **errp);
+
+    /*
+     * How sure we are, 0..100, that an image that begins with these bytes is
+     * of this format. size may be less than asked for; filename is a hint.
+     */
+    int (*probe)(const uint8_t *buf, size_t size, const char *filename);
+
+    /*
+     * Open the node. Takes the driver's keys out of `options` (by
+     * option_values_absorb(), bdrv_open_child() and bdrv_open_file_child());
+     * what is left is refused by the core. flags: BDRV_O_*. On failure the
+     * driver has released what it made; children are detached by the core.
+     */
+    bool (*open)(BlockDriverState *bs, Options *options, unsigned flags,
+                 GError **errp);
+
+    /* Release everything. Children are detached by the core afterwards. */
+    void (*close)(BlockDriverState *bs);
+
+    /* Create an image file. options were validated against create_options;
+     * the driver absorbs them. On failure nothing it made stays behind. */
+    bool (*create)(const char *filename, Options *options, GError **errp);
+
+    /* Fill in what differs from the defaults (alignment 1, no limits). */
+    void (*refresh_limits)(BlockDriverState *bs, BdrvLimits *limits);
+
+    /* Bytes of the device, or -errno. Filters: NULL passes to the child. */
+    int64_t (*getlength)(BlockDriverState *bs);
+
+    /* Bytes on the host. NULL: the sum over the children. */
+    int64_t (*get_allocated_size)(BlockDriverState *bs);
+
+    int (*preadv)(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                  const IOVector *iov, unsigned flags);
+    int (*pwritev)(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                   const IOVector *iov, unsigned flags);
+
+    /* -ENOTSUP: the core writes zeroes itself (unless NO_FALLBACK). */
+    int (*pwrite_zeroes)(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                         unsigned flags);
+
+    /* -ENOTSUP is no error to the caller: discard is a hint. */
+    int (*pdiscard)(BlockDriverState *bs, int64_t offset, int64_t bytes);
+
+    /* Make what this node holds durable. The core flushes the children after
+     * it. NULL: nothing of its own. */
+    int (*flush)(BlockDriverState *bs);
+
+    int (*truncate)(BlockDriverState *bs, int64_t size, bool exact,
+                    PreallocMode prealloc, GError **errp);
+
+    /*
+     * As blk_block_status(), for an aligned range of this node alone. RAW
+     * passes the question to status->file at status->map. Without this
+     * callback everything is DATA|ALLOCATED (filters: passed on).
+     * status is zeroed by the core; `bytes` must be set, in 1..bytes.
+     */
+    int (*block_status)(BlockDriverState *bs, unsigned want, int64_t offset,
+                        int64_t bytes, BdrvBlockStatus *status);
+
+    /*
+     * Copy a range of this node into dst. A driver whose bytes stand in a
+     * child passes on with bdrv_copy_range_from_child(); one whose bytes stand
+     * in host files calls bdrv_copy_host_range() for each. -ENOTSUP: cannot.
+     */
+    int (*copy_range_from)(BlockDriverState *bs, int64_t offset,
+                           BlockDriverState *dst, int64_t dst_offset,
+                           int64_t bytes, unsigned flags);
+
+    /*
+     * Copy from a host file into this node. Passes on with
+     * bdrv_copy_range_to_child(), or does it. A source shorter than the range
+     * is -EIO. -ENOTSUP: cannot, and nothing was written.
+     */
+    int (*copy_range_to)(BlockDriverState *bs, int fd, int64_t fd_offset,
+                         int64_t offset, int64_t bytes, unsigned flags);
+
+    int (*make_empty)(BlockDriverState *bs, GError **errp);
+    int (*check)(BlockDriverState *bs, BdrvCheckResult *result, unsigned fix,
+                 GError **errp);
+    bool (*measure)(Options *options, BlockDriverState *source,
+                    BdrvMeasure *measure, GError **errp);
+
+    /* Add to a structure that the core has filled in generally. */
+    bool (*info)(BlockDriverState *bs, BdrvInfo *info, GError **errp);
+
+    /* Whether an image just created reads as zeroes. NULL: false (filters
+     * and raw: the child's answer). */
+    bool (*has_zero_init)(BlockDriverState *bs);
+
+    /*
+     * Permissions that this node needs on a child when its own parents need
+     * `perm` and share `shared`. child is NULL while it is being attached.
+     * NULL: the defaults for the role, as bdrv_default_perms() gives.
+     */
+    void (*child_perm)(BlockDriverState *bs, BdrvChild *child, unsigned role,
+                       unsigned perm, unsigned shared, unsigned *nperm,
+                       unsigned *nshared);
+
+    /*
+     * A change of the permissions that the parents need, in two steps, so
+     * that a change over several nodes happens as a whole. check takes what is
+     * new (locks), then either set gives up what is old, or abort undoes.
+     */
+    bool (*check_perm)(BlockDriverState *bs, unsigned perm, unsigned shared,
+                       GError **errp);
+    void (*set_perm)(BlockDriverState *bs, unsigned perm, unsigned shared);
+    void (*abort_perm)(BlockDriverState *bs);
+
+    /* A change of flags (RDWR alone, now), in two steps. */
+    bool (*reopen_prepare)(BlockDriverState *bs, unsigned flags,
+                           GError **errp);
+    void (*reopen_commit)(BlockDriverState *bs);
+    void (*reopen_abort)(BlockDriverState *bs);
+
+    /* blkdebug: a driver below reached a named point. */
+    void (*debug_event)(BlockDriverState *bs, const char *event);
+
+    /* The node's plain file name, from its options; NULL: has none, its name
+     * is json:{...}. Returns a string for g_free(). */
+    char *(*get_filename)(BlockDriverState *bs);
+};
+
+/* Add a driver. It must stay in memory. Fails when the name is taken. */
+bool bdrv_register(const BlockDriver *drv,
+                   GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/* By format name; NULL if there is none. */
+const BlockDriver *bdrv_find_format(const char *format_name);
+
+/* ---- A node, for its driver ---- */
+
+void *bdrv_opaque(BlockDriverState *bs);
+const BlockDriver *bdrv_driver(BlockDriverState *bs);
+unsigned bdrv_flags(BlockDriverState *bs);
+bool bdrv_is_read_only(BlockDriverState *bs);
+const char *bdrv_node_name(BlockDriverState *bs);
+int64_t bdrv_getlength(BlockDriverState *bs);
+
+/*
+ * For open(): this node cannot be written. With auto-read-only the node
+ * becomes read-only; otherwise this fails with `reason`.
+ */
+bool bdrv_apply_auto_read_only(BlockDriverState *bs, const char *reason,
+                               GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Open the child that `key` describes: options "key.*" of a new node, or
+ * "key" = the name of an existing one. allow_none: no such option is no error
+ * (NULL is returned and errp stays clear). The node keeps the child.
+ */
+BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
+                           const char *key, const BdrvChildClass *klass,
+                           unsigned role, bool allow_none, GError **errp);
+
+/* "file" with the usual role: FILTERED|PRIMARY for filters, IMAGE else. */
+BdrvChild *bdrv_open_file_child(BlockDriverState *bs, Options *options,
+                                GError **errp);
+
+BdrvChild *bdrv_child(BlockDriverState *bs, const char *name);
+BlockDriverState *bdrv_child_bs(const BdrvChild *child);
+void bdrv_unref_child(BlockDriverState *bs, BdrvChild *child);
+
+/* The defaults that a NULL child_perm means. */
+void bdrv_default_perms(BlockDriverState *bs, BdrvChild *child, unsigned role,
+                        unsigned perm, unsigned shared, unsigned *nperm,
+                        unsigned *nshared);
+
+/* Recompute and apply what the node needs of its children. */
+bool bdrv_child_refresh_perms(BlockDriverState *bs, BdrvChild *child,
+                              GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- I/O on a child; as the blk_* calls, with the child's permissions ---- */
+
+int bdrv_preadv(BdrvChild *child, int64_t offset, int64_t bytes,
+                const IOVector *iov, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pwritev(BdrvChild *child, int64_t offset, int64_t bytes,
+                 const IOVector *iov, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pread(BdrvChild *child, int64_t offset, int64_t bytes, void *buf,
+               unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pwrite(BdrvChild *child, int64_t offset, int64_t bytes,
+                const void *buf, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t bytes,
+                       unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pdiscard(BdrvChild *child, int64_t offset,
+                  int64_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_flush(BlockDriverState *bs) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_truncate(BdrvChild *child, int64_t size, bool exact,
+                  PreallocMode prealloc, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_block_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                      unsigned want, BdrvBlockStatus *status)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+int bdrv_copy_range_from_child(BdrvChild *child, int64_t offset,
+                               BlockDriverState *dst, int64_t dst_offset,
+                               int64_t bytes, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_copy_range_to_child(BdrvChild *child, int fd, int64_t fd_offset,
+                             int64_t offset, int64_t bytes, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The last step of a copy_range_from(): write bytes of a host file into the
+ * node dst, whose driver shares or copies them in the kernel. Permissions and
+ * range of dst were checked by the core.
+ */
+int bdrv_copy_host_range(int fd, int64_t fd_offset, BlockDriverState *dst,
+                         int64_t dst_offset, int64_t bytes,
+                         unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Say in words why the request that is about to return an error failed; the
+ * caller's blk_strerror() gives it. One message a thread.
+ */
+void bdrv_set_io_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+/* Tell blkdebug nodes among the parents that a point was reached. */
+void bdrv_debug_event(BlockDriverState *bs, const char *event);
+
+/*
+ * Why saving machine state is unsafe while this node is open. Gives a handle
+ * for removing it again; a closed node's blockers go with it.
+ */
+unsigned bdrv_add_state_save_blocker(BlockDriverState *bs, const char *reason);
+void bdrv_remove_state_save_blocker(BlockDriverState *bs, unsigned handle);
+
+G_END_DECLS
+
+#endif
