@@ -48,6 +48,7 @@ typedef enum ProblemKind {
 typedef struct Problem {
     ProblemKind kind;
     bool is_damage; /* false: a note that a reader may ignore */
+    bool left_out;  /* the entry at `path` is not in the tree */
     char *path;     /* of the entry held back or concerned; NULL: volume */
     char *text;
 } Problem;
@@ -74,12 +75,25 @@ int64_t volume_cluster_offset(const Volume *volume, uint32_t cluster);
 int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
                      int64_t bytes, void *buf) G_GNUC_WARN_UNUSED_RESULT;
 
+#define GUEST_VIEW_MAX_PROBLEMS 1000u
+
+/*
+ * Nodes have the volume's names. A node's host_name is that of the file that
+ * an extraction would make (names.h), or NULL when there can be none.
+ */
 typedef struct GuestView {
     Tree *tree;          /* what can be reached; held-back nodes are left out
                             unless their name and size are usable, then their
                             chain ends where the damage begins */
-    GPtrArray *problems; /* Problem */
+    GPtrArray *problems; /* Problem; at most GUEST_VIEW_MAX_PROBLEMS */
+    uint64_t more_problems; /* further ones, which were not kept */
+    uint64_t n_damage;      /* problems with is_damage, kept or not */
+    uint64_t n_left_out;    /* problems with left_out, kept or not */
+
+    /* Of the whole FAT, when loaded in full; else 0 but for used_clusters,
+     * which then are those of the tree. */
     uint64_t used_clusters, free_clusters, bad_clusters;
+    uint64_t lost_clusters, lost_chains; /* among the used ones */
 } GuestView;
 
 /* full: look at the whole FAT too (lost clusters, mirrors, FSInfo, values),
