@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+#
+# vvfat: GNU make, no generator. `make help` lists the targets.
+#
+# ./configure writes config.mk. Everything in it can be overridden for one
+# run, in a build directory of its own, without configuring again:
+#
+#     make BUILD=build-asan CC=clang SANITIZE=address,undefined check-unit
+#
+# V=1 shows the commands.
+
+VERSION := 0.1.0
+
+BUILD ?= build
+-include config.mk
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+ifneq ($(CONFIGURED),yes)
+ifneq ($(filter-out clean help format,$(or $(MAKECMDGOALS),all)),)
+$(error config.mk is missing: run ./configure first)
+endif
+endif
+
+ifeq ($(V),1)
+say = @:
+Q :=
+else
+say = @printf '  %-7s %s\n'
+Q := @
+endif
+
+# ---- Flags ----
+
+WARNINGS := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes \
+    -Wold-style-definition -Wshadow -Wvla -Wpointer-arith -Wwrite-strings \
+    -Wundef -Wformat=2 -Wdate-time
+SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+COVERAGE_FLAGS := $(if $(filter yes,$(COVERAGE)),--coverage)
+VVFAT_CFLAGS = -std=gnu11 $(CFLAGS) -fPIC -pthread $(WARNINGS) \
+    $(if $(filter yes,$(WERROR)),-Werror) $(SANITIZE_FLAGS) $(COVERAGE_FLAGS)
+VVFAT_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+    -DVVFAT_VERSION='"$(VERSION)"' -Iinclude -I. \
+    $(GLIB_CFLAGS) $(ZLIB_CFLAGS) $(CPPFLAGS)
+VVFAT_LDFLAGS = $(LDFLAGS) -pthread $(SANITIZE_FLAGS) $(COVERAGE_FLAGS)
+LIBS = $(GLIB_LIBS) $(ZLIB_LIBS)
+
+# Objects depend on this file: other flags in the same directory rebuild.
+FLAGS_FILE := $(BUILD)/.flags
+FLAGS_NOW := $(CC) $(VVFAT_CFLAGS) $(VVFAT_CPPFLAGS) $(VVFAT_LDFLAGS) $(LIBS)
+
+# ---- What is built ----
+
+LIB_SOURCES := $(wildcard util/*.c block/*.c block/*/*.c)
+PLUGIN_SOURCES := $(wildcard tools/nbdkit-*.c)
+TOOL_SOURCES := $(filter-out $(PLUGIN_SOURCES),$(wildcard tools/*.c))
+UNIT_SOURCES := $(wildcard tests/unit/*.c)
+UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
+THREAD_SOURCES := $(wildcard tests/thread/*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
+BENCH_SOURCES := $(wildcard tests/bench/*.c)
+SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
+GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
+PUBLIC_HEADERS := $(wildcard include/block/*.h)
+MAN_PAGES := $(wildcard docs/*.1)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+SO_VERSION := 0
+STATIC_LIB := $(BUILD)/libvvfat.a
+SHARED_LIB := $(BUILD)/libvvfat.so
+TOOL := $(if $(TOOL_SOURCES),$(BUILD)/vvfat-img)
+PLUGIN := $(if $(filter yes,$(HAVE_NBDKIT)),$(if $(PLUGIN_SOURCES),\
+    $(BUILD)/nbdkit-vvfat-plugin.so))
+UNIT_TESTS := $(BUILD)/tests/unit-tests
+
+.PHONY: all
+all: $(STATIC_LIB) $(SHARED_LIB) $(TOOL) $(PLUGIN)
+
+# ---- Compiling ----
+
+$(FLAGS_FILE): FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+.PHONY: FORCE
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_CPPFLAGS) $(VVFAT_CFLAGS) $(EXTRA_CFLAGS) \
+	    -MMD -MP -c -o $@ $<
+
+$(call objects,$(PLUGIN_SOURCES)): EXTRA_CFLAGS = \
+    $(NBDKIT_CFLAGS) -fvisibility=hidden
+$(call objects,$(UNIT_SOURCES)): EXTRA_CFLAGS = $(CRITERION_CFLAGS)
+$(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
+
+-include $(patsubst %.o,%.d,$(call objects,$(LIB_SOURCES) $(TOOL_SOURCES) \
+    $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(FUZZ_SOURCES) \
+    $(BENCH_SOURCES)))
+
+# ---- Linking ----
+
+$(STATIC_LIB): $(call objects,$(LIB_SOURCES))
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(SHARED_LIB): $(call objects,$(LIB_SOURCES)) block/libvvfat.map
+	$(say) LINK $@
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ \
+	    -Wl,-soname,libvvfat.so.$(SO_VERSION) \
+	    -Wl,--version-script=block/libvvfat.map -Wl,-Bsymbolic-functions \
+	    $(if $(SANITIZE),,-Wl,-z,defs) $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)
+	$(say) LINK $@
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/nbdkit-vvfat-plugin.so: $(call objects,$(PLUGIN_SOURCES)) $(STATIC_LIB)
+	$(say) LINK $@
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ $^ \
+	    -Wl,--exclude-libs,ALL $(LIBS)
+
+# ---- Unit tests ----
+
+$(UNIT_TESTS): $(call objects,$(UNIT_SOURCES)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)
+
+# One file of tests alone: make unit TEST=test-names
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o \
+    $(call objects,$(UNIT_HELPERS)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)
+
+.PHONY: unit
+ifeq ($(TEST),)
+unit:
+	@echo 'say which: make unit TEST=test-names' >&2; exit 1
+else
+unit: need-criterion $(BUILD)/tests/unit/$(TEST)
+	$(Q)$(BUILD)/tests/unit/$(TEST) $(TEST_ARGS)
+endif
+
+# ---- Checking ----
+
+.PHONY: check check-scripts check-guest check-thread check-unit
+check-unit: need-criterion $(UNIT_TESTS)
+	$(Q)BUILD=$(abspath $(BUILD)) $(UNIT_TESTS) $(TEST_ARGS)
+
+check-scripts: all
+	$(Q)tests/run $(BUILD) $(SCRIPT_TESTS)
+
+check-guest: all
+	$(Q)tests/run $(BUILD) $(GUEST_TESTS)
+
+# Plain programs under the thread sanitizer, from a build of their own.
+THREAD_TESTS := $(patsubst tests/thread/%.c,$(BUILD)/tests/thread/%,\
+    $(filter tests/thread/test-%.c,$(THREAD_SOURCES)))
+THREAD_HELPERS := $(filter-out tests/thread/test-%,$(THREAD_SOURCES))
+
+$(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
+    $(call objects,$(THREAD_HELPERS)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: thread-tests
+thread-tests: $(THREAD_TESTS)
+
+check-thread:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
+	    thread-tests
+	$(Q)tests/run $(BUILD) $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS))
+
+.PHONY: need-criterion
+need-criterion:
+ifneq ($(HAVE_CRITERION),yes)
+	@echo 'make check needs Criterion: install libcriterion-dev (or run' \
+	    './configure --install-deps), then run ./configure again' >&2
+	@exit 1
+endif
+
+# The unit tests come last: their closing line is the last of the output.
+check: need-criterion all $(UNIT_TESTS)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
+	    thread-tests
+	$(Q)tests/run $(BUILD) $(SCRIPT_TESTS) \
+	    $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS)) \
+	    $(if $(filter no,$(GUEST_TESTS_ENABLED)),,$(GUEST_TESTS))
+	$(Q)$(MAKE) --no-print-directory check-unit
+
+# ---- Installing ----
+
+$(BUILD)/vvfat.pc: $(FLAGS_FILE) config.mk Makefile
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' \
+	    'includedir=$(INCLUDEDIR)/vvfat' '' 'Name: vvfat' \
+	    'Description: Block layer that shows a directory as a FAT disk' \
+	    'Version: $(VERSION)' 'Requires: glib-2.0' \
+	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
+	    'Libs.private: -pthread' 'Cflags: -I$${includedir}' >$@
+
+.PHONY: install uninstall
+install: all $(BUILD)/vvfat.pc
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
+	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' '$(DESTDIR)$(MANDIR)/man1'
+	install $(TOOL) '$(DESTDIR)$(BINDIR)'
+	install -m 644 $(STATIC_LIB) '$(DESTDIR)$(LIBDIR)'
+	install -m 755 $(SHARED_LIB) \
+	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(VERSION)'
+	ln -sf libvvfat.so.$(VERSION) \
+	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(SO_VERSION)'
+	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
+	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
+	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
+ifneq ($(MAN_PAGES),)
+	install -m 644 $(MAN_PAGES) '$(DESTDIR)$(MANDIR)/man1'
+endif
+ifneq ($(PLUGIN),)
+	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
+	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
+endif
+
+uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \
+	    '$(DESTDIR)$(LIBDIR)'/libvvfat.a '$(DESTDIR)$(LIBDIR)'/libvvfat.so* \
+	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
+	    $(patsubst docs/%,'$(DESTDIR)$(MANDIR)/man1/%',$(MAN_PAGES))
+	rm -rf '$(DESTDIR)$(INCLUDEDIR)/vvfat'
+ifneq ($(NBDKIT_PLUGINDIR),)
+	rm -f '$(DESTDIR)$(NBDKIT_PLUGINDIR)/nbdkit-vvfat-plugin.so'
+endif
+
+# ---- Care of the source ----
+
+C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
+    $(THREAD_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
+SHELL_FILES := configure .ci/run tests/run \
+    $(wildcard tests/*/*.sh tests/scripts/*)
+
+.PHONY: format lint
+format:
+	$(Q)clang-format -i $(C_FILES) $(H_FILES)
+
+lint:
+	$(Q)shellcheck -x $(sort $(SHELL_FILES))
+	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+	    --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem --library=gtk \
+	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES)
+	$(Q)clang-tidy --quiet $(LIB_SOURCES) $(TOOL_SOURCES) -- \
+	    $(VVFAT_CPPFLAGS) -std=gnu11
+
+# ---- Fuzzing and measuring ----
+
+FUZZ_TIME ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SOURCES))
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+.PHONY: fuzzers fuzz bench
+fuzzers: $(FUZZERS)
+
+# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them.
+fuzz:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
+	    SANITIZE=address,undefined,fuzzer-no-link fuzzers
+	$(Q)tests/scripts/run-fuzzers $(BUILD)/fuzz $(FUZZ_TIME) \
+	    $(or $(FUZZ),$(notdir $(FUZZERS)))
+
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCH_SOURCES))
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
+bench: all $(BENCHES)
+	$(Q)for script in $(wildcard tests/bench/*.sh); do \
+	    BUILD=$(abspath $(BUILD)) $$script || exit 1; done
+
+# ---- The rest ----
+
+.PHONY: clean help
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
+	@echo 'check      every test; check-unit, check-scripts, check-guest and'
+	@echo '           check-thread run a part'
+	@echo 'unit       one file of unit tests: make unit TEST=test-names'
+	@echo 'install    under the prefix that configure was given; DESTDIR works'
+	@echo 'uninstall  the opposite'
+	@echo 'format     clang-format over the source'
+	@echo 'lint       shellcheck, cppcheck, clang-tidy'
+	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'
+	@echo 'bench      measurements against other programs'
+	@echo 'clean      remove $(BUILD)/'
+	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
+	@echo '           WERROR=yes, COVERAGE=yes, V=1'
