@@ -22,7 +22,8 @@ typedef struct ClusterChain {
     uint32_t n_runs;
     union {
         ClusterRun one;   /* n_runs == 1 */
-        ClusterRun *many; /* n_runs > 1: g_malloc()ed, owned */
+        ClusterRun *many; /* n_runs > 1: owned; made by chain_append() alone,
+                             which keeps more behind it (cluster.c) */
     };
 } ClusterChain;
 
@@ -40,11 +41,12 @@ static inline uint32_t chain_first(const ClusterChain *chain)
 /* Number of clusters. */
 uint64_t chain_length(const ClusterChain *chain);
 
-/* Append; joins a run that continues the last one. */
-void chain_append(ClusterChain *chain, ClusterRun run);
+/* Append; joins a run that continues the last one. False, with the chain as
+ * it was, when there is no memory: only possible from the second run on. */
+bool chain_append(ClusterChain *chain, ClusterRun run);
 
 /* The cluster at `index` (0-based) and how many follow it in its run,
- * itself included. False past the end. */
+ * itself included. False past the end. Logarithmic in the number of runs. */
 bool chain_locate(const ClusterChain *chain, uint64_t index, ClusterRun *run);
 
 void chain_clear(ClusterChain *chain);

@@ -27,7 +27,9 @@ uint64_t fat_bytes(unsigned fat_type, uint64_t cluster_count);
  * Entry of a cluster from a piece of a table. buf holds `bytes` bytes that
  * begin at byte `buf_offset` of the table. Reserved values (0x?ff0..0x?ff6,
  * and 1) come back as they are, below FAT_ENTRY_BAD; the top four bits of
- * FAT32 are masked. False when the entry lies outside the piece.
+ * FAT32 are masked. Entries 0 and 1 hold no chain: they come back as they
+ * stand, to be compared with fat_entry_0(). False when the entry does not lie
+ * inside the piece as a whole.
  */
 bool fat_entry_get(unsigned fat_type, const uint8_t *buf, size_t bytes,
                    uint64_t buf_offset, uint32_t cluster, uint32_t *value);
@@ -39,7 +41,7 @@ bool fat_entry_get(unsigned fat_type, const uint8_t *buf, size_t bytes,
 void fat_entry_put(unsigned fat_type, uint8_t *buf, size_t bytes,
                    uint64_t buf_offset, uint32_t cluster, uint32_t value);
 
-/* FAT[0] and FAT[1] of a clean volume. */
+/* FAT[0] and FAT[1] of a clean volume, as wide as the type. */
 uint32_t fat_entry_0(unsigned fat_type, uint8_t media);
 uint32_t fat_entry_1(unsigned fat_type);
 
