@@ -175,6 +175,7 @@ $(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
 
 .PHONY: thread-tests
 thread-tests: $(THREAD_TESTS)
+	@:
 
 check-thread:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
@@ -244,21 +245,21 @@ endif
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(THREAD_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
-SHELL_FILES := configure .ci/run tests/run \
-    $(wildcard tests/*/*.sh tests/scripts/*)
+SHELL_FILES := $(sort configure .ci/run tests/run \
+    $(wildcard tests/*/*.sh tests/scripts/*))
 
 .PHONY: format lint
 format:
 	$(Q)clang-format -i $(C_FILES) $(H_FILES)
 
 lint:
-	$(Q)shellcheck -x $(sort $(SHELL_FILES))
+	$(Q)shellcheck -x $(SHELL_FILES)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
-	    --enable=warning,performance,portability \
-	    --suppress=missingIncludeSystem --library=gtk \
-	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES)
-	$(Q)clang-tidy --quiet $(LIB_SOURCES) $(TOOL_SOURCES) -- \
-	    $(VVFAT_CPPFLAGS) -std=gnu11
+	    --enable=warning,performance,portability --library=gtk \
+	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES)
+	$(Q)clang-tidy --quiet $(LIB_SOURCES) $(TOOL_SOURCES) \
+	    $(PLUGIN_SOURCES) -- -std=gnu11 \
+	    $(subst -I/,-isystem /,$(VVFAT_CPPFLAGS) $(NBDKIT_CFLAGS))
 
 # ---- Fuzzing and measuring ----
 
@@ -272,6 +273,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 
 .PHONY: fuzzers fuzz bench
 fuzzers: $(FUZZERS)
+	@:
 
 # Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them.
 fuzz:
