@@ -53,10 +53,16 @@ char *options_take(Options *opts, const char *key);
  */
 Options *options_take_prefix(Options *opts, const char *prefix);
 
-/* Copy every key of src under `prefix` and a dot (prefix NULL: as it is). */
+/*
+ * Copy every key of src under `prefix` and a dot (prefix NULL: as it is).
+ * dst and src are two sets.
+ */
 void options_merge(Options *dst, const Options *src, const char *prefix);
 
-/* Number of elements of a list "prefix.0", "prefix.1.x"...: highest + 1. */
+/*
+ * Number of elements of a list "prefix.0", "prefix.1.x"...: up to the first
+ * index that is missing, so it never exceeds options_size().
+ */
 unsigned options_list_length(const Options *opts, const char *prefix);
 
 /* Visit all keys in order of insertion. The set must not change meanwhile. */
@@ -67,7 +73,8 @@ void options_foreach(const Options *opts, OptionsVisitor *visit, void *opaque);
  * Parse "key=value,key=value" into opts. A comma inside a value is written
  * twice. A first part without "=" is the value of implied_key when that is
  * not NULL; any other part without "=" means key=on, and "nokey" is not
- * special. A key named twice keeps the last value.
+ * special. A key named twice keeps the last value; a comma at the end is
+ * allowed. A failure leaves opts as it was.
  */
 bool options_parse_keyval(Options *opts, const char *text,
                           const char *implied_key,
@@ -76,7 +83,8 @@ bool options_parse_keyval(Options *opts, const char *text,
 /*
  * Parse a JSON object (without the "json:" prefix) into opts, flattened.
  * Values are strings, numbers, true ("on") and false ("off"), objects and
- * arrays; null, and a flattened key that occurs twice, are errors.
+ * arrays; null, and a flattened key that occurs twice, are errors. A key that
+ * opts has already is replaced. A failure leaves opts as it was.
  */
 bool options_parse_json(Options *opts, const char *text,
                         GError **errp) G_GNUC_WARN_UNUSED_RESULT;

@@ -13,7 +13,8 @@
 
 #include "block/options.h"
 
-#define JSON_MAX_DEPTH 64
+#define JSON_MAX_DEPTH 64  /* of objects and arrays in each other */
+#define JSON_MAX_PATH 1024 /* bytes of names down to a value, with dots */
 
 typedef enum JsonType {
     JSON_STRING, /* text: the decoded string */
@@ -47,6 +48,8 @@ void json_begin_array(JsonWriter *w, const char *name);
 void json_end_array(JsonWriter *w);
 void json_string(JsonWriter *w, const char *name, const char *value);
 void json_int(JsonWriter *w, const char *name, int64_t value);
+/* text: a number in JSON's syntax, written as it is. */
+void json_number(JsonWriter *w, const char *name, const char *text);
 void json_bool(JsonWriter *w, const char *name, bool value);
 
 /* A set of options as nested objects and arrays (keys 0..n-1 without a gap

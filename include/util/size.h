@@ -9,7 +9,7 @@
 
 /*
  * Bytes from text: digits, perhaps a fraction, perhaps one suffix of
- * b k K M G T P E (powers of 1024). The result is rounded down to a byte.
+ * b k M G T P E (powers of 1024) in either case. The result is rounded down to a byte.
  * Fails on anything else, on a negative number and above INT64_MAX.
  */
 bool size_parse(const char *text, uint64_t *bytes,
