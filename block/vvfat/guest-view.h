@@ -75,6 +75,9 @@ int64_t volume_cluster_offset(const Volume *volume, uint32_t cluster);
 int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
                      int64_t bytes, void *buf) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Bytes of a file that its chain reaches: node->size, unless damaged. */
+int64_t volume_file_readable(const Volume *volume, const TreeNode *node);
+
 #define GUEST_VIEW_MAX_PROBLEMS 1000u
 
 /*
