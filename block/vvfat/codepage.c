@@ -134,7 +134,8 @@ Codepage *codepage_new(unsigned number, GError **errp)
         block_error_set(errp, EINVAL,
                         "Code page %u is not known here as one of a byte a "
                         "character; usual ones are 437, 737, 775, 850, 852, "
-                        "855, 857, 858, 860 to 866, 869, 874 and 1250 to 1258",
+                        "855, 857, 858, 860 to 863, 865, 866, 869, 874 and 1250 "
+                        "to 1258",
                         number);
         return NULL;
     }
