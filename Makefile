@@ -96,7 +96,7 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
 	    -MMD -MP -c -o $@ $<
 
 $(call objects,$(PLUGIN_SOURCES)): EXTRA_CFLAGS = \
-    $(NBDKIT_CFLAGS) -fvisibility=hidden
+    $(NBDKIT_CFLAGS) -fvisibility=hidden -Wno-missing-prototypes
 $(call objects,$(UNIT_SOURCES)): EXTRA_CFLAGS = $(CRITERION_CFLAGS)
 $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
