@@ -32,4 +32,7 @@ unsigned report_count(const Report *report);
  * UTF-8 are escaped (\xNN). */
 void report_to_options(const Report *report, Options *opts);
 
+/* A host path for messages: bytes that are not UTF-8 as \xNN. g_free(). */
+char *report_escape(const char *path);
+
 #endif

@@ -48,6 +48,7 @@ struct TreeNode {
     uint8_t short_name[FAT_SHORT_NAME_SIZE];
     bool is_link : 1;       /* reached through a symbolic link */
     bool has_long_name : 1; /* long-name entries precede the short one */
+    bool is_sparse : 1;     /* the host file may have holes */
 };
 
 typedef struct Tree {
@@ -82,6 +83,10 @@ static inline bool tree_is_directory(const TreeNode *node)
  * front; "" for the root. g_free(). */
 char *tree_path(const TreeNode *node);
 char *tree_host_path(const TreeNode *node);
+
+/* Path below the root under which the host file is to be opened: as
+ * tree_host_path(), with symbolic links replaced by what they stand for. */
+char *tree_real_path(const Tree *tree, const TreeNode *node);
 
 /* The node at a path of long names, compared as FAT does (without regard to
  * case; short names count too); extra slashes are ignored. NULL: none. */
