@@ -37,6 +37,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Layout, layout_free)
 const Geometry *layout_geometry(const Layout *layout);
 const Tree *layout_tree(const Layout *layout);
 int64_t layout_disk_bytes(const Layout *layout);
+uint32_t layout_free_clusters(const Layout *layout);
+uint32_t layout_volume_id(const Layout *layout);
 
 typedef enum RegionKind {
     REGION_ZERO,     /* gaps, free clusters, unused tails */

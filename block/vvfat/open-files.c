@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A cache of open host files.
+ *
+ * An entry is OPENING while one thread opens the file, with the lock
+ * released; others that want the same file wait for that, and nobody else
+ * does. READY entries have a count of users; those without users stand in
+ * `idle`, the longest unused first, and the first ones go when there are too
+ * many. An entry whose opening failed leaves the table at once and is freed by
+ * its last waiter, so the next request tries again.
+ *
+ * The lock guards the table, `idle` and all fields of entries but `host` of a
+ * READY one. No file-system call is made under it.
+ */
+#include "block/vvfat/open-files.h"
+
+#include <errno.h>
+
+#include "block/driver.h"
+#include "block/vvfat/report.h"
+
+typedef enum OpenState {
+    OPENING,
+    READY,
+    FAILED,
+} OpenState;
+
+struct OpenFile {
+    const TreeNode *node;
+    HostFile *host;
+    unsigned users; /* readers and waiters */
+    OpenState state;
+    int error;
+    char *message; /* FAILED: for each who wanted it; messages are a thread's */
+    GList idle_link; /* in OpenFiles.idle while users is 0 */
+};
+
+struct OpenFiles {
+    const Tree *tree;
+    HostFs *fs;
+    unsigned max_idle;
+
+    GMutex lock;
+    GCond opened;      /* some entry stopped OPENING */
+    GHashTable *table; /* TreeNode -> OpenFile */
+    GQueue idle;
+};
+
+OpenFiles *open_files_new(const Tree *tree, HostFs *fs, unsigned max)
+{
+    OpenFiles *files = g_new0(OpenFiles, 1);
+
+    files->tree = tree;
+    files->fs = fs;
+    files->max_idle = max;
+    files->table = g_hash_table_new(NULL, NULL);
+    g_mutex_init(&files->lock);
+    g_cond_init(&files->opened);
+    g_queue_init(&files->idle);
+    return files;
+}
+
+/* Take the longest unused entry out of the cache; NULL when there is none.
+ * Under the lock. */
+static OpenFile *evict(OpenFiles *files)
+{
+    GList *link = g_queue_pop_head_link(&files->idle);
+    OpenFile *file = link ? link->data : NULL;
+
+    if (file) {
+        g_hash_table_remove(files->table, file->node);
+    }
+    return file;
+}
+
+static void close_evicted(OpenFiles *files, OpenFile *file)
+{
+    if (file) {
+        files->fs->ops->file_close(files->fs, file->host);
+        g_free(file);
+    }
+}
+
+void open_files_free(OpenFiles *files)
+{
+    OpenFile *file;
+
+    if (!files) {
+        return;
+    }
+    while ((file = evict(files))) {
+        close_evicted(files, file);
+    }
+    g_hash_table_unref(files->table);
+    g_mutex_clear(&files->lock);
+    g_cond_clear(&files->opened);
+    g_free(files);
+}
+
+HostFile *open_file_host(const OpenFile *file)
+{
+    return file->host;
+}
+
+/* ---- Opening ---- */
+
+static const char *changed_reason(const OpenFiles *files,
+                                  const TreeNode *node, const HostStat *st)
+{
+    uint64_t dev =
+        g_array_index(files->tree->devices, uint64_t, node->host_dev);
+
+    if (st->ino != node->host_ino || st->dev != dev) {
+        return "was replaced by another file";
+    }
+    return st->size < (int64_t)node->size ? "has shrunk" : NULL;
+}
+
+/* Open, and free a descriptor of an unused file when there are no more. */
+static int open_host(OpenFiles *files, const char *path, HostFile **host)
+{
+    for (;;) {
+        int r = files->fs->ops->file_open(files->fs, path, host);
+        OpenFile *victim = NULL;
+
+        if (r == -EMFILE || r == -ENFILE) {
+            g_mutex_lock(&files->lock);
+            victim = evict(files);
+            g_mutex_unlock(&files->lock);
+        }
+        if (!victim) {
+            return r;
+        }
+        close_evicted(files, victim);
+    }
+}
+
+/* Open the node's file, and check that it is what was scanned. *message says
+ * what is wrong. */
+static int open_checked(OpenFiles *files, const TreeNode *node,
+                        HostFile **host, char **message)
+{
+    g_autofree char *path = tree_real_path(files->tree, node);
+    g_autofree char *text = report_escape(path);
+    const char *changed;
+    HostStat st;
+    int r = open_host(files, path, host);
+
+    if (r < 0) {
+        *message = g_strdup_printf("Could not open '%s', which was there when "
+                                   "the image was opened: %s", text,
+                                   g_strerror(-r));
+        return -EIO;
+    }
+    r = files->fs->ops->file_stat(files->fs, *host, &st);
+    changed = r < 0 ? "cannot be examined any more"
+                    : changed_reason(files, node, &st);
+    if (changed) {
+        files->fs->ops->file_close(files->fs, *host);
+        *message = g_strdup_printf("'%s' %s since the image was opened; open "
+                                   "the image again", text, changed);
+        return -EIO;
+    }
+    return 0;
+}
+
+/* The entry of a node, new and OPENING if there was none. Under the lock. */
+static OpenFile *enter(OpenFiles *files, const TreeNode *node, bool *is_new)
+{
+    OpenFile *file = g_hash_table_lookup(files->table, node);
+
+    *is_new = !file;
+    if (!file) {
+        file = g_new0(OpenFile, 1);
+        file->node = node;
+        file->state = OPENING;
+        file->idle_link.data = file;
+        g_hash_table_insert(files->table, (gpointer)node, file);
+    } else if (file->users == 0) {
+        g_queue_unlink(&files->idle, &file->idle_link);
+    }
+    file->users++;
+    return file;
+}
+
+/* Open the file of a new entry. Gives the lock up for that time. */
+static void open_entry(OpenFiles *files, OpenFile *file)
+{
+    char *message = NULL;
+    HostFile *host = NULL;
+    int r;
+
+    g_mutex_unlock(&files->lock);
+    r = open_checked(files, file->node, &host, &message);
+    g_mutex_lock(&files->lock);
+
+    file->host = host;
+    file->error = r;
+    file->message = message;
+    file->state = r < 0 ? FAILED : READY;
+    if (r < 0) {
+        g_hash_table_remove(files->table, file->node);
+    }
+    g_cond_broadcast(&files->opened);
+}
+
+int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **out)
+{
+    OpenFile *file;
+    bool is_new;
+    int r;
+
+    g_mutex_lock(&files->lock);
+    file = enter(files, node, &is_new);
+    if (is_new) {
+        open_entry(files, file);
+    }
+    while (file->state == OPENING) {
+        g_cond_wait(&files->opened, &files->lock);
+    }
+    r = file->error;
+    if (r < 0) {
+        bdrv_set_io_error("%s", file->message);
+        if (--file->users == 0) {
+            g_free(file->message);
+            g_free(file);
+        }
+        file = NULL;
+    }
+    g_mutex_unlock(&files->lock);
+    *out = file;
+    return r;
+}
+
+void open_files_put(OpenFiles *files, OpenFile *file)
+{
+    OpenFile *victim = NULL;
+
+    g_mutex_lock(&files->lock);
+    if (--file->users == 0) {
+        g_queue_push_tail_link(&files->idle, &file->idle_link);
+        if (files->idle.length > files->max_idle) {
+            victim = evict(files);
+        }
+    }
+    g_mutex_unlock(&files->lock);
+    close_evicted(files, victim);
+}
