@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of vvfat: their table, their checks, and "fat:..." names.
+ */
+#ifndef VVFAT_VVFAT_OPTIONS_H
+#define VVFAT_VVFAT_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "block/options.h"
+#include "block/vvfat/layout.h"
+#include "block/vvfat/scan.h"
+
+extern const OptionDesc vvfat_option_table[];
+
+/* Every option that changes what the image is. */
+extern const char *const vvfat_strong_options[];
+
+/* What the options ask for. */
+typedef struct VvfatConfig {
+    char *dir;
+    char *label; /* NULL: none */
+    bool rw;
+    LayoutRequest layout; /* codes point to the two below */
+    ScanOptions scan;     /* codepage is the one below */
+    Codepage *codepage;
+    uint8_t *boot_code, *mbr_code;
+} VvfatConfig;
+
+/* Take our options out of the set and check them, one by one and together. */
+VvfatConfig *vvfat_config_new(Options *options, GError **errp);
+void vvfat_config_free(VvfatConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VvfatConfig, vvfat_config_free)
+
+/* BlockDriver.parse_filename. */
+bool vvfat_parse_filename(const char *filename, Options *options,
+                          GError **errp);
+
+/* A name that gives exactly these options, or NULL when none does; g_free().
+ */
+char *vvfat_make_filename(const Options *options);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The BlockDriver of vvfat: options -> scan -> layout -> read.
+ *
+ * Everything is made by open() and immutable from then on; the reader's cache
+ * of open files has its own lock. So no callback locks anything.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "block/driver.h"
+#include "block/vvfat/hostfs.h"
+#include "block/vvfat/layout.h"
+#include "block/vvfat/read.h"
+#include "block/vvfat/report.h"
+#include "block/vvfat/scan.h"
+#include "block/vvfat/vvfat-options.h"
+
+typedef struct Vvfat {
+    char *dir;
+    char *label; /* NULL: none */
+    Options *given; /* our options, as the user gave them */
+    HostFs *fs;
+    Report *report;
+    Layout *layout;
+    DiskReader *reader;
+} Vvfat;
+
+/* ---- Opening ---- */
+
+static void vvfat_clear(Vvfat *s)
+{
+    g_clear_pointer(&s->reader, disk_reader_free);
+    g_clear_pointer(&s->layout, layout_free);
+    g_clear_pointer(&s->report, report_free);
+    g_clear_pointer(&s->fs, hostfs_free);
+    g_clear_pointer(&s->given, options_free);
+    g_clear_pointer(&s->label, g_free);
+    g_clear_pointer(&s->dir, g_free);
+}
+
+/* The options of ours that are in the set. */
+static Options *copy_given(const Options *options)
+{
+    Options *given = options_new();
+
+    for (const OptionDesc *o = vvfat_option_table; o->name; o++) {
+        const char *value = options_get(options, o->name);
+
+        if (value) {
+            options_set(given, o->name, value);
+        }
+    }
+    return given;
+}
+
+static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
+                          GError **errp)
+{
+    if (!config->rw) {
+        return bdrv_apply_auto_read_only(
+            bs, "vvfat shows the directory read-only", errp);
+    }
+    if (bdrv_is_read_only(bs)) {
+        block_error_set(errp, EINVAL, "Unable to set VVFAT to 'rw' when "
+                        "drive is read-only");
+        return false;
+    }
+    block_error_set(errp, ENOTSUP, "Writing into the directory ('rw') is not "
+                    "part of this version of vvfat; open it read-only, or "
+                    "convert it to an image and write to that");
+    return false;
+}
+
+static bool vvfat_make(Vvfat *s, const VvfatConfig *config, GError **errp)
+{
+    Tree *tree;
+
+    s->fs = hostfs_posix_new(config->dir, errp);
+    if (!s->fs) {
+        return false;
+    }
+    s->report = report_new();
+    tree = scan_directory(s->fs, &config->scan, s->report, errp);
+    if (!tree) {
+        return false;
+    }
+    s->layout = layout_new(tree, &config->layout, errp);
+    if (!s->layout) {
+        return false;
+    }
+    s->reader = disk_reader_new(s->layout, s->fs);
+    return true;
+}
+
+static bool vvfat_open(BlockDriverState *bs, Options *options, unsigned flags,
+                       GError **errp)
+{
+    Vvfat *s = bdrv_opaque(bs);
+    g_autoptr(Options) given = copy_given(options);
+    g_autoptr(VvfatConfig) config = vvfat_config_new(options, errp);
+
+    (void)flags;
+    if (!config || !check_writing(bs, config, errp)) {
+        return false;
+    }
+    if (!vvfat_make(s, config, errp)) {
+        vvfat_clear(s);
+        return false;
+    }
+    s->dir = g_steal_pointer(&config->dir);
+    s->label = g_steal_pointer(&config->label);
+    s->given = g_steal_pointer(&given);
+    return true;
+}
+
+static void vvfat_close(BlockDriverState *bs)
+{
+    vvfat_clear(bdrv_opaque(bs));
+}
+
+static bool vvfat_reopen_prepare(BlockDriverState *bs, unsigned flags,
+                                 GError **errp)
+{
+    (void)bs;
+    if (flags & BDRV_O_RDWR) {
+        block_error_set(errp, EACCES, "vvfat shows the directory read-only");
+        return false;
+    }
+    return true;
+}
+
+/* ---- I/O ---- */
+
+static void vvfat_refresh_limits(BlockDriverState *bs, BdrvLimits *limits)
+{
+    (void)bs;
+    limits->request_alignment = SECTOR_SIZE;
+    limits->min_copy_range = DISK_READER_MIN_COPY;
+}
+
+static int64_t vvfat_getlength(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return layout_disk_bytes(s->layout);
+}
+
+/* What the files take on the host is not ours to count. */
+static int64_t vvfat_get_allocated_size(BlockDriverState *bs)
+{
+    (void)bs;
+    return -ENOTSUP;
+}
+
+static int vvfat_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                        const IOVector *iov, unsigned flags)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    (void)bytes;
+    (void)flags;
+    return disk_reader_preadv(s->reader, offset, iov);
+}
+
+static int vvfat_block_status(BlockDriverState *bs, unsigned want,
+                              int64_t offset, int64_t bytes,
+                              BdrvBlockStatus *status)
+{
+    Vvfat *s = bdrv_opaque(bs);
+    DiskExtent extent;
+    int r = disk_reader_extent(s->reader, offset, bytes,
+                               want & BDRV_WANT_PRECISE, &extent);
+
+    if (r < 0) {
+        return r;
+    }
+    status->bytes = extent.bytes;
+    status->flags = extent.is_zero ? BDRV_BLOCK_ZERO : BDRV_BLOCK_DATA;
+    status->flags |= BDRV_BLOCK_ALLOCATED;
+    if (extent.node && !extent.is_zero) {
+        status->flags |= BDRV_BLOCK_OFFSET_VALID;
+        status->map = extent.file_offset;
+        if (want & BDRV_WANT_HOST_FILE) {
+            g_autofree char *path =
+                tree_real_path(layout_tree(s->layout), extent.node);
+
+            status->host_file = g_build_filename(s->dir, path, NULL);
+        }
+    }
+    return 0;
+}
+
+static int vvfat_copy_range_from(BlockDriverState *bs, int64_t offset,
+                                 BlockDriverState *dst, int64_t dst_offset,
+                                 int64_t bytes, unsigned flags)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return disk_reader_copy(s->reader, offset, dst, dst_offset, bytes, flags);
+}
+
+/* ---- Information ---- */
+
+static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
+{
+    static const char *const partitions[] = {
+        [PARTITION_NONE] = "none",
+        [PARTITION_MBR] = "mbr",
+        [PARTITION_GPT] = "gpt",
+    };
+    Vvfat *s = bdrv_opaque(bs);
+    const Geometry *g = layout_geometry(s->layout);
+    const Tree *tree = layout_tree(s->layout);
+    Options *facts = info->specific;
+    g_autofree char *dir = report_escape(s->dir);
+    g_autofree char *id = NULL;
+
+    (void)errp;
+    if (!facts) {
+        facts = info->specific = options_new();
+    }
+    info->cluster_size = geometry_cluster_size(g);
+    id = g_strdup_printf("%08" PRIx32, layout_volume_id(s->layout));
+    options_set(facts, "directory", dir);
+    options_set_int(facts, "fat-type", g->fat_type);
+    options_set(facts, "volume-id", id);
+    if (s->label) {
+        options_set(facts, "label", s->label);
+    }
+    options_set(facts, "partition", partitions[g->partition]);
+    options_set_int(facts, "volume-offset",
+                    (int64_t)(g->volume_start * SECTOR_SIZE));
+    options_set_int(facts, "cluster-size", geometry_cluster_size(g));
+    options_set_int(facts, "clusters", g->cluster_count);
+    options_set_int(facts, "free-clusters", layout_free_clusters(s->layout));
+    options_set_int(facts, "files", (int64_t)tree->n_files);
+    options_set_int(facts, "directories", (int64_t)tree->n_directories);
+    report_to_options(s->report, facts);
+    return true;
+}
+
+static char *vvfat_get_filename(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return s->given ? vvfat_make_filename(s->given) : NULL;
+}
+
+const BlockDriver bdrv_vvfat = {
+    .format_name = "vvfat",
+    .protocol_name = "fat",
+    .instance_size = sizeof(Vvfat),
+    .options = vvfat_option_table,
+    .strong_runtime_opts = vvfat_strong_options,
+    .parse_filename = vvfat_parse_filename,
+    .open = vvfat_open,
+    .close = vvfat_close,
+    .reopen_prepare = vvfat_reopen_prepare,
+    .refresh_limits = vvfat_refresh_limits,
+    .getlength = vvfat_getlength,
+    .get_allocated_size = vvfat_get_allocated_size,
+    .preadv = vvfat_preadv,
+    .block_status = vvfat_block_status,
+    .copy_range_from = vvfat_copy_range_from,
+    .info = vvfat_info,
+    .get_filename = vvfat_get_filename,
+};
