@@ -37,6 +37,9 @@ typedef struct ExtractResult {
     uint64_t files, directories; /* made, or (directories) found there */
     uint64_t bytes;              /* of file data, holes included */
     uint64_t problems;           /* reported; 0: all is as in the volume */
+    uint64_t unstored;           /* attributes that user.DOSATTRIB could not
+                                    hold; the first is reported, and it is no
+                                    problem */
 } ExtractResult;
 
 /*

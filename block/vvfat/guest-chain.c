@@ -192,7 +192,7 @@ static bool name_owner(TreeNode *node, void *opaque)
                 break;
             }
             if (link->problem >= 0) {
-                path = problem_path(node);
+                path = guest_view_path(node);
                 problem_append(load->view, link->problem, ": '/%s'", path);
             }
         }

@@ -41,9 +41,6 @@ int problem_add(GuestView *view, ProblemKind kind, unsigned severity,
                 const TreeNode *node, const char *fmt, ...)
     G_GNUC_PRINTF(5, 6);
 
-/* Path of a node below the root; when it is very long, ".../" and its end. */
-char *problem_path(const TreeNode *node);
-
 /* Add to the text of a problem. */
 void problem_append(GuestView *view, int index, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);

@@ -106,6 +106,10 @@ GuestView *guest_view_load(Volume *volume, bool full, GError **errp);
 void guest_view_free(GuestView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestView, guest_view_free)
 
+/* Path of a node below the root, as in problems: as tree_path(), but when it
+ * is very long only ".../" and its end. g_free(). */
+char *guest_view_path(const TreeNode *node);
+
 /* "cross-link" and the like, as JSON output prints it. */
 const char *problem_kind_name(ProblemKind kind);
 

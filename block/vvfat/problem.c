@@ -44,7 +44,7 @@ const char *problem_kind_name(ProblemKind kind)
     return problem_kind_names[kind];
 }
 
-char *problem_path(const TreeNode *node)
+char *guest_view_path(const TreeNode *node)
 {
     g_autoptr(GPtrArray) parts = g_ptr_array_new();
     GString *path = g_string_new(NULL);
@@ -82,7 +82,7 @@ int problem_add(GuestView *view, ProblemKind kind, unsigned severity,
     problem->kind = kind;
     problem->is_damage = severity != PROBLEM_NOTE;
     problem->left_out = severity == PROBLEM_LEFT_OUT;
-    problem->path = node ? problem_path(node) : NULL;
+    problem->path = node ? guest_view_path(node) : NULL;
     va_start(ap, fmt);
     problem->text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
