@@ -14,7 +14,6 @@
 #include "block/vvfat/dirent.h"
 #include "block/vvfat/names.h"
 
-#define ORDER_MASK 0x3fu
 #define LONG_MAX_ENTRIES 20u /* 255 units */
 #define LONG_PAD 0xffffu
 
@@ -59,7 +58,7 @@ static void feed_long(DirentReader *reader, const FatDirent *entry,
     unsigned order;
 
     memcpy(&l, entry, sizeof(l));
-    order = l.order & ORDER_MASK;
+    order = l.order & ~(unsigned)FAT_LONG_LAST;
     if (l.order & FAT_LONG_LAST) {
         drop_long(reader, DIRENT_ORPHAN_LONG);
         if (order == 0 || order > LONG_MAX_ENTRIES) {
@@ -73,7 +72,7 @@ static void feed_long(DirentReader *reader, const FatDirent *entry,
     } else if (!reader->in_long) {
         reader->defects |= DIRENT_ORPHAN_LONG;
         return;
-    } else if (l.order != reader->next_order || order == 0) {
+    } else if (order != reader->next_order || order == 0) {
         drop_long(reader, DIRENT_BAD_ORDER);
         return;
     } else if (l.checksum != reader->checksum) {

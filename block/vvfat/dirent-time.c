@@ -51,7 +51,8 @@ FatTime dirent_time_from_unix(int64_t seconds, uint32_t nanoseconds, bool utc,
     unsigned fraction = nanoseconds / 10000000;
     struct tm tm;
     bool is_known = split(seconds, utc, &tm);
-    int year = is_known ? tm.tm_year + 1900 : seconds < 0 ? 0 : LAST_YEAR + 1;
+    int64_t far = seconds < 0 ? FIRST_YEAR - 1 : LAST_YEAR + 1;
+    int64_t year = is_known ? (int64_t)tm.tm_year + 1900 : far;
     FatTime time;
 
     if (year < FIRST_YEAR) {
