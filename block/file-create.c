@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The "file" driver: creating and resizing.
+ *
+ * An existing target is locked before it is emptied, so that an image in use
+ * stays as it is. On failure a file that was created is removed again, and a
+ * file that could not be grown has its old size again.
+ */
+#include "block/file-posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define ZERO_CHUNK (1024 * 1024)
+
+/* Without "metadata": a plain file has none of its own. */
+static const char *const prealloc_values[] = { "off", "falloc", "full", NULL };
+static const PreallocMode prealloc_modes[] = { PREALLOC_MODE_OFF,
+                                               PREALLOC_MODE_FALLOC,
+                                               PREALLOC_MODE_FULL };
+
+const OptionDesc file_create_options[] = {
+    { .name = "size",
+      .type = OPTION_SIZE,
+      .max = INT64_MAX,
+      .help = "size of the image" },
+    { .name = "preallocation",
+      .type = OPTION_ENUM,
+      .def = "off",
+      .values = prealloc_values,
+      .help = "reserve the space (falloc), or write it with zeroes (full)" },
+    { .name = "nocow",
+      .type = OPTION_BOOL,
+      .def = "off",
+      .help = "no copy-on-write for this file, on btrfs" },
+    { .name = NULL },
+};
+
+static int write_zeroes(int fd, int64_t offset, int64_t end)
+{
+    g_autofree char *zeroes = g_try_malloc0(ZERO_CHUNK);
+
+    if (zeroes == NULL) {
+        return -ENOMEM;
+    }
+    while (offset < end) {
+        size_t n = (size_t)MIN(end - offset, ZERO_CHUNK);
+        int ret = file_write_all(fd, zeroes, n, offset);
+        if (ret < 0) {
+            return ret;
+        }
+        offset += (int64_t)n;
+    }
+    /* Delayed allocation tells a full disk only now. */
+    return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+static int grow(int fd, int64_t from, int64_t to, PreallocMode prealloc)
+{
+    int ret;
+
+    switch (prealloc) {
+    case PREALLOC_MODE_FALLOC:
+        do {
+            ret = posix_fallocate(fd, from, to - from);
+        } while (ret == EINTR);
+        return -ret;
+    case PREALLOC_MODE_FULL:
+        return write_zeroes(fd, from, to);
+    default:
+        return ftruncate(fd, to) < 0 ? -errno : 0;
+    }
+}
+
+static bool resize_file(int fd, const char *filename, int64_t size,
+                        PreallocMode prealloc, GError **errp)
+{
+    int64_t length = file_fd_length(fd, false);
+    int ret = length < 0 ? (int)length : 0;
+
+    if (prealloc == PREALLOC_MODE_METADATA) {
+        block_error_set(errp, ENOTSUP,
+                        "Cannot preallocate metadata in '%s': a plain file "
+                        "has none (use off, falloc or full)",
+                        filename);
+        return false;
+    }
+    if (ret == 0 && size > length) {
+        ret = grow(fd, length, size, prealloc);
+        if (ret < 0 && ftruncate(fd, length) < 0) {
+            /* It keeps the space; the error below is the one to report. */
+            (void)errno;
+        }
+    } else if (ret == 0 && size < length && prealloc != PREALLOC_MODE_OFF) {
+        block_error_set(errp, ENOTSUP, "Cannot shrink '%s' with preallocation",
+                        filename);
+        return false;
+    } else if (ret == 0 && size < length && ftruncate(fd, size) < 0) {
+        ret = -errno;
+    }
+    if (ret < 0) {
+        block_error_set_errno(
+            errp, -ret, "Could not resize '%s' to %" G_GINT64_FORMAT " bytes",
+            filename, size);
+    }
+    return ret == 0;
+}
+
+/* A device has the size it has: that must do. */
+static bool check_device_size(int fd, const char *filename, int64_t size,
+                              bool exact, GError **errp)
+{
+    int64_t length = file_fd_length(fd, true);
+
+    if (length < 0) {
+        block_error_set_errno(errp, (int)-length,
+                              "Could not find the size of '%s'", filename);
+        return false;
+    }
+    if (size > length || (exact && size < length)) {
+        block_error_set(errp, size > length ? ENOSPC : ENOTSUP,
+                        "Cannot make the device '%s' %" G_GINT64_FORMAT
+                        " bytes: it has %" G_GINT64_FORMAT,
+                        filename, size, length);
+        return false;
+    }
+    return true;
+}
+
+int file_truncate(BlockDriverState *bs, int64_t size, bool exact,
+                  PreallocMode prealloc, GError **errp)
+{
+    FileState *s = bdrv_opaque(bs);
+    GError *error = NULL;
+    bool ok;
+
+    if (s->is_device && prealloc != PREALLOC_MODE_OFF) {
+        block_error_set(&error, ENOTSUP,
+                        "Preallocation means nothing on the device '%s'",
+                        s->filename);
+        ok = false;
+    } else if (s->is_device) {
+        ok = check_device_size(s->fd, s->filename, size, exact, &error);
+    } else {
+        ok = resize_file(s->fd, s->filename, size, prealloc, &error);
+    }
+    file_map_forget(s);
+    if (ok) {
+        return 0;
+    }
+    int ret = block_error_to_errno(error);
+    g_propagate_error(errp, error);
+    return ret;
+}
+
+/* ---- Creating ---- */
+
+/*
+ * Open the target, creating it if there is none. `created` then names the
+ * file itself (behind symbolic links), for removing it; else it is NULL.
+ */
+static int open_target(const char *path, char **created, GError **errp)
+{
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+
+    *created = NULL;
+    if (exists && !file_check_type(&st, path, errp)) {
+        return -1;
+    }
+    int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (exists ? 0 : O_CREAT);
+    int fd = open(path, flags, 0644);
+    if (fd < 0) {
+        block_error_set_errno(errp, errno, "Could not create '%s'", path);
+        return -1;
+    }
+    if (!exists) {
+        *created = realpath(path, NULL);
+    }
+    if (fstat(fd, &st) < 0 || !file_check_type(&st, path, errp)) {
+        close(fd);
+        g_clear_pointer(created, free);
+        return -1;
+    }
+    return fd;
+}
+
+/* Must be set while the file is empty. Where files are not copied on write
+ * anyway, there is nothing to turn off. */
+static bool set_nocow(int fd, const char *path, GError **errp)
+{
+    int attr;
+
+    if (ioctl(fd, FS_IOC_GETFLAGS, &attr) == 0) {
+        attr |= FS_NOCOW_FL;
+        if (ioctl(fd, FS_IOC_SETFLAGS, &attr) == 0) {
+            return true;
+        }
+    }
+    if (errno == ENOTTY || errno == EOPNOTSUPP || errno == EINVAL ||
+        errno == ENOSYS) {
+        return true;
+    }
+    block_error_set_errno(errp, errno,
+                          "Could not turn off copy-on-write for '%s'", path);
+    return false;
+}
+
+/* Give the open target the size and properties asked for. */
+static bool make_image(int fd, const char *path, const OptionValues *values,
+                       GError **errp)
+{
+    int64_t size = (int64_t)option_values_size(values, "size");
+    PreallocMode prealloc =
+        prealloc_modes[option_values_enum(values, "preallocation")];
+    FileLock lock = { .fd = file_lock_works(fd) ? fd : -1 };
+    struct stat st;
+
+    if (!file_lock_take(&lock, path, BLK_PERM_WRITE | BLK_PERM_RESIZE,
+                        BLK_PERM_ALL & ~BLK_PERM_RESIZE, errp)) {
+        return false;
+    }
+    if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode)) {
+        return check_device_size(fd, path, size, false, errp);
+    }
+    if (ftruncate(fd, 0) < 0) {
+        block_error_set_errno(errp, errno, "Could not empty '%s'", path);
+        return false;
+    }
+    return (!option_values_bool(values, "nocow") ||
+            set_nocow(fd, path, errp)) &&
+           resize_file(fd, path, size, prealloc, errp);
+}
+
+/* Remove what was created, unless another file has taken its name. */
+static void remove_created(int fd, const char *created)
+{
+    struct stat ours, there;
+
+    if (fstat(fd, &ours) == 0 && lstat(created, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
+        (void)unlink(created);
+    }
+}
+
+bool file_create(const char *filename, Options *options, GError **errp)
+{
+    g_autoptr(OptionValues) values = NULL;
+    char *created;
+
+    values = option_values_absorb(file_create_options, options, errp);
+    if (values == NULL) {
+        return false;
+    }
+    if (g_str_has_prefix(filename, "file:")) {
+        filename += strlen("file:");
+    }
+    int fd = open_target(filename, &created, errp);
+    if (fd < 0) {
+        return false;
+    }
+    bool ok = make_image(fd, filename, values, errp);
+    if (!ok && created != NULL) {
+        remove_created(fd, created);
+    }
+    /* Network file systems report a full disk here. */
+    if (close(fd) < 0 && ok && errno != EINTR) {
+        block_error_set_errno(errp, errno, "Could not create '%s'", filename);
+        ok = false;
+        if (created != NULL) {
+            (void)unlink(created);
+        }
+    }
+    free(created);
+    return ok;
+}
