@@ -111,11 +111,20 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(SHARED_LIB): $(call objects,$(LIB_SOURCES)) block/libvvfat.map
+# What the public headers declare is exported, and nothing else.
+$(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
+	@mkdir -p $(@D)
+	@{ echo '{ global: child_of_bds;'; \
+	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
+	        grep -oE '\<(blk|bdrv|iov|options?|block_error)_[a-z0-9_]+ *\(' | \
+	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
+	    echo 'local: *; };'; } >$@
+
+$(SHARED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.map
 	$(say) LINK $@
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ \
 	    -Wl,-soname,libvvfat.so.$(SO_VERSION) \
-	    -Wl,--version-script=block/libvvfat.map -Wl,-Bsymbolic-functions \
+	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic-functions \
 	    $(if $(SANITIZE),,-Wl,-z,defs) $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)

@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What the nbdkit plugin accepts, refuses and tells about itself, and writing
+# through it into an image.
+
+set -euo pipefail
+
+for program in nbdkit nbdinfo qemu-io jq; do
+    command -v $program >/dev/null || { echo "$program is missing"; exit 77; }
+done
+[ -e "$PLUGIN" ] || { echo 'the nbdkit plugin is not built'; exit 77; }
+
+mkdir source
+echo hello >source/hello.txt
+
+refused() { # pattern parameter...
+    local pattern=$1
+    shift
+    if nbdkit --unix - "$PLUGIN" "$@" --run true 2>messages; then
+        echo "accepted: $*"
+        exit 1
+    fi
+    grep -q -e "$pattern" messages || {
+        echo "$*: expected '$pattern', got:"
+        cat messages
+        exit 1
+    }
+}
+
+info() { # parameter...
+    nbdinfo --json -- [ nbdkit --exit-with-parent "$PLUGIN" "$@" ]
+}
+
+# ---- Parameters ----
+
+refused "dir=DIR"
+refused "did you mean 'label'" dir=source lable=x
+refused "did you mean 'image'" imgae=disk.img
+refused "cannot be longer than 11 bytes" dir=source label=123456789012
+refused 'only one' dir=source image=source
+refused 'format=' dir=source format=raw
+refused missing dir=missing
+refused missing.img image=missing.img
+refused cylinders image=json:'{"driver":"vvfat","dir":"source","cylinders":4}'
+
+# ---- What it says of itself ----
+
+nbdkit --dump-plugin "$PLUGIN" >dump
+grep -qE '^vvfat_version=[0-9]+\.' dump
+grep -qE '^vvfat_formats=.*\<vvfat\>' dump
+grep -qE '^vvfat_options=.*\<label\>' dump
+grep -qx 'thread_model=parallel' dump
+nbdkit --help "$PLUGIN" >help
+grep -q 'label=' help
+grep -q 'image=' help
+
+# ---- A directory: read-only, many connections, its own path by default ----
+
+info dir=source >info.json
+jq -e '.exports[0] | .is_read_only and .can_multi_conn and
+    ."export-size" == 528482304' info.json >/dev/null
+(cd source && info .) | jq -e '.exports[0].is_read_only' >/dev/null
+
+# As a daemon nbdkit goes to "/"; the relative name still means this place.
+socket_dir=$(mktemp -d)
+cleanup() {
+    [ ! -s "$socket_dir/pid" ] || kill "$(cat "$socket_dir/pid")" || :
+    rm -rf "$socket_dir"
+}
+trap cleanup EXIT
+nbdkit --unix "$socket_dir/nbd" --pidfile "$socket_dir/pid" "$PLUGIN" \
+    dir=source partition=none
+nbdcopy "nbd+unix:///?socket=$socket_dir/nbd" daemon.img
+"$VVFAT_IMG" cat daemon.img hello.txt | cmp - source/hello.txt
+
+# ---- An image: what a client writes is in the file ----
+
+truncate -s 1M disk.img
+# shellcheck disable=SC2016 # nbdkit sets it
+uri='nbd+unix:///?socket=$unixsocket'
+nbdkit --unix - "$PLUGIN" image=disk.img format=raw --run "
+    qemu-io -f raw \
+        -c 'write -P 0x11 0 64k' -c 'write -f -P 0x22 4097 1000' \
+        -c 'write -z 16k 8k' -c 'write -z -u 32k 4k' -c 'discard 40k 4k' \
+        -c 'flush' -c 'read -P 0x22 4097 1000' '$uri'" >io.log
+if grep -iE 'fail|error' io.log; then
+    exit 1
+fi
+qemu-io -f raw -c 'read -P 0x11 0 4097' -c 'read -P 0x22 4097 1000' \
+    -c 'read -P 0x11 5097 11287' -c 'read -P 0 16k 8k' \
+    -c 'read -P 0x11 24k 8k' -c 'read -P 0 32k 4k' disk.img >read.log
+if grep -iE 'fail|error' read.log; then
+    exit 1
+fi
+[ "$(stat -c %s disk.img)" = 1048576 ]
+
+info image=disk.img format=raw >info.json
+jq -e '.exports[0] | (.is_read_only | not) and .can_fua and .can_trim and
+    .can_zero and .can_flush' info.json >/dev/null
+
+# With -r nothing can be written.
+if nbdkit -r --unix - "$PLUGIN" image=disk.img format=raw \
+    --run "qemu-io -f raw -c 'write 0 512' '$uri'" >io.log 2>&1; then
+    echo 'written in spite of -r'
+    exit 1
+fi
