@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/copy-target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define ZEROES_BYTES 65536
+#define ZEROES_VECTORS 16
+
+static const char zeroes[ZEROES_BYTES];
+
+CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name,
+                                  bool reads_zero)
+{
+    CopyTarget *target = g_new0(CopyTarget, 1);
+
+    target->blk = blk;
+    target->name = g_strdup(name);
+    target->reads_zero = reads_zero;
+    return target;
+}
+
+/* Whether what lies behind the position of standard output would read as
+ * zeroes if it was skipped: a regular file that ends there. */
+static bool stdout_can_seek(void)
+{
+    struct stat st;
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    off_t position = lseek(STDOUT_FILENO, 0, SEEK_CUR);
+
+    return flags >= 0 && !(flags & O_APPEND) && position >= 0 &&
+           fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size <= position;
+}
+
+CopyTarget *copy_target_new_stdout(void)
+{
+    CopyTarget *target = g_new0(CopyTarget, 1);
+
+    target->name = g_strdup("standard output");
+    target->can_seek = stdout_can_seek();
+    return target;
+}
+
+void copy_target_free(CopyTarget *target)
+{
+    if (target) {
+        blk_close(target->blk);
+        g_free(target->name);
+        g_free(target);
+    }
+}
+
+static int stream_write(const char *buf, int64_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = write(STDOUT_FILENO, buf, (size_t)bytes);
+        if (n < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -errno;
+        }
+        buf += n;
+        bytes -= n;
+    }
+    return 0;
+}
+
+static int stream_write_zeroes(int64_t bytes)
+{
+    struct iovec iov[ZEROES_VECTORS];
+
+    while (bytes > 0) {
+        int n = 0;
+        for (int64_t left = bytes; left > 0 && n < ZEROES_VECTORS; n++) {
+            iov[n].iov_base = (void *)zeroes;
+            iov[n].iov_len = (size_t)MIN(left, ZEROES_BYTES);
+            left -= (int64_t)iov[n].iov_len;
+        }
+        ssize_t written = writev(STDOUT_FILENO, iov, n);
+        if (written < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -errno;
+        }
+        bytes -= written;
+    }
+    return 0;
+}
+
+int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
+                      const void *buf)
+{
+    if (!target->blk) {
+        return stream_write(buf, bytes);
+    }
+    return blk_pwrite(target->blk, offset, bytes, buf, 0);
+}
+
+int copy_target_write_zeroes(CopyTarget *target, int64_t offset,
+                             int64_t bytes, bool allocate)
+{
+    if (target->blk) {
+        return blk_pwrite_zeroes(target->blk, offset, bytes,
+                                 allocate ? 0 : BDRV_REQ_MAY_UNMAP);
+    }
+    if (target->can_seek && !allocate) {
+        return lseek(STDOUT_FILENO, bytes, SEEK_CUR) < 0 ? -errno : 0;
+    }
+    return stream_write_zeroes(bytes);
+}
+
+int copy_target_finish(CopyTarget *target)
+{
+    if (target->blk) {
+        return blk_flush(target->blk);
+    }
+    if (target->can_seek) {
+        off_t end = lseek(STDOUT_FILENO, 0, SEEK_CUR);
+        struct stat st;
+        if (end < 0 || fstat(STDOUT_FILENO, &st) < 0) {
+            return -errno;
+        }
+        if (st.st_size < end && ftruncate(STDOUT_FILENO, end) < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+char *copy_target_strerror(const CopyTarget *target, int ret)
+{
+    return target->blk ? blk_strerror(ret) : g_strdup(g_strerror(-ret));
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/image-copy.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/host-paths.h"
+#include "tools/partial-file.h"
+#include "tools/tool-image.h"
+#include "tools/tool-output.h"
+
+static bool refuse_relation(HostPathRelation relation, const char *target,
+                            const char *what)
+{
+    switch (relation) {
+    case HOST_PATH_APART:
+        return true;
+    case HOST_PATH_SAME:
+        tool_error("'%s' is source and target; choose another target",
+                   target);
+        return false;
+    case HOST_PATH_INSIDE:
+        tool_error("The target '%s' lies inside the source directory '%s' "
+                   "and would become a part of itself; choose a target "
+                   "outside of it", target, what);
+        return false;
+    case HOST_PATH_AROUND:
+        tool_error("The target '%s' is a directory that holds the source "
+                   "'%s'; name a file", target, what);
+        return false;
+    }
+    return false;
+}
+
+static bool check_apart(const ImageCopy *copy, const char *path)
+{
+    for (guint i = 0; i < copy_source_count(copy->source); i++) {
+        g_autofree char *what = NULL;
+        BlockBackend *blk = copy_source_image(copy->source, i);
+        HostPathRelation relation = host_path_relation(blk, path, &what);
+        if (!refuse_relation(relation, path, what)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool run(const ImageCopy *copy, CopyTarget *target)
+{
+    CopyJob job = {
+        .source = copy->source,
+        .target = target,
+        .offset = copy->offset,
+        .bytes = copy->bytes,
+        .sparse_bytes = copy->sparse_bytes,
+        .workers = copy->workers,
+        .out_of_order = copy->out_of_order && target->blk,
+        .wants_progress = copy->wants_progress,
+    };
+    return copy_run(&job);
+}
+
+/* ---- Standard output ---- */
+
+static bool copy_to_stdout(const ImageCopy *copy)
+{
+    struct stat st;
+
+    if (isatty(STDOUT_FILENO)) {
+        tool_error("Will not write an image to a terminal; redirect standard "
+                   "output");
+        return false;
+    }
+    if (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode)) {
+        g_autofree char *path = g_file_read_link("/proc/self/fd/1", NULL);
+        if (path && !check_apart(copy, path)) {
+            return false;
+        }
+    }
+    g_autoptr(CopyTarget) target = copy_target_new_stdout();
+    return run(copy, target);
+}
+
+/* ---- Images ---- */
+
+static bool create_image(const ImageCopy *copy)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) options =
+        copy->create ? options_copy(copy->create) : options_new();
+
+    options_set_int(options, "size", copy->bytes);
+    if (!bdrv_create(copy->format, copy->target, options, &error)) {
+        tool_error("%s: error while converting %s: %s", copy->target,
+                   copy->format, error->message);
+        return false;
+    }
+    return true;
+}
+
+static bool check_size(const ImageCopy *copy, BlockBackend *blk)
+{
+    int64_t length = blk_getlength(blk);
+
+    if (length < 0) {
+        g_autofree char *reason = blk_strerror((int)length);
+        tool_error("Could not get the size of '%s': %s", copy->target,
+                   reason);
+        return false;
+    }
+    if (length < copy->bytes) {
+        tool_error("output file is smaller than input file");
+        return false;
+    }
+    return true;
+}
+
+static bool copy_to_open_image(const ImageCopy *copy, BlockBackend *blk)
+{
+    bool reads_zero = copy->no_create ? copy->target_is_zero
+                                      : blk_has_zero_init(blk);
+    g_autofree char *name = blk_get_filename(blk);
+    g_autoptr(CopyTarget) target =
+        copy_target_new_image(blk, copy->target_image_opts ? name
+                                                           : copy->target,
+                              reads_zero);
+
+    return check_size(copy, blk) && run(copy, target);
+}
+
+static bool copy_to_existing(const ImageCopy *copy)
+{
+    BlockBackend *blk = image_open_target(copy->target, copy->format,
+                                          copy->target_image_opts,
+                                          copy->cache);
+    if (!blk) {
+        return false;
+    }
+    return copy_to_open_image(copy, blk);
+}
+
+static bool copy_to_new(const ImageCopy *copy)
+{
+    partial_file_begin(copy->target);
+    bool ok = create_image(copy) && copy_to_existing(copy);
+    partial_file_end(ok);
+    return ok;
+}
+
+bool image_copy(const ImageCopy *copy)
+{
+    if (!copy->target_image_opts && g_str_equal(copy->target, "-")) {
+        return copy_to_stdout(copy);
+    }
+    if (!copy->target_image_opts && !check_apart(copy, copy->target)) {
+        return false;
+    }
+    return copy->no_create ? copy_to_existing(copy) : copy_to_new(copy);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/tool-image.h"
+
+#include <string.h>
+
+#include "block/driver.h"
+#include "tools/tool-args.h"
+#include "tools/tool-output.h"
+
+typedef struct CacheMode {
+    const char *name;
+    bool direct;   /* past the page cache */
+    bool no_flush; /* flushes are ignored */
+} CacheMode;
+
+/* writethrough differs from writeback in nothing that a program which flushes
+ * once, at its end, could notice; directsync likewise from none. */
+static const CacheMode cache_modes[] = {
+    { "none", true, false },       { "off", true, false },
+    { "writeback", false, false }, { "writethrough", false, false },
+    { "directsync", true, false }, { "unsafe", false, true },
+};
+
+static const CacheMode *cache_mode_find(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(cache_modes); i++) {
+        if (g_str_equal(cache_modes[i].name, name)) {
+            return &cache_modes[i];
+        }
+    }
+    return NULL;
+}
+
+bool image_cache_is_valid(const char *cache)
+{
+    return cache_mode_find(cache) != NULL;
+}
+
+bool image_format_exists(const char *format)
+{
+    return bdrv_find_format(format) != NULL;
+}
+
+bool image_args_take(ImageArgs *args, int key, const char *arg)
+{
+    switch (key) {
+    case 'f':
+        args->format = arg;
+        return true;
+    case 'T':
+        args->cache = arg;
+        return true;
+    case 'U':
+        args->force_share = true;
+        return true;
+    case KEY_IMAGE_OPTS:
+        args->image_opts = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void image_args_check(const ImageArgs *args)
+{
+    if (args->image_opts && args->format) {
+        tool_args_usage("--image-opts and --format are mutually exclusive");
+    }
+    if (args->cache && !image_cache_is_valid(args->cache)) {
+        tool_args_usage("Invalid source cache option: %s", args->cache);
+    }
+}
+
+static BlockBackend *open_image(const char *name, const char *format,
+                                bool image_opts, const char *cache,
+                                unsigned flags)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) options = options_new();
+    BlockBackend *blk = NULL;
+
+    if (image_opts && !options_parse_keyval(options, name, NULL, &error)) {
+        tool_error("%s", error->message);
+        return NULL;
+    }
+    if (format) {
+        if (!image_format_exists(format)) {
+            tool_error("Could not open '%s': Unknown driver '%s'", name,
+                       format);
+            return NULL;
+        }
+        options_set(options, "driver", format);
+    }
+    const CacheMode *mode = cache ? cache_mode_find(cache) : NULL;
+    if (mode && mode->direct) {
+        options_set_bool(options, "cache.direct", true);
+    }
+    if (mode && mode->no_flush) {
+        flags |= BDRV_O_NO_FLUSH;
+    }
+    blk = blk_open(image_opts ? NULL : name, options, flags, &error);
+    if (!blk) {
+        tool_error("%s", error->message);
+    }
+    return blk;
+}
+
+BlockBackend *image_open_source(const char *name, const ImageArgs *args)
+{
+    unsigned flags = args->force_share ? BDRV_O_FORCE_SHARE : 0;
+
+    return open_image(name, args->format, args->image_opts, args->cache,
+                      flags);
+}
+
+BlockBackend *image_open_target(const char *name, const char *format,
+                                bool image_opts, const char *cache)
+{
+    return open_image(name, format, image_opts, cache,
+                      BDRV_O_RDWR | BDRV_O_UNMAP);
+}
+
+char *image_report_line(const BdrvInfo *info, unsigned i)
+{
+    char key[64];
+
+    g_snprintf(key, sizeof(key), "report.%u.kind", i);
+    const char *kind = options_get(info->specific, key);
+    g_snprintf(key, sizeof(key), "report.%u.path", i);
+    const char *path = options_get(info->specific, key);
+    g_snprintf(key, sizeof(key), "report.%u.detail", i);
+    const char *detail = options_get(info->specific, key);
+
+    if (!kind || !path) {
+        return NULL;
+    }
+    return g_strdup_printf("%s '%s'%s%s", kind, path, detail ? ": " : "",
+                           detail ? detail : "");
+}
+
+void image_warn_report(BlockBackend *blk)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+
+    if (!info || !info->specific) {
+        return;
+    }
+    for (unsigned i = 0;; i++) {
+        g_autofree char *line = image_report_line(info, i);
+        if (!line) {
+            return;
+        }
+        tool_warning("%s", line);
+    }
+}

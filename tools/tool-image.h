@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening images with the options that all commands have in common. */
+#ifndef TOOLS_TOOL_IMAGE_H
+#define TOOLS_TOOL_IMAGE_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "block/block.h"
+#include "tools/command.h"
+
+/* Keys of options without a letter. */
+enum {
+    KEY_IMAGE_OPTS = 256,
+    KEY_OUTPUT,
+    KEY_COMMAND, /* a command's own options count from here */
+};
+
+/* Rows for the option tables of commands that open an image. */
+#define TOOL_OPTION_FORMAT                                                    \
+    { 'f', NULL, "FMT", "Format of the image; probed when not given" }
+#define TOOL_OPTION_IMAGE_OPTS                                                \
+    { KEY_IMAGE_OPTS, "image-opts", NULL,                                     \
+      "Images are given as options (driver=...,dir=...), not names" }
+#define TOOL_OPTION_FORCE_SHARE                                               \
+    { 'U', "force-share", NULL, "Read an image that another program writes" }
+#define TOOL_OPTION_OUTPUT                                                    \
+    { KEY_OUTPUT, "output", "FMT", "Print for people (human) or as JSON" }
+#define TOOL_OPTION_QUIET                                                     \
+    { 'q', NULL, NULL, "Print errors only" }
+#define TOOL_OPTION_PROGRESS                                                  \
+    { 'p', NULL, NULL, "Show the progress on a terminal" }
+#define TOOL_OPTION_SRC_CACHE                                                 \
+    { 'T', NULL, "CACHE", "Cache mode for reading (writeback)" }
+
+typedef struct ImageArgs {
+    const char *format; /* -f, or NULL */
+    const char *cache;  /* -T, or NULL */
+    bool image_opts;
+    bool force_share;
+} ImageArgs;
+
+/* Take one of the options above; false when the key is none of them. */
+bool image_args_take(ImageArgs *args, int key, const char *arg);
+
+/* Exit with a usage error when the options contradict each other. */
+void image_args_check(const ImageArgs *args);
+
+/* Open for reading; NULL with the error printed. */
+BlockBackend *image_open_source(const char *name, const ImageArgs *args);
+
+/*
+ * Open an existing image for writing; NULL with the error printed. name: a
+ * file name, or options when image_opts. cache: a mode of qemu-img.
+ */
+BlockBackend *image_open_target(const char *name, const char *format,
+                                bool image_opts, const char *cache);
+
+/* Whether `cache` is a mode that qemu-img has. */
+bool image_cache_is_valid(const char *cache);
+
+/* Warn about everything the driver skipped, renamed or clamped. */
+void image_warn_report(BlockBackend *blk);
+
+/* "skipped 'x': a socket" for entry i of the report, or NULL behind the last.
+ * g_free(). */
+char *image_report_line(const BdrvInfo *info, unsigned i);
+
+/* bdrv_find_format() by another name: whether there is such a driver. */
+bool image_format_exists(const char *format);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* vvfat-img convert: images, end to end, to one new image. */
+#include <string.h>
+
+#include "block/block.h"
+#include "tools/image-copy.h"
+#include "tools/tool-args.h"
+#include "tools/tool-image.h"
+#include "tools/tool-output.h"
+
+#define MAX_SPARSE_BYTES (16 * 1024 * 1024)
+#define DEFAULT_SPARSE_BYTES 4096
+
+enum {
+    KEY_TARGET_IMAGE_OPTS = KEY_COMMAND,
+    KEY_TARGET_IS_ZERO,
+};
+
+typedef struct Convert {
+    ImageArgs source;
+    ImageCopy copy;
+    bool quiet, compress, create_help;
+    char *create_text; /* of all -o, joined */
+} Convert;
+
+static int64_t parse_sparse(const char *text)
+{
+    int64_t bytes = tool_args_size("buffer size for sparse output", text);
+
+    if (bytes % 512 != 0 || bytes > MAX_SPARSE_BYTES) {
+        tool_args_usage("Invalid buffer size for sparse output specified. "
+                        "Valid sizes are multiples of 512 up to %d. Select 0 "
+                        "to disable sparse detection (fully allocates "
+                        "output).", MAX_SPARSE_BYTES);
+    }
+    return bytes;
+}
+
+static unsigned parse_workers(const char *text)
+{
+    guint64 n;
+
+    if (!g_ascii_string_to_unsigned(text, 10, 1, COPY_MAX_WORKERS, &n,
+                                    NULL)) {
+        tool_args_usage("Invalid number of coroutines. Allowed number of "
+                        "coroutines is between 1 and %d", COPY_MAX_WORKERS);
+    }
+    return (unsigned)n;
+}
+
+static void add_create_text(Convert *c, const char *text)
+{
+    char *joined = c->create_text
+                       ? g_strconcat(c->create_text, ",", text, NULL)
+                       : g_strdup(text);
+
+    g_free(c->create_text);
+    c->create_text = joined;
+    if (g_str_equal(text, "help") || g_str_equal(text, "?")) {
+        c->create_help = true;
+    }
+}
+
+static void take_option(Convert *c, int key, const char *arg)
+{
+    ImageCopy *copy = &c->copy;
+
+    switch (key) {
+    case 'O':
+        copy->format = arg;
+        break;
+    case 'o':
+        add_create_text(c, arg);
+        break;
+    case 'n':
+        copy->no_create = true;
+        break;
+    case 'p':
+        copy->wants_progress = true;
+        break;
+    case 'q':
+        c->quiet = true;
+        break;
+    case 'c':
+        c->compress = true;
+        break;
+    case 'S':
+        copy->sparse_bytes = parse_sparse(arg);
+        break;
+    case 'm':
+        copy->workers = parse_workers(arg);
+        break;
+    case 'W':
+        copy->out_of_order = true;
+        break;
+    case 't':
+        copy->cache = arg;
+        break;
+    case KEY_TARGET_IMAGE_OPTS:
+        copy->target_image_opts = true;
+        break;
+    case KEY_TARGET_IS_ZERO:
+        copy->target_is_zero = true;
+        break;
+    default:
+        image_args_take(&c->source, key, arg);
+        break;
+    }
+}
+
+static void check_options(const Convert *c)
+{
+    const ImageCopy *copy = &c->copy;
+
+    image_args_check(&c->source);
+    if (!image_cache_is_valid(copy->cache)) {
+        tool_args_usage("Invalid cache option: %s", copy->cache);
+    }
+    if (copy->target_image_opts && !copy->no_create) {
+        tool_args_usage("--target-image-opts requires use of -n flag");
+    }
+    if (copy->target_is_zero && !copy->no_create) {
+        tool_args_usage("--target-is-zero requires use of -n flag");
+    }
+    if (c->create_text && copy->no_create) {
+        tool_args_usage("-o has no effect when skipping image creation");
+    }
+    if (copy->target_image_opts && copy->format) {
+        tool_args_usage("-O and --target-image-opts are mutually exclusive");
+    }
+    if (c->compress) {
+        tool_args_usage("Compression not supported for this file format");
+    }
+}
+
+static bool check_target(Convert *c)
+{
+    ImageCopy *copy = &c->copy;
+
+    if (!copy->format && !copy->target_image_opts) {
+        copy->format = "raw";
+    }
+    if (copy->format && !image_format_exists(copy->format)) {
+        tool_error("Unknown file format '%s'", copy->format);
+        return false;
+    }
+    if (g_str_equal(copy->target, "-") && !copy->target_image_opts) {
+        if (!g_str_equal(copy->format, "raw")) {
+            tool_error("Only a raw image can be written to standard output; "
+                       "name a file for format %s", copy->format);
+            return false;
+        }
+        if (copy->no_create) {
+            tool_error("-n needs a target that exists, not standard output");
+            return false;
+        }
+    }
+    if (c->create_text) {
+        g_autoptr(GError) error = NULL;
+        copy->create = options_new();
+        if (!options_parse_keyval(copy->create, c->create_text, NULL,
+                                  &error)) {
+            tool_error("%s", error->message);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_sources(Convert *c, char **names, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (g_str_equal(names[i], "-") && !c->source.image_opts) {
+            tool_error("Cannot read an image from standard input: its size "
+                       "must be known first; write it to a file");
+            return false;
+        }
+        BlockBackend *blk = image_open_source(names[i], &c->source);
+        if (!blk) {
+            return false;
+        }
+        if (!c->quiet) {
+            image_warn_report(blk);
+        }
+        int ret = copy_source_add(c->copy.source, blk);
+        if (ret < 0) {
+            g_autofree char *reason = blk_strerror(ret);
+            tool_error("Could not get the size of '%s': %s", names[i],
+                       reason);
+            return false;
+        }
+    }
+    c->copy.bytes = c->copy.source->length;
+    return true;
+}
+
+static bool print_create_help(const char *format)
+{
+    g_autofree char *help =
+        bdrv_format_options_help(format ? format : "raw", true);
+
+    if (!help) {
+        tool_error("Format driver '%s' does not support image creation",
+                   format ? format : "raw");
+        return false;
+    }
+    printf("Supported %s options:\n%s", format ? format : "raw", help);
+    return true;
+}
+
+static int run_convert(const Command *command, int argc, char **argv)
+{
+    Convert c = { .copy = { .cache = "unsafe",
+                            .sparse_bytes = DEFAULT_SPARSE_BYTES } };
+    const char *arg;
+    int key, n;
+
+    tool_args_begin(command, argc, argv);
+    while ((key = tool_args_next(&arg)) != -1) {
+        take_option(&c, key, arg);
+    }
+    if (c.create_help) {
+        g_free(c.create_text);
+        return print_create_help(c.copy.format) ? 0 : 1;
+    }
+    check_options(&c);
+    char **names = tool_args_operands(2, -1, "Must specify image file name",
+                                      &n);
+    c.copy.target = names[n - 1];
+    if (c.quiet) {
+        c.copy.wants_progress = false;
+    }
+    c.copy.source = copy_source_new();
+    bool ok = check_target(&c) && open_sources(&c, names, n - 1) &&
+              image_copy(&c.copy);
+    copy_source_free(c.copy.source);
+    options_free(c.copy.create);
+    g_free(c.create_text);
+    return ok ? 0 : 1;
+}
+
+static const ToolOption options[] = {
+    TOOL_OPTION_FORMAT,
+    { 'O', NULL, "FMT", "Format of the target (raw)" },
+    { 'o', NULL, "OPTIONS", "Create options of the target; help lists them" },
+    { 'n', NULL, NULL, "Write into an existing target, do not create it" },
+    TOOL_OPTION_PROGRESS,
+    TOOL_OPTION_QUIET,
+    { 'S', NULL, "SIZE",
+      "Shortest run of zeroes to leave out (4k); 0: allocate all" },
+    { 'm', NULL, "NUM", "Threads that copy, 1 to 16" },
+    { 'W', NULL, NULL, "Write in any order" },
+    { 'c', NULL, NULL, "Compress, if the target's format can" },
+    { 'C', NULL, NULL, "Let the kernel copy (always done where it can)" },
+    { 't', NULL, "CACHE",
+      "Cache mode for writing: none, writeback, unsafe (default), ..." },
+    TOOL_OPTION_SRC_CACHE,
+    TOOL_OPTION_FORCE_SHARE,
+    TOOL_OPTION_IMAGE_OPTS,
+    { KEY_TARGET_IMAGE_OPTS, "target-image-opts", NULL,
+      "The target is given as options; needs -n" },
+    { KEY_TARGET_IS_ZERO, "target-is-zero", NULL,
+      "The existing target reads as zeroes; needs -n" },
+    { 0 },
+};
+
+const Command command_convert = {
+    .name = "convert",
+    .operands = "SOURCE... TARGET",
+    .summary = "Copy images, end to end, to a new image",
+    .notes = "TARGET '-' is standard output (raw only).\n",
+    .options = options,
+    .run = run_convert,
+};

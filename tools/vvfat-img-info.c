@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* vvfat-img info: what an image is. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/block.h"
+#include "tools/tool-args.h"
+#include "tools/tool-image.h"
+#include "tools/tool-output.h"
+#include "util/size.h"
+
+enum { KEY_BACKING_CHAIN = KEY_COMMAND };
+
+typedef struct InfoArgs {
+    ImageArgs image;
+    bool json, chain, quiet;
+} InfoArgs;
+
+/* ---- For people ---- */
+
+/* The parts of `key` that `previous` does not begin with, as headings with
+ * their depth, then the value. */
+typedef struct Nested {
+    char *previous;
+} Nested;
+
+static void print_heading(const char *part, int depth)
+{
+    g_autofree char *text = g_strdup(part);
+
+    if (g_ascii_isdigit(text[0])) {
+        printf("%*s[%s]:\n", 4 * depth, "", text);
+    } else {
+        printf("%*s%s:\n", 4 * depth, "", g_strdelimit(text, "-", ' '));
+    }
+}
+
+static void print_fact(const char *key, const char *value, void *opaque)
+{
+    Nested *nested = opaque;
+    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
+    g_auto(GStrv) old = g_strsplit(nested->previous, ".", -1);
+    guint last = g_strv_length(parts) - 1;
+    bool same = true;
+
+    if (g_str_has_prefix(key, "report.")) {
+        return;
+    }
+    for (guint i = 0; i < last; i++) {
+        same = same && old[i] && g_str_equal(old[i], parts[i]);
+        if (!same) {
+            print_heading(parts[i], (int)i + 1);
+        }
+    }
+    g_autofree char *clean = tool_escape(value, false);
+    bool is_flag = g_str_equal(value, "on") || g_str_equal(value, "off");
+    printf("%*s%s: %s\n", 4 * ((int)last + 1), "",
+           g_strdelimit(parts[last], "-", ' '),
+           !is_flag ? clean : g_str_equal(value, "on") ? "true" : "false");
+    g_free(nested->previous);
+    nested->previous = g_strdup(key);
+}
+
+static void print_report(const BdrvInfo *info)
+{
+    for (unsigned i = 0;; i++) {
+        g_autofree char *line = image_report_line(info, i);
+        if (!line) {
+            return;
+        }
+        if (i == 0) {
+            printf("Not as in the directory:\n");
+        }
+        g_autofree char *clean = tool_escape(line, false);
+        printf("    %s\n", clean);
+    }
+}
+
+static void print_human(const BdrvInfo *info, bool quiet)
+{
+    g_autofree char *size = size_format((uint64_t)info->virtual_size);
+    g_autofree char *name = tool_escape(info->filename, false);
+
+    printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRId64
+           " bytes)\n", name, info->format, size, info->virtual_size);
+    if (info->allocated_size < 0) {
+        printf("disk size: unavailable\n");
+    } else {
+        g_autofree char *allocated =
+            size_format((uint64_t)info->allocated_size);
+        printf("disk size: %s\n", allocated);
+    }
+    if (info->encrypted) {
+        printf("encrypted: yes\n");
+    }
+    if (info->cluster_size > 0) {
+        printf("cluster_size: %" PRId64 "\n", info->cluster_size);
+    }
+    if (info->dirty) {
+        printf("cleanly shut down: no\n");
+    }
+    if (info->backing_filename) {
+        printf("backing file: %s", info->backing_filename);
+        if (info->full_backing_filename &&
+            !g_str_equal(info->full_backing_filename,
+                         info->backing_filename)) {
+            printf(" (actual path: %s)", info->full_backing_filename);
+        }
+        printf("\n");
+    }
+    if (info->backing_format) {
+        printf("backing file format: %s\n", info->backing_format);
+    }
+    if (info->specific && options_size(info->specific) > 0) {
+        Nested nested = { .previous = g_strdup("") };
+        printf("Format specific information:\n");
+        options_foreach(info->specific, print_fact, &nested);
+        g_free(nested.previous);
+        if (!quiet) {
+            print_report(info);
+        }
+    }
+}
+
+/* ---- JSON ---- */
+
+static void add_string(JsonWriter *w, const char *name, const char *value)
+{
+    if (value) {
+        g_autofree char *clean = tool_json_name(value);
+        json_string(w, name, clean);
+    }
+}
+
+static void write_json(JsonWriter *w, const BdrvInfo *info)
+{
+    json_begin_object(w, NULL);
+    add_string(w, "backing-filename-format", info->backing_format);
+    json_int(w, "virtual-size", info->virtual_size);
+    add_string(w, "filename", info->filename);
+    if (info->cluster_size > 0) {
+        json_int(w, "cluster-size", info->cluster_size);
+    }
+    json_string(w, "format", info->format);
+    if (info->allocated_size >= 0) {
+        json_int(w, "actual-size", info->allocated_size);
+    }
+    if (info->encrypted) {
+        json_bool(w, "encrypted", true);
+    }
+    if (info->specific && options_size(info->specific) > 0) {
+        json_begin_object(w, "format-specific");
+        json_string(w, "type", info->format);
+        json_options(w, "data", info->specific);
+        json_end_object(w);
+    }
+    add_string(w, "full-backing-filename", info->full_backing_filename);
+    add_string(w, "backing-filename", info->backing_filename);
+    json_bool(w, "dirty-flag", info->dirty);
+    json_end_object(w);
+}
+
+/* ---- The chain ---- */
+
+static BdrvInfo *load_info(const char *name, const ImageArgs *args)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BlockBackend) blk = image_open_source(name, args);
+
+    if (!blk) {
+        return NULL;
+    }
+    BdrvInfo *info = blk_get_info(blk, &error);
+    if (!info) {
+        tool_error("%s: %s", name, error->message);
+    }
+    return info;
+}
+
+/* The images from `name` down, or NULL with the error printed. */
+static GPtrArray *load_chain(const char *name, const InfoArgs *args)
+{
+    g_autoptr(GPtrArray) chain =
+        g_ptr_array_new_with_free_func((GDestroyNotify)bdrv_info_free);
+    g_autoptr(GHashTable) seen =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    ImageArgs image = args->image;
+    const char *next = name;
+
+    while (next) {
+        if (!g_hash_table_add(seen, g_strdup(next))) {
+            tool_error("Backing file '%s' creates an infinite loop.", next);
+            return NULL;
+        }
+        BdrvInfo *info = load_info(next, &image);
+        if (!info) {
+            return NULL;
+        }
+        g_ptr_array_add(chain, info);
+        next = args->chain ? info->full_backing_filename : NULL;
+        image.image_opts = false;
+        image.format = info->backing_format;
+    }
+    return g_steal_pointer(&chain);
+}
+
+static void print_chain(const GPtrArray *chain, const InfoArgs *args)
+{
+    if (!args->json) {
+        for (guint i = 0; i < chain->len; i++) {
+            printf("%s", i > 0 ? "\n" : "");
+            print_human(g_ptr_array_index(chain, i), args->quiet);
+        }
+        return;
+    }
+    JsonWriter *w = json_writer_new(true);
+    if (args->chain) {
+        json_begin_array(w, NULL);
+    }
+    for (guint i = 0; i < chain->len; i++) {
+        write_json(w, g_ptr_array_index(chain, i));
+    }
+    if (args->chain) {
+        json_end_array(w);
+    }
+    tool_print_json(w);
+}
+
+static int run_info(const Command *command, int argc, char **argv)
+{
+    InfoArgs args = { 0 };
+    const char *arg;
+    int key, n;
+
+    tool_args_begin(command, argc, argv);
+    while ((key = tool_args_next(&arg)) != -1) {
+        if (key == KEY_OUTPUT) {
+            args.json = tool_args_output_is_json(arg);
+        } else if (key == KEY_BACKING_CHAIN) {
+            args.chain = true;
+        } else if (key == 'q') {
+            args.quiet = true;
+        } else {
+            image_args_take(&args.image, key, arg);
+        }
+    }
+    image_args_check(&args.image);
+    char **names = tool_args_operands(1, 1, "Expecting one image file name",
+                                      &n);
+    g_autoptr(GPtrArray) chain = load_chain(names[0], &args);
+    if (!chain) {
+        return 1;
+    }
+    print_chain(chain, &args);
+    return 0;
+}
+
+static const ToolOption options[] = {
+    TOOL_OPTION_FORMAT,
+    TOOL_OPTION_OUTPUT,
+    { KEY_BACKING_CHAIN, "backing-chain", NULL,
+      "Describe the backing files, too" },
+    { 'q', NULL, NULL, "Do not list what is not as in the directory" },
+    TOOL_OPTION_FORCE_SHARE,
+    TOOL_OPTION_IMAGE_OPTS,
+    { 0 },
+};
+
+const Command command_info = {
+    .name = "info",
+    .operands = "IMAGE",
+    .summary = "Describe an image",
+    .options = options,
+    .run = run_info,
+};
