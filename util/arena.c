@@ -90,6 +90,9 @@ void *arena_alloc(Arena *arena, size_t bytes)
 {
     size_t padding = -bytes & (ALIGNMENT - 1);
 
+    if (bytes == 0) {
+        padding = ALIGNMENT; /* even nothing has a place of its own */
+    }
     return room_take(arena, &arena->structs,
                      bytes > SIZE_MAX - padding ? SIZE_MAX : bytes + padding);
 }

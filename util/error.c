@@ -5,6 +5,8 @@
 
 G_DEFINE_QUARK(block-error-quark, block_error)
 
+/* cause: what goes behind the message, or NULL. */
+G_GNUC_PRINTF(4, 0)
 static void error_set_va(GError **errp, int err, const char *cause,
                          const char *fmt, va_list ap)
 {

@@ -90,8 +90,10 @@ bool size_parse(const char *text, uint64_t *bytes, GError **errp)
     }
     limit = (uint64_t)INT64_MAX >> shift;
     for (size_t i = 0; i < nwhole; i++) {
+        bool fits = whole <= limit / 10;
+
         whole = 10 * whole + (text[i] - '0');
-        if (whole > limit) {
+        if (!fits || whole > limit) {
             block_error_set(errp, ERANGE,
                             "size '%s' is too large; it must be below 8E",
                             text);
