@@ -17,7 +17,8 @@
 
 #define MBR_SIGNATURE_DEFAULT 0xbe1afdfau
 
-/* The MBR (for GPT: the protective one). code: up to 440 bytes, or NULL. */
+/* The MBR (for GPT: the protective one). code: up to 440 bytes; NULL: ours,
+ * which starts the active partition's boot sector. */
 void partition_render_mbr(const Geometry *g, const uint8_t *code,
                           size_t code_bytes, uint8_t sector[SECTOR_SIZE]);
 
@@ -58,7 +59,9 @@ typedef struct PartitionList {
  * included), GPT (the backup when the primary is damaged), or one entry for
  * the bare disk when sector 0 is a FAT boot sector or no table is there.
  * Partitions that reach outside the disk or overlap are named in `defects`;
- * those outside are cut. NULL and *errp on a read error alone.
+ * those that end outside are cut, those that begin there left out. The list
+ * can be empty. NULL and *errp on a read error alone. Only ranges on the disk
+ * are read, few and small (1 MiB at most) whatever the tables say.
  */
 PartitionList *partition_find(PartitionRead *read, void *opaque,
                               uint64_t disk_bytes, GError **errp);
