@@ -7,9 +7,9 @@
  * private memory (instance_size bytes, zeroed) comes from bdrv_opaque().
  *
  * Threads: I/O callbacks run on any thread, many at a time, on one node; the
- * driver locks what it must and says so in its head comment. open, close,
- * reopen_* and *_perm run with the node drained: no request is under way.
- * I/O callbacks may block.
+ * driver locks what it must and says so in its head comment. open, close and
+ * reopen_* run with the node drained: no request is under way. *_perm run one
+ * at a time, but requests may run beside them. I/O callbacks may block.
  *
  * Guarantees of the core to I/O callbacks: the range lies inside the device
  * (writes need permission, and a read-write node), offset and bytes are
@@ -17,6 +17,9 @@
  * vector holds exactly `bytes`, and no other write to the same blocks runs
  * beside a read-modify-write that the core does. Only the supported_*_flags
  * are passed; FUA is emulated by a flush where it is not supported.
+ * Two exceptions: a device that ends in the middle of a block has a last block
+ * that is shorter, and a parent with the permission to resize may write past
+ * the end of a node whose driver has truncate, which makes the device longer.
  */
 #ifndef BLOCK_DRIVER_H
 #define BLOCK_DRIVER_H
@@ -64,6 +67,8 @@ struct BlockDriver {
     bool is_filter;        /* shows its FILTERED child unchanged */
     bool supports_backing; /* may have a "backing" child */
     bool writable_probe;   /* raw: refuses writes that would change probing */
+    bool generated;        /* protocol: the bytes are made up by the driver, and
+                              are not probed for a format */
 
     /* Described options. Both end with a NULL name; NULL: none. */
     const OptionDesc *options;        /* of a node */
@@ -297,7 +302,7 @@ int bdrv_copy_host_range(int fd, int64_t fd_offset, BlockDriverState *dst,
  */
 void bdrv_set_io_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
-/* Tell blkdebug nodes among the parents that a point was reached. */
+/* Tell the blkdebug nodes above and below this one that a point was reached. */
 void bdrv_debug_event(BlockDriverState *bs, const char *event);
 
 /*

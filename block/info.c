@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Information about images. A node that says nothing itself is as the node it
+ * shows.
+ */
+#include "block/info.h"
+
+#include <errno.h>
+
+#include "block/drain.h"
+#include "block/filename.h"
+#include "block/graph.h"
+#include "block/io.h"
+
+int64_t node_allocated_size(BlockDriverState *bs)
+{
+    int64_t sum = 0;
+    bool any = false;
+
+    if (bs->drv->get_allocated_size) {
+        return bs->drv->get_allocated_size(bs);
+    }
+    for (guint i = 0; i < bs->children->len; i++) {
+        const BdrvChild *child = g_ptr_array_index(bs->children, i);
+
+        if (child->role & BDRV_CHILD_COW) {
+            continue;
+        }
+        int64_t bytes = node_allocated_size(child->bs);
+        if (bytes < 0) {
+            return bytes;
+        }
+        sum += bytes;
+        any = true;
+    }
+    return any ? sum : -ENOTSUP;
+}
+
+int64_t blk_get_allocated_size(BlockBackend *blk)
+{
+    BlockDriverState *bs = blk_bs(blk);
+
+    io_error_clear();
+    node_enter(bs);
+    int64_t bytes = node_allocated_size(bs);
+    node_leave(bs);
+    return bytes;
+}
+
+/* Filters, and raw, which guards what is probed from its child. */
+static BlockDriverState *shown_node(const BlockDriverState *bs)
+{
+    return bs->drv->is_filter || bs->drv->writable_probe ? node_primary(bs)
+                                                         : NULL;
+}
+
+bool node_has_zero_init(BlockDriverState *bs)
+{
+    while (bs->drv->has_zero_init == NULL) {
+        bs = shown_node(bs);
+        if (bs == NULL) {
+            return false;
+        }
+    }
+    return bs->drv->has_zero_init(bs);
+}
+
+bool blk_has_zero_init(BlockBackend *blk)
+{
+    return node_has_zero_init(blk_bs(blk));
+}
+
+static bool node_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
+{
+    while (bs->drv->info == NULL) {
+        bs = shown_node(bs);
+        if (bs == NULL) {
+            return true;
+        }
+    }
+    return bs->drv->info(bs, info, errp);
+}
+
+BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp)
+{
+    BlockDriverState *bs = blk_bs(blk);
+    BdrvInfo *info = g_new0(BdrvInfo, 1);
+    int64_t allocated = blk_get_allocated_size(blk);
+
+    info->virtual_size = node_length(bs);
+    info->allocated_size = allocated < 0 ? -1 : allocated;
+    info->read_only = node_is_read_only(bs);
+    info->format = bs->drv->format_name;
+    info->filename = filename_of_node(bs);
+    info->specific = options_new();
+    node_enter(bs);
+    bool ok = node_info(bs, info, errp);
+    node_leave(bs);
+    if (!ok) {
+        g_clear_pointer(&info, bdrv_info_free);
+    }
+    return info;
+}
+
+void bdrv_info_free(BdrvInfo *info)
+{
+    if (info == NULL) {
+        return;
+    }
+    g_free(info->filename);
+    g_free(info->backing_filename);
+    g_free(info->backing_format);
+    g_free(info->full_backing_filename);
+    options_free(info->specific);
+    g_free(info);
+}

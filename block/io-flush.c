@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Flushing. Each change counts write_generation up once it is done, before its
+ * caller hears of it. A flush covers the generation it found when it began; a
+ * node whose flushed_generation is as high has nothing to do. After a failure
+ * it stays behind, so that the next flush tries again.
+ */
+#include "block/io.h"
+
+/* The children that hold what this node wrote: not the backing file. */
+static int flush_children(BlockDriverState *bs)
+{
+    int result = 0;
+
+    for (guint i = 0; i < bs->children->len; i++) {
+        BdrvChild *child = g_ptr_array_index(bs->children, i);
+
+        if (child->role & BDRV_CHILD_COW) {
+            continue;
+        }
+        int ret = bdrv_flush(child->bs);
+        if (result == 0) {
+            result = ret;
+        }
+    }
+    return result;
+}
+
+int node_flush(BlockDriverState *bs)
+{
+    int ret = 0;
+
+    if (node_is_read_only(bs) || (bs->open_flags & BDRV_O_NO_FLUSH)) {
+        return 0;
+    }
+    uint64_t generation = bs->write_generation;
+
+    pthread_mutex_lock(&bs->flush_lock);
+    if (bs->flushed_generation < generation) {
+        if (bs->drv->flush) {
+            ret = bs->drv->flush(bs);
+        }
+        if (ret == 0) {
+            ret = flush_children(bs);
+        }
+        if (ret == 0) {
+            bs->flushed_generation = generation;
+        }
+    }
+    pthread_mutex_unlock(&bs->flush_lock);
+    return ret;
+}

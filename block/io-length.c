@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The length of a node. It is kept, since asking a file costs a system call:
+ * taken from the driver when the node is opened and resized, raised by writes
+ * past the end.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "block/drain.h"
+#include "block/graph.h"
+#include "block/io.h"
+#include "block/request.h"
+
+int64_t node_length(const BlockDriverState *bs)
+{
+    while (bs->drv->getlength == NULL && bs->primary) {
+        bs = bs->primary->bs;
+    }
+    return bs->length;
+}
+
+int64_t bdrv_getlength(BlockDriverState *bs)
+{
+    return node_length(bs);
+}
+
+int node_refresh_length(BlockDriverState *bs)
+{
+    if (bs->drv->getlength == NULL) {
+        return bs->primary ? 0 : -EINVAL;
+    }
+    int64_t length = bs->drv->getlength(bs);
+    if (length < 0) {
+        return (int)length;
+    }
+    if (length > BDRV_MAX_LENGTH) {
+        return -EFBIG;
+    }
+    bs->length = length;
+    return 0;
+}
+
+/* What a backing file has there must not come to light. */
+static int hide_backing(BlockDriverState *bs, int64_t old_length,
+                        int64_t length)
+{
+    const BlockDriverState *backing = node_backing(bs);
+    int64_t end = backing ? MIN(length, node_length(backing)) : 0;
+
+    if (end <= old_length) {
+        return 0;
+    }
+    return node_pwrite_zeroes(bs, old_length, end - old_length, 0);
+}
+
+static int node_truncate(BlockDriverState *bs, int64_t size, bool exact,
+                         PreallocMode prealloc, GError **errp)
+{
+    int64_t old_length = node_length(bs);
+    TrackedRequest req;
+
+    /* Writes past the shorter end must not run beside it. */
+    request_begin(&req, bs, MIN(old_length, size), BDRV_MAX_LENGTH, true);
+    int ret = bs->drv->truncate(bs, size, exact, prealloc, errp);
+    int length_ret = node_refresh_length(bs);
+    bs->write_generation++;
+    request_end(&req);
+    if (ret < 0) {
+        return ret;
+    }
+    if (length_ret == 0) {
+        length_ret = hide_backing(bs, old_length, node_length(bs));
+    }
+    if (length_ret < 0) {
+        block_error_set_errno(errp, -length_ret,
+                              "Could not complete resizing node '%s'",
+                              bs->node_name);
+    }
+    return length_ret;
+}
+
+static bool truncate_is_allowed(const BdrvChild *child, int64_t size,
+                                GError **errp)
+{
+    const BlockDriverState *bs = child->bs;
+
+    if (size < 0 || size > BDRV_MAX_LENGTH) {
+        block_error_set(errp, size < 0 ? EINVAL : EFBIG,
+                        "No image can have %" PRId64 " bytes", size);
+    } else if (bs->drv->truncate == NULL) {
+        block_error_set(errp, ENOTSUP,
+                        "Images of the format '%s' cannot be resized",
+                        bs->drv->format_name);
+    } else if (node_is_read_only(bs)) {
+        block_error_set(errp, EACCES, "Node '%s' is read-only",
+                        bs->node_name);
+    } else if (!(child->perm & BLK_PERM_RESIZE)) {
+        block_error_set(errp, EPERM,
+                        "Node '%s' was opened without the permission to "
+                        "resize",
+                        bs->node_name);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+int bdrv_truncate(BdrvChild *child, int64_t size, bool exact,
+                  PreallocMode prealloc, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    int ret;
+
+    node_enter(child->bs);
+    if (truncate_is_allowed(child, size, &error)) {
+        ret = node_truncate(child->bs, size, exact, prealloc, &error);
+    } else {
+        ret = block_error_to_errno(error);
+    }
+    node_leave(child->bs);
+    if (error) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+    }
+    return ret;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making a range read as zeroes. Partial blocks at the ends are read-modify-
+ * writes; whole ones go to the driver, where it can, in its own units; what it
+ * cannot is written from a buffer of zeroes.
+ */
+#include <errno.h>
+
+#include "block/io.h"
+#include "block/request.h"
+
+#define ZERO_BUFFER_BYTES (64 * 1024)
+#define ZERO_WRITE_BYTES (1024 * 1024)
+
+/* Never written. Aligned for drivers that do direct I/O. */
+static uint8_t zero_buffer[ZERO_BUFFER_BYTES] __attribute__((aligned(4096)));
+
+/* How far a request for zeroes got, and what is left to do for FUA. */
+typedef struct ZeroRequest {
+    BlockDriverState *bs;
+    unsigned flags;
+    bool driver_cannot; /* it said -ENOTSUP */
+    bool needs_flush;   /* FUA was asked for where it is not supported */
+} ZeroRequest;
+
+static void zero_vector_init(IOVector *iov, int64_t bytes)
+{
+    iov_init(iov);
+    while (bytes > 0) {
+        size_t part = (size_t)MIN(bytes, ZERO_BUFFER_BYTES);
+
+        iov_add(iov, zero_buffer, part);
+        bytes -= (int64_t)part;
+    }
+}
+
+/* Write zeroes as data, aligned or not. */
+static int write_zeroes(ZeroRequest *zero, int64_t offset, int64_t bytes)
+{
+    int ret = 0;
+
+    if (zero->flags & BDRV_REQ_FUA &
+        ~zero->bs->limits.supported_write_flags) {
+        zero->needs_flush = true;
+    }
+    while (ret == 0 && bytes > 0) {
+        int64_t piece = MIN(bytes, ZERO_WRITE_BYTES);
+        g_auto(IOVector) iov;
+
+        /* Whole blocks, so that no piece needs the next one's block. */
+        if (piece < bytes) {
+            piece = io_piece(piece, piece,
+                             zero->bs->limits.request_alignment);
+            piece = MIN(piece, bytes);
+        }
+        zero_vector_init(&iov, piece);
+        ret = node_write_padded(zero->bs, offset, piece, &iov,
+                                zero->flags & BDRV_REQ_FUA);
+        offset += piece;
+        bytes -= piece;
+    }
+    return ret;
+}
+
+/*
+ * How many bytes from offset on the driver can zero in one call; 0 if they
+ * are to be written up to its next unit, which sets *written.
+ */
+static int64_t driver_piece(const ZeroRequest *zero, int64_t offset,
+                            int64_t bytes, int64_t *written)
+{
+    const BdrvLimits *limits = &zero->bs->limits;
+    int64_t unit =
+        MAX(limits->pwrite_zeroes_alignment, limits->request_alignment);
+    int64_t ahead = offset % unit;
+
+    *written = MIN(bytes, ahead ? unit - ahead : bytes);
+    if (zero->driver_cannot || zero->bs->drv->pwrite_zeroes == NULL) {
+        *written = bytes;
+        return 0;
+    }
+    if (ahead) {
+        return 0;
+    }
+    if (offset + bytes < node_length(zero->bs)) {
+        bytes -= bytes % unit;
+    }
+    return io_piece(bytes, limits->max_pwrite_zeroes, unit);
+}
+
+/* Whole blocks. */
+static int zero_blocks(ZeroRequest *zero, int64_t offset, int64_t bytes)
+{
+    BlockDriverState *bs = zero->bs;
+    unsigned native = bs->limits.supported_zero_flags;
+
+    while (bytes > 0) {
+        int64_t piece, written;
+        int ret;
+
+        piece = driver_piece(zero, offset, bytes, &written);
+        if (piece > 0) {
+            ret = bs->drv->pwrite_zeroes(bs, offset, piece,
+                                         zero->flags & native);
+            if (ret == -ENOTSUP && !(zero->flags & BDRV_REQ_NO_FALLBACK)) {
+                zero->driver_cannot = true;
+                continue;
+            }
+            if (ret == 0 && (zero->flags & BDRV_REQ_FUA & ~native)) {
+                zero->needs_flush = true;
+            }
+        } else if (zero->flags & BDRV_REQ_NO_FALLBACK) {
+            ret = -ENOTSUP;
+        } else {
+            piece = written;
+            ret = write_zeroes(zero, offset, piece);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        offset += piece;
+        bytes -= piece;
+    }
+    return 0;
+}
+
+/* Head, whole blocks, tail. */
+static int zero_range(ZeroRequest *zero, int64_t offset, int64_t bytes)
+{
+    int64_t mask = (int64_t)zero->bs->limits.request_alignment - 1;
+    int64_t end = offset + bytes;
+    int64_t first = (offset + mask) & ~mask;
+    int64_t last = end == node_length(zero->bs) ? end : end & ~mask;
+    int ret = 0;
+
+    if (first > last || (first == last && first != offset)) {
+        return write_zeroes(zero, offset, bytes);
+    }
+    if (offset < first) {
+        ret = write_zeroes(zero, offset, first - offset);
+    }
+    if (ret == 0 && first < last) {
+        ret = zero_blocks(zero, first, last - first);
+    }
+    if (ret == 0 && last < end) {
+        ret = write_zeroes(zero, last, end - last);
+    }
+    return ret;
+}
+
+/*
+ * The part of the range past the end: a longer node has zeroes there. Bytes
+ * left to do, up to the old end, or -errno.
+ */
+static int64_t zero_by_growing(ZeroRequest *zero, int64_t offset,
+                               int64_t bytes)
+{
+    BlockDriverState *bs = zero->bs;
+    int64_t length = node_length(bs);
+    g_autoptr(GError) error = NULL;
+
+    if (offset + bytes <= length) {
+        return bytes;
+    }
+    int ret = bs->drv->truncate(bs, offset + bytes, false, PREALLOC_MODE_OFF,
+                                &error);
+    if (ret < 0) {
+        bdrv_set_io_error("%s", error ? error->message : g_strerror(-ret));
+        return ret;
+    }
+    node_written(bs, offset + bytes);
+    zero->needs_flush = (zero->flags & BDRV_REQ_FUA) != 0;
+    return MAX(length - offset, 0);
+}
+
+int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                       unsigned flags)
+{
+    int64_t mask = (int64_t)bs->limits.request_alignment - 1;
+    int64_t end = offset + bytes;
+    bool growing = end > node_length(bs);
+    bool tracked = mask > 0 || growing;
+    ZeroRequest zero = { .bs = bs, .flags = flags };
+    TrackedRequest req;
+    int ret = 0;
+
+    if (!(bs->open_flags & BDRV_O_UNMAP)) {
+        zero.flags &= ~BDRV_REQ_MAY_UNMAP;
+    }
+    /* A driver that does not know the flag may be slow itself. */
+    if (flags & BDRV_REQ_NO_FALLBACK & ~bs->limits.supported_zero_flags) {
+        return -ENOTSUP;
+    }
+    if (tracked) {
+        /* Growing must not cut off what others write further behind. */
+        request_begin(&req, bs, offset, growing ? BDRV_MAX_LENGTH : end,
+                      growing || ((offset | bytes) & mask) != 0);
+    }
+    bytes = zero_by_growing(&zero, offset, bytes);
+    if (bytes < 0) {
+        ret = (int)bytes;
+    } else if (bytes > 0) {
+        ret = zero_range(&zero, offset, bytes);
+    }
+    if (ret == 0) {
+        node_written(bs, end);
+    }
+    if (tracked) {
+        request_end(&req);
+    }
+    if (ret == 0 && zero.needs_flush) {
+        ret = node_flush(bs);
+    }
+    return ret;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Guessing the format of an image by its first bytes. */
+#ifndef BLOCK_PROBE_H
+#define BLOCK_PROBE_H
+
+#include "block/block-int.h"
+
+/* As much as drivers are shown; shorter images show all they have. */
+#define PROBE_BYTES 2048
+
+/* The driver that is surest about the bytes of this node; NULL and *errp if
+ * they cannot be read or no driver wants them. */
+const BlockDriver *probe_node(BlockDriverState *bs, const char *filename,
+                              GError **errp);
+
+/*
+ * For a node whose format was guessed as raw: refuse a write that would make
+ * the image look like another format the next time, since a guest could give
+ * itself any file of the host as backing file that way. 0 or -errno.
+ */
+int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                      const IOVector *iov);
+
+/* Whether the guard wants to see writes there. */
+bool probe_guard_covers(const BlockDriverState *bs, int64_t offset);
+
+#endif
