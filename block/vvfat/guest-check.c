@@ -42,8 +42,8 @@ static void count_lost(GuestLoad *load, LostClusters *lost, uint32_t cluster,
 static int count_clusters(GuestLoad *load, LostClusters *lost)
 {
     GuestView *view = load->view;
-    uint32_t end =
-        volume_boot_info(load->volume)->cluster_count + FAT_FIRST_CLUSTER;
+    uint32_t end = volume_boot_info(load->volume)->cluster_count +
+                   FAT_FIRST_CLUSTER;
 
     for (uint32_t cluster = FAT_FIRST_CLUSTER; cluster < end; cluster++) {
         uint32_t value;
@@ -145,8 +145,8 @@ typedef struct Mirror {
 
 /* Compare what two pieces of FATs, both from `offset`, say. */
 static void compare_entries(const GuestLoad *load, const uint8_t *one,
-                            const uint8_t *other, size_t bytes,
-                            int64_t offset, Mirror *mirror)
+                            const uint8_t *other, size_t bytes, int64_t offset,
+                            Mirror *mirror)
 {
     const BootInfo *info = volume_boot_info(load->volume);
     uint32_t first, end;
@@ -307,10 +307,10 @@ static int check_backup(GuestLoad *load)
     }
     ret = volume_read(load->volume, 0, sizeof(boot), boot);
     if (ret == 0) {
-        ret = volume_read(load->volume,
-                          (int64_t)info->backup_sector *
-                              info->bytes_per_sector,
-                          sizeof(backup), backup);
+        ret =
+            volume_read(load->volume,
+                        (int64_t)info->backup_sector * info->bytes_per_sector,
+                        sizeof(backup), backup);
     }
     if (ret < 0) {
         return ret;
@@ -341,8 +341,7 @@ static void check_label(GuestLoad *load)
     const void *root = tree->has_label ? (const void *)tree->label : NO_LABEL;
 
     /* Windows changes the root directory's alone. */
-    if (info->has_ext &&
-        memcmp(info->label, root, sizeof(info->label)) != 0) {
+    if (info->has_ext && memcmp(info->label, root, sizeof(info->label)) != 0) {
         problem_add(load->view, PROBLEM_LABEL, PROBLEM_NOTE, NULL,
                     "the label in the boot sector is not that of the root "
                     "directory");
@@ -351,9 +350,8 @@ static void check_label(GuestLoad *load)
 
 int guest_check_volume(GuestLoad *load)
 {
-    static int (*const checks[])(GuestLoad *load) = {
-        check_backup, check_media,  check_mirrors,
-        check_clusters, check_fsinfo,
+    static int (*const checks[])(GuestLoad * load) = {
+        check_backup, check_media, check_mirrors, check_clusters, check_fsinfo,
     };
     int ret = 0;
 

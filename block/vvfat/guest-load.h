@@ -68,10 +68,15 @@ void guest_chain_name_owners(GuestLoad *load);
 
 /*
  * Give a node the name of its entry: the long one where it is sound, else the
- * short one; and its host name. Sets node->parent, too.
+ * short one; and its host name. Sets node->parent, too. Records the defects
+ * of the item.
  */
 void guest_names_set(GuestLoad *load, TreeNode *node, TreeNode *dir,
                      const DirentItem *item);
+
+/* Record DIRENT_* defects that belong to no file. */
+void guest_names_report_stray(GuestLoad *load, const TreeNode *dir,
+                              unsigned defects);
 
 /* Look for names that a directory has twice. */
 void guest_names_check(GuestLoad *load, const TreeNode *dir);

@@ -31,12 +31,8 @@ static char *short_name(GuestLoad *load, const TreeNode *node, bool *sound)
 
     *sound = is_component(name);
     if (!*sound) {
-        for (char *p = name; *p; p++) {
-            if (*p == '/' || *p == '.') {
-                *p = '_';
-            }
-        }
-        if (!*name) {
+        g_strdelimit(name, "/", '_');
+        if (!is_component(name)) {
             g_free(name);
             name = g_strdup("_");
         }
@@ -49,10 +45,9 @@ static void set_name(GuestLoad *load, TreeNode *node, const char *name,
 {
     node->name = arena_strdup(load->view->tree->arena, name);
     if (host) {
-        node->host_name =
-            strcmp(host, name) == 0 ?
-                node->name :
-                arena_strdup(load->view->tree->arena, host);
+        node->host_name = strcmp(host, name) == 0
+                              ? node->name
+                              : arena_strdup(load->view->tree->arena, host);
     }
 }
 
@@ -67,6 +62,63 @@ static void set_short_name(GuestLoad *load, TreeNode *node)
     if (!host && sound) {
         problem_add(load->view, PROBLEM_UNSAFE_NAME, PROBLEM_NOTE, node,
                     "cannot be the name of a host file: %s", why);
+    }
+}
+
+/* Long-name entries that could not be used: readers pass over them, and old
+ * systems leave them behind when they rename or delete. */
+static void report_stray(GuestLoad *load, const TreeNode *node,
+                         unsigned defects, const char *where)
+{
+    const char *what = NULL;
+
+    if (defects & DIRENT_BAD_CHECKSUM) {
+        what = "belong to another short name";
+    } else if (defects & DIRENT_BAD_ORDER) {
+        what = "are out of order";
+    } else if (defects & DIRENT_ORPHAN_LONG) {
+        what = "belong to nothing";
+    }
+    if (what) {
+        problem_add(load->view, PROBLEM_LONG_NAME, PROBLEM_NOTE, node,
+                    "there are long-name entries %s that %s", where, what);
+    }
+}
+
+void guest_names_report_stray(GuestLoad *load, const TreeNode *dir,
+                              unsigned defects)
+{
+    report_stray(load, dir, defects, "in it");
+}
+
+static bool has_illegal_units(const DirentItem *item)
+{
+    for (unsigned i = 0; i < item->long_units; i++) {
+        uint16_t unit = item->long_name[i];
+
+        if (unit < 0x20 || (unit < 0x80 && strchr("\"*/:<>?\\|", unit))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void report_defects(GuestLoad *load, const TreeNode *node,
+                           const DirentItem *item)
+{
+    report_stray(load, node, item->defects, "before it");
+    if (item->defects & DIRENT_BAD_LONG_NAME) {
+        bool illegal = has_illegal_units(item);
+
+        problem_add(load->view, PROBLEM_LONG_NAME,
+                    illegal ? PROBLEM_DAMAGE : PROBLEM_NOTE, node,
+                    illegal ? "its long name has characters that FAT does "
+                              "not allow"
+                            : "its long name is not padded as it should be");
+    }
+    if (item->defects & DIRENT_BAD_SHORT_NAME) {
+        problem_add(load->view, PROBLEM_SHORT_NAME, PROBLEM_DAMAGE, node,
+                    "its short name has characters that FAT does not allow");
     }
 }
 
@@ -94,13 +146,10 @@ void guest_names_set(GuestLoad *load, TreeNode *node, TreeNode *dir,
     } else {
         set_short_name(load, node);
         problem_add(load->view, PROBLEM_UNSAFE_NAME, PROBLEM_DAMAGE, node,
-                    "its long name '%s' cannot be: %s", name,
-                    why ? why : "it is no name");
+                    "its long name '%s' is not used: %s", name,
+                    why ? why : "it cannot stand in a path");
     }
-    if (item->defects & DIRENT_BAD_SHORT_NAME) {
-        problem_add(load->view, PROBLEM_SHORT_NAME, PROBLEM_DAMAGE, node,
-                    "its short name has characters that FAT does not allow");
-    }
+    report_defects(load, node, item);
 }
 
 /* ---- Duplicates ---- */
@@ -117,8 +166,9 @@ static int compare_keys(const void *a, const void *b)
     const NameKey *second = b;
     int order = strcmp(first->folded, second->folded);
 
-    return order ? order : (first->index > second->index) -
-                               (first->index < second->index);
+    return order ? order
+                 : (first->index > second->index) -
+                       (first->index < second->index);
 }
 
 static void add_key(GArray *keys, GStringChunk *strings, const char *name,
@@ -153,13 +203,12 @@ static void report_duplicate(GuestLoad *load, const TreeNode *dir,
     g_autofree char *other = key_name(load, dir, second);
     bool same = g_ascii_strcasecmp(one, other) == 0;
 
-    problem_add(load->view, PROBLEM_DUPLICATE_NAME,
-                same ? PROBLEM_DAMAGE : PROBLEM_NOTE,
-                dir->children[second.index],
-                "its %s name '%s' is also the %s name of '%s'",
-                second.is_short ? "short" : "long", other,
-                first.is_short ? "short" : "long",
-                dir->children[first.index]->name);
+    problem_add(
+        load->view, PROBLEM_DUPLICATE_NAME,
+        same ? PROBLEM_DAMAGE : PROBLEM_NOTE, dir->children[second.index],
+        "its %s name '%s' is also the %s name of '%s'",
+        second.is_short ? "short" : "long", other,
+        first.is_short ? "short" : "long", dir->children[first.index]->name);
 }
 
 void guest_names_check(GuestLoad *load, const TreeNode *dir)

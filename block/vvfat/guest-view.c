@@ -59,32 +59,6 @@ static void entry_to_node(const DirentItem *item, TreeNode *node)
     memcpy(node->short_name, entry->name, sizeof(node->short_name));
 }
 
-/* Record long-name entries that could not be used; node: whose they may have
- * been, or the directory. */
-static void report_long_names(DirLoad *d, const TreeNode *node,
-                              unsigned defects)
-{
-    const char *what = NULL;
-
-    if (defects & DIRENT_BAD_LONG_NAME) {
-        what = "its long name has characters or padding that FAT does not "
-               "allow";
-    } else if (defects & DIRENT_BAD_CHECKSUM) {
-        what = "long-name entries that stand before it belong to another "
-               "short name";
-    } else if (defects & DIRENT_BAD_ORDER) {
-        what = "long-name entries that stand before it are out of order";
-    } else if (defects & DIRENT_ORPHAN_LONG) {
-        what = node == d->dir ?
-                   "it has long-name entries that belong to nothing" :
-                   "long-name entries that stand before it belong to nothing";
-    }
-    if (what) {
-        problem_add(d->load->view, PROBLEM_LONG_NAME, PROBLEM_DAMAGE, node,
-                    "%s", what);
-    }
-}
-
 static int load_node(DirLoad *d, const DirentItem *item)
 {
     GuestLoad *load = d->load;
@@ -94,7 +68,6 @@ static int load_node(DirLoad *d, const DirentItem *item)
 
     entry_to_node(item, node);
     guest_names_set(load, node, d->dir, item);
-    report_long_names(d, node, item->defects);
     if (is_dir && node->size) {
         problem_add(load->view, PROBLEM_DIR_SIZE, PROBLEM_DAMAGE, node,
                     "a directory, but its entry has a size of %u bytes",
@@ -157,7 +130,7 @@ static void load_label(DirLoad *d, const DirentItem *item)
                     "entry %u is a volume label outside the root directory",
                     item->first_slot);
     } else if (tree->has_label) {
-        problem_add(d->load->view, PROBLEM_LABEL, PROBLEM_DAMAGE, d->dir,
+        problem_add(d->load->view, PROBLEM_LABEL, PROBLEM_NOTE, d->dir,
                     "entry %u is a second volume label", item->first_slot);
     } else {
         tree->has_label = true;
@@ -172,7 +145,7 @@ static int load_item(DirLoad *d, const DirentItem *item)
     if (item->kind == DIRENT_FILE) {
         return load_node(d, item);
     }
-    report_long_names(d, d->dir, item->defects);
+    guest_names_report_stray(d->load, d->dir, item->defects);
     switch (item->kind) {
     case DIRENT_DOT:
         check_dot(d, item, 1);
@@ -263,7 +236,8 @@ static void check_directory(DirLoad *d)
                      volume_cluster_size(d->load->volume);
 
     if (!d->ended) {
-        report_long_names(d, d->dir, dirent_reader_finish(&d->reader));
+        guest_names_report_stray(d->load, d->dir,
+                                 dirent_reader_finish(&d->reader));
     }
     if (d->dir->parent && d->dir->chain.n_runs &&
         !(d->has_dot[0] && d->has_dot[1])) {
