@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(block-error-quark, block_error)
+G_DEFINE_QUARK(block_error, block_error)
 
 /* cause: what goes behind the message, or NULL. */
 G_GNUC_PRINTF(4, 0)

@@ -36,7 +36,7 @@ static bool fail(JsonReader *r, const char *what)
 static bool fail_expected(JsonReader *r, const char *expected)
 {
     gunichar c = g_utf8_get_char(r->pos);
-    char seen[8] = {0};
+    char seen[8] = { 0 };
 
     if (c == 0) {
         block_error_set(r->errp, EINVAL, "expected %s, but the text ends",
@@ -225,9 +225,9 @@ static bool read_word(JsonReader *r)
         const char *word;
         JsonType type;
     } words[] = {
-        {"true", JSON_TRUE},
-        {"false", JSON_FALSE},
-        {"null", JSON_NULL},
+        { "true", JSON_TRUE },
+        { "false", JSON_FALSE },
+        { "null", JSON_NULL },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {

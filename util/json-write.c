@@ -52,14 +52,15 @@ static void append_string(GString *out, const char *text)
     g_autofree char *valid = NULL;
 
     if (!g_utf8_validate(text, -1, NULL)) {
-        text = valid = g_utf8_make_valid(text, -1);
+        valid = g_utf8_make_valid(text, -1);
+        text = valid;
     }
     g_string_append_c(out, '"');
     while (*text != '\0') {
         const char *run = text;
 
-        while ((unsigned char)*text >= 0x20 && *text != '"' &&
-               *text != '\\' && *text != 0x7f) {
+        while ((unsigned char)*text >= 0x20 && *text != '"' && *text != '\\' &&
+               *text != 0x7f) {
             text++;
         }
         g_string_append_len(out, run, text - run);

@@ -56,7 +56,7 @@ static gboolean node_equal(gconstpointer a, gconstpointer b)
 static Node *node_child(Tree *tree, Node *parent, const char *name,
                         size_t length)
 {
-    Node wanted = {.parent = parent, .name = name, .name_length = length};
+    Node wanted = { .parent = parent, .name = name, .name_length = length };
     Node *node = g_hash_table_lookup(tree->nodes, &wanted);
 
     if (node != NULL) {
@@ -124,7 +124,7 @@ static bool node_index(const Node *node, size_t *index)
  */
 static Node **node_elements(const Node *node)
 {
-    g_autofree Node **elements = g_new(Node *, node->nchildren);
+    g_autofree Node **elements = g_new0(Node *, node->nchildren);
     size_t index;
 
     for (Node *child = node->first; child != NULL; child = child->next) {
@@ -199,8 +199,8 @@ void json_options(JsonWriter *w, const char *name, const Options *opts)
 {
     g_autoptr(Arena) arena = arena_new();
     g_autoptr(GHashTable) nodes = g_hash_table_new(node_hash, node_equal);
-    Node root = {0};
-    Tree tree = {.arena = arena, .nodes = nodes, .root = &root};
+    Node root = { 0 };
+    Tree tree = { .arena = arena, .nodes = nodes, .root = &root };
 
     for (const OptionEntry *e = options_first(opts); e != NULL; e = e->next) {
         tree_insert(&tree, e);

@@ -24,14 +24,14 @@ static bool key_check(const char *key, GError **errp)
         return false;
     }
     if (key[0] == '.' || key[length - 1] == '.' || strstr(key, "..")) {
-        block_error_set(errp, EINVAL,
-                        "option name '%s' has an empty part", key);
+        block_error_set(errp, EINVAL, "option name '%s' has an empty part",
+                        key);
         return false;
     }
     if (length > KEY_MAX_LENGTH) {
         block_error_set(errp, EINVAL,
-                        "an option name has %zu bytes; %d are allowed",
-                        length, KEY_MAX_LENGTH);
+                        "an option name has %zu bytes; %d are allowed", length,
+                        KEY_MAX_LENGTH);
         return false;
     }
     return true;
@@ -68,6 +68,12 @@ static bool part_set(Options *opts, char *part, GError **errp)
     if (equals != NULL) {
         *equals = '\0';
         value = equals + 1;
+    }
+    if (*part == '\0') {
+        block_error_set(errp, EINVAL,
+                        "an option has no name; write NAME=VALUE, and a comma "
+                        "inside a value twice");
+        return false;
     }
     if (!key_check(part, errp)) {
         return false;

@@ -43,8 +43,8 @@ static size_t table_length(const OptionDesc *table)
 /* A limit so that it can be typed in again: exact, in the largest unit. */
 static char *limit_describe(const OptionDesc *desc, uint64_t limit)
 {
-    static const char *const units[] = {" B",   " KiB", " MiB", " GiB",
-                                        " TiB", " PiB", " EiB"};
+    static const char *const units[] = { " B",   " KiB", " MiB", " GiB",
+                                         " TiB", " PiB", " EiB" };
     size_t unit = 0;
 
     if (desc->type != OPTION_SIZE) {
@@ -124,8 +124,8 @@ static void value_refuse(const OptionDesc *desc, const char *text, int err,
 
 static int bool_convert(const char *text, bool *value)
 {
-    static const char *const yes[] = {"on", "yes", "true", NULL};
-    static const char *const no[] = {"off", "no", "false", NULL};
+    static const char *const yes[] = { "on", "yes", "true", NULL };
+    static const char *const no[] = { "off", "no", "false", NULL };
 
     *value = g_strv_contains(yes, text);
     return *value || g_strv_contains(no, text) ? 0 : EINVAL;

@@ -91,8 +91,7 @@ bool options_reject_unknown(const Options *opts, const char *who,
                         "%s has no option '%s'; did you mean '%s'?", who,
                         left->key, meant);
     } else {
-        block_error_set(errp, EINVAL, "%s has no option '%s'", who,
-                        left->key);
+        block_error_set(errp, EINVAL, "%s has no option '%s'", who, left->key);
     }
     return false;
 }

@@ -88,6 +88,7 @@ bool size_parse(const char *text, uint64_t *bytes, GError **errp)
     if (nwhole == 0 || !suffix_shift(suffix, &shift)) {
         return size_malformed(text, errp);
     }
+    /* Leaves the low `shift` bits to the fraction, whatever it is. */
     limit = (uint64_t)INT64_MAX >> shift;
     for (size_t i = 0; i < nwhole; i++) {
         bool fits = whole <= limit / 10;
@@ -106,8 +107,8 @@ bool size_parse(const char *text, uint64_t *bytes, GError **errp)
 
 char *size_format(uint64_t bytes)
 {
-    static const char *const units[] = {"B",   "KiB", "MiB", "GiB",
-                                        "TiB", "PiB", "EiB"};
+    static const char *const units[] = { "B",   "KiB", "MiB", "GiB",
+                                         "TiB", "PiB", "EiB" };
     char digits[G_ASCII_DTOSTR_BUF_SIZE];
     double value = bytes;
     size_t unit = 0;

@@ -4,7 +4,8 @@
  *
  * An IOVector describes memory it does not own. Drivers get one that holds
  * exactly the bytes of the request. Slices and copies are cheap: a vector of
- * one element needs no allocation.
+ * one element needs no allocation. A vector is not copied by assignment: it
+ * may point into itself; iov_init_slice() makes another one.
  */
 #ifndef BLOCK_IOV_H
 #define BLOCK_IOV_H

@@ -74,7 +74,8 @@ void options_foreach(const Options *opts, OptionsVisitor *visit, void *opaque);
  * twice. A first part without "=" is the value of implied_key when that is
  * not NULL; any other part without "=" means key=on, and "nokey" is not
  * special. A key named twice keeps the last value; a comma at the end is
- * allowed. A failure leaves opts as it was.
+ * allowed. Keys have at most 1024 bytes and no empty part ("a..b"). A failure
+ * leaves opts as it was.
  */
 bool options_parse_keyval(Options *opts, const char *text,
                           const char *implied_key,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory that is given back all at once: for trees of many small things.
- * Not locked; one thread at a time.
+ * Not locked; one thread at a time. Without memory the program ends, as with
+ * g_malloc(), so the caller bounds sizes that come from outside.
  */
 #ifndef UTIL_ARENA_H
 #define UTIL_ARENA_H

@@ -15,16 +15,19 @@
 #define COUNT_MAX 70000
 #define SIZE_LIMIT (UINT64_C(1) << 40)
 
-static const char *const choices[] = {"12", "16", "32", NULL};
+static const char *const choices[] = { "12", "16", "32", NULL };
 
 static const OptionDesc table[] = {
-    {.name = "s", .type = OPTION_STRING, .def = "x", .help = "string"},
-    {.name = "b", .type = OPTION_BOOL, .def = "off", .help = "boolean"},
-    {.name = "n", .type = OPTION_NUMBER, .min = COUNT_MIN, .max = COUNT_MAX,
-     .help = "number"},
-    {.name = "z", .type = OPTION_SIZE, .max = SIZE_LIMIT, .help = "size"},
-    {.name = "e", .type = OPTION_ENUM, .values = choices, .help = "choice"},
-    {.name = NULL},
+    { .name = "s", .type = OPTION_STRING, .def = "x", .help = "string" },
+    { .name = "b", .type = OPTION_BOOL, .def = "off", .help = "boolean" },
+    { .name = "n",
+      .type = OPTION_NUMBER,
+      .min = COUNT_MIN,
+      .max = COUNT_MAX,
+      .help = "number" },
+    { .name = "z", .type = OPTION_SIZE, .max = SIZE_LIMIT, .help = "size" },
+    { .name = "e", .type = OPTION_ENUM, .values = choices, .help = "choice" },
+    { .name = NULL },
 };
 
 static void expect(bool good)
@@ -54,11 +57,10 @@ static void check_round_trip(const Options *opts, bool utf8)
 
 static void check_table(const Options *opts)
 {
-    static const OptionDesc *const known[] = {table, NULL};
+    static const OptionDesc *const known[] = { table, NULL };
     g_autoptr(Options) rest = options_copy(opts);
     g_autoptr(GError) error = NULL, unknown = NULL;
-    g_autoptr(OptionValues) values =
-        option_values_absorb(table, rest, &error);
+    g_autoptr(OptionValues) values = option_values_absorb(table, rest, &error);
     bool all_known = options_reject_unknown(rest, "fuzz", known, &unknown);
 
     expect((values == NULL) == (error != NULL));
@@ -67,7 +69,8 @@ static void check_table(const Options *opts)
         return;
     }
     expect(option_values_string(values, "s") != NULL);
-    expect(option_values_bool(values, "b") <= option_values_given(values, "b"));
+    expect(option_values_bool(values, "b") <=
+           option_values_given(values, "b"));
     if (option_values_given(values, "n")) {
         expect(option_values_number(values, "n") >= COUNT_MIN);
     }

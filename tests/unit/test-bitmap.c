@@ -68,7 +68,7 @@ Test(bitmap, every_range_sets_and_clears_exactly_itself)
 
 Test(bitmap, full_map_ends_at_its_size)
 {
-    static const uint64_t sizes[] = {1, 63, 64, 65, 128};
+    static const uint64_t sizes[] = { 1, 63, 64, 65, 128 };
 
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         g_autoptr(Bitmap) map = bitmap_try_new(sizes[i]);

@@ -19,8 +19,7 @@ Test(error, appends_the_systems_text)
     g_autoptr(GError) error = NULL;
 
     block_error_set_errno(&error, EACCES, "cannot open '%s'", "100%s");
-    cr_assert_str_eq(error->message,
-                     "cannot open '100%s': Permission denied");
+    cr_assert_str_eq(error->message, "cannot open '100%s': Permission denied");
     cr_assert_eq(block_error_to_errno(error), -EACCES);
 }
 

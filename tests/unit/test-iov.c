@@ -39,7 +39,7 @@ Test(iov, empty_buffer_is_an_empty_vector)
 Test(iov, grows_past_its_local_elements)
 {
     char text[] = "the quick brown fox jumps over the lazy dog";
-    char out[sizeof(text)] = {0};
+    char out[sizeof(text)] = { 0 };
     g_auto(IOVector) v;
 
     split(&v, text, 1);
@@ -66,7 +66,7 @@ Test(iov, clear_leaves_it_empty_and_usable)
 Test(iov, external_array_is_left_to_its_owner)
 {
     char a[3], b[5];
-    struct iovec iov[] = {{a, sizeof(a)}, {NULL, 0}, {b, sizeof(b)}};
+    struct iovec iov[] = { { a, sizeof(a) }, { NULL, 0 }, { b, sizeof(b) } };
     g_auto(IOVector) v;
 
     iov_init_external(&v, iov, G_N_ELEMENTS(iov));
@@ -88,7 +88,7 @@ Test(iov, every_slice_copies_the_right_bytes)
         for (size_t from = 0; from <= length; from++) {
             for (size_t n = 0; n <= length - from; n++) {
                 g_auto(IOVector) slice;
-                char out[32] = {0};
+                char out[32] = { 0 };
 
                 iov_init_slice(&slice, &v, from, n);
                 cr_assert_eq(slice.size, n);
@@ -104,7 +104,7 @@ Test(iov, every_slice_copies_the_right_bytes)
 Test(iov, slice_of_a_slice_can_be_extended)
 {
     char text[] = "0123456789";
-    char out[9] = {0};
+    char out[9] = { 0 };
     g_auto(IOVector) v;
     g_auto(IOVector) one;
     g_auto(IOVector) two;

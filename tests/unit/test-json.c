@@ -73,8 +73,8 @@ Test(json, numbers_are_kept_as_written)
 Test(json, refuses_malformed_numbers)
 {
     static const char *const numbers[] = {
-        "01", "-", "+1", ".5", "1.", "1.e1", "1e", "1e+", "0x10", "-a",
-        "NaN", "Infinity", "1_000", "- 1",
+        "01",  "-",    "+1", ".5",  "1.",       "1.e1",  "1e",
+        "1e+", "0x10", "-a", "NaN", "Infinity", "1_000", "- 1",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
@@ -264,10 +264,9 @@ Test(json, writes_one_line)
 {
     g_autofree char *text = write_sample(false);
 
-    cr_assert_str_eq(text,
-                     "{\"s\": \"x\", \"i\": -9223372036854775808, "
-                     "\"n\": 1.5e3, \"l\": [1, {\"b\": true}], "
-                     "\"empty\": [], \"none\": {}}");
+    cr_assert_str_eq(text, "{\"s\": \"x\", \"i\": -9223372036854775808, "
+                           "\"n\": 1.5e3, \"l\": [1, {\"b\": true}], "
+                           "\"empty\": [], \"none\": {}}");
 }
 
 Test(json, writes_pretty)
@@ -329,7 +328,7 @@ Test(json, python_reads_every_character_back)
         "import json,sys; "
         "s=json.load(open(sys.argv[1],encoding='utf-8'))['all']; "
         "assert s==''.join(map(chr,range(1,0x800))), ascii(s); print('same')";
-    const char *argv[] = {"python3", "-c", script, NULL, NULL};
+    const char *argv[] = { "python3", "-c", script, NULL, NULL };
     int fd;
 
     python = g_find_program_in_path("python3");

@@ -128,9 +128,9 @@ Test(options, copy_is_independent_and_keeps_forms)
 
 Test(options, list_length_ends_at_the_first_gap)
 {
-    g_autoptr(Options) opts =
-        keyval("l.1.x=a,l.0=b,l.2.x.y=c,l.4=d,m.0x=e,m.00=f,n.4294967295=g,"
-               "n.99999999999999999999=h,l2.0=i");
+    g_autoptr(Options) opts = keyval(
+        "l.1.x=a,l.0=b,l.2.x.y=c,l.4=d,m.0x=e,m.00=f,n.4294967295=g,"
+        "n.99999999999999999999=h,l2.0=i");
 
     cr_assert_eq(options_list_length(opts, "l"), 3);
     cr_assert_eq(options_list_length(opts, "m"), 0);
@@ -147,34 +147,38 @@ Test(options, keyval_parts)
         const char *implied;
         const char *expected;
     } cases[] = {
-        {"", NULL, ""},
-        {"a=1", NULL, "a=1|"},
-        {"a=1,b=2", NULL, "a=1|b=2|"},
-        {"a=b,,c,d=e", NULL, "a=b,c|d=e|"},
-        {"a=,,,,b", NULL, "a=,,b|"},
-        {"a=,b=", NULL, "a=|b=|"},
-        {"a=1=2", NULL, "a=1=2|"},
-        {"a,nob,c=1", NULL, "a=on|nob=on|c=1|"},
-        {"a=1,b=2,a=3", NULL, "a=3|b=2|"},
-        {"a=1,", NULL, "a=1|"},
-        {"a=1,,", NULL, "a=1,|"},
-        {"/dir", "dir", "dir=/dir|"},
-        {"/dir,,x,rw", "dir", "dir=/dir,x|rw=on|"},
-        {"a=b", "dir", "a=b|"},
-        {"x,dir=y", "dir", "dir=y|"},
-        {"a= b ", NULL, "a= b |"},
-        {"dir=\xff\xfe", NULL, "dir=\xff\xfe|"},
+        { "", NULL, "" },
+        { "a=1", NULL, "a=1|" },
+        { "a=1,b=2", NULL, "a=1|b=2|" },
+        { "a=b,,c,d=e", NULL, "a=b,c|d=e|" },
+        { "a=,,,,b", NULL, "a=,,b|" },
+        { "a=,b=", NULL, "a=|b=|" },
+        { "a=1=2", NULL, "a=1=2|" },
+        { "a,nob,c=1", NULL, "a=on|nob=on|c=1|" },
+        { "a=1,b=2,a=3", NULL, "a=3|b=2|" },
+        { "a=1,", NULL, "a=1|" },
+        { "a=1,,", NULL, "a=1,|" },
+        { "/dir", "dir", "dir=/dir|" },
+        { "/dir,,x,rw", "dir", "dir=/dir,x|rw=on|" },
+        { "a=b", "dir", "a=b|" },
+        { "x,dir=y", "dir", "dir=y|" },
+        { "a= b ", NULL, "a= b |" },
+        { "dir=\xff\xfe", NULL, "dir=\xff\xfe|" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(Options) opts = options_new();
 
-        cr_assert(options_parse_keyval(opts, cases[i].text, cases[i].implied,
-                                       NULL),
-                  "%s", cases[i].text);
+        cr_assert(
+            options_parse_keyval(opts, cases[i].text, cases[i].implied, NULL),
+            "%s", cases[i].text);
         assert_lists(opts, cases[i].expected);
     }
 }
+
+#define NAMELESS                                                              \
+    "an option has no name; write NAME=VALUE, and a comma inside a value "    \
+    "twice"
 
 Test(options, keyval_refuses_bad_names_and_changes_nothing)
 {
@@ -182,14 +186,14 @@ Test(options, keyval_refuses_bad_names_and_changes_nothing)
         const char *text;
         const char *message;
     } cases[] = {
-        {"=1", "an option has no name"},
-        {",b=1", "an option has no name"},
-        {"a=1, ,=", "an option has no name"},
-        {"a=1,=2", "an option has no name"},
-        {"a=1,,,,=2,=", "an option has no name"},
-        {".a=1", "option name '.a' has an empty part"},
-        {"a.=1", "option name 'a.' has an empty part"},
-        {"b=1,a..b=1", "option name 'a..b' has an empty part"},
+        { "=1", NAMELESS },
+        { ",b=1", NAMELESS },
+        { "a=1, ,=", NAMELESS },
+        { "a=1,=2", NAMELESS },
+        { "a=1,,,,=2,=", NAMELESS },
+        { ".a=1", "option name '.a' has an empty part" },
+        { "a.=1", "option name 'a.' has an empty part" },
+        { "b=1,a..b=1", "option name 'a..b' has an empty part" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -334,7 +338,7 @@ Test(options, to_json_reads_back)
 }
 
 /* 100,000 keys take well below a second; anything quadratic takes minutes. */
-Test(options, work_is_linear, .timeout = 20)
+Test(options, work_is_linear, .timeout = 60)
 {
     g_autoptr(Options) opts = options_new();
     g_autoptr(Options) copy = NULL;
@@ -357,26 +361,43 @@ Test(options, work_is_linear, .timeout = 20)
 
 /* ---- Tables ---- */
 
-static const char *const fat_types[] = {"12", "16", "32", NULL};
-static const char *const modes[] = {"slow", "fast", NULL};
+static const char *const fat_types[] = { "12", "16", "32", NULL };
+static const char *const modes[] = { "slow", "fast", NULL };
 
 static const OptionDesc table[] = {
-    {.name = "dir", .help = "directory to show"},
-    {.name = "label", .def = "QEMU VVFAT", .help = "volume label"},
-    {.name = "floppy", .type = OPTION_BOOL, .def = "off", .help = "a floppy"},
-    {.name = "count", .type = OPTION_NUMBER, .min = 1, .max = 8,
-     .help = "how many"},
-    {.name = "id", .type = OPTION_NUMBER, .help = "volume id"},
-    {.name = "size", .type = OPTION_SIZE, .min = 64 << 10,
-     .max = UINT64_C(2) << 40, .help = "size of the disk"},
-    {.name = "align", .type = OPTION_SIZE, .def = "1M", .min = 512,
-     .help = "alignment"},
-    {.name = "tail", .type = OPTION_SIZE, .max = 1025, .help = "tail"},
-    {.name = "fat-type", .type = OPTION_ENUM, .values = fat_types,
-     .help = "width of the table's entries"},
-    {.name = "mode", .type = OPTION_ENUM, .values = modes, .def = "fast",
-     .help = "mode"},
-    {.name = NULL},
+    { .name = "dir", .help = "directory to show" },
+    { .name = "label", .def = "QEMU VVFAT", .help = "volume label" },
+    { .name = "floppy",
+      .type = OPTION_BOOL,
+      .def = "off",
+      .help = "a floppy" },
+    { .name = "count",
+      .type = OPTION_NUMBER,
+      .min = 1,
+      .max = 8,
+      .help = "how many" },
+    { .name = "id", .type = OPTION_NUMBER, .help = "volume id" },
+    { .name = "size",
+      .type = OPTION_SIZE,
+      .min = 64 << 10,
+      .max = UINT64_C(2) << 40,
+      .help = "size of the disk" },
+    { .name = "align",
+      .type = OPTION_SIZE,
+      .def = "1M",
+      .min = 512,
+      .help = "alignment" },
+    { .name = "tail", .type = OPTION_SIZE, .max = 1025, .help = "tail" },
+    { .name = "fat-type",
+      .type = OPTION_ENUM,
+      .values = fat_types,
+      .help = "width of the table's entries" },
+    { .name = "mode",
+      .type = OPTION_ENUM,
+      .values = modes,
+      .def = "fast",
+      .help = "mode" },
+    { .name = NULL },
 };
 
 static OptionValues *absorb(const char *text)
@@ -408,9 +429,9 @@ Test(option_table, defaults)
 
 Test(option_table, values_given)
 {
-    g_autoptr(OptionValues) values =
-        absorb("dir=/x,label=,floppy,count=0x8,id=18446744073709551615,"
-               "size=1.5G,tail=0,fat-type=32,mode=slow");
+    g_autoptr(OptionValues) values = absorb(
+        "dir=/x,label=,floppy,count=0x8,id=18446744073709551615,"
+        "size=1.5G,tail=0,fat-type=32,mode=slow");
 
     cr_assert_str_eq(option_values_string(values, "dir"), "/x");
     cr_assert_str_eq(option_values_string(values, "label"), "");
@@ -434,8 +455,8 @@ Test(option_table, leaves_other_keys)
 
 Test(option_table, words_for_booleans)
 {
-    static const char *const yes[] = {"on", "yes", "true"};
-    static const char *const no[] = {"off", "no", "false"};
+    static const char *const yes[] = { "on", "yes", "true" };
+    static const char *const no[] = { "off", "no", "false" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(yes); i++) {
         g_autofree char *t = g_strconcat("floppy=", yes[i], NULL);
@@ -456,45 +477,46 @@ Test(option_table, refuses_with_what_is_allowed)
         int err;
         const char *message;
     } cases[] = {
-        {"floppy=maybe", EINVAL,
-         "option 'floppy' must be on or off, not 'maybe'"},
-        {"floppy=", EINVAL, "option 'floppy' must be on or off, not ''"},
-        {"count=x", EINVAL,
-         "option 'count' must be a whole number (1 to 8), not 'x'"},
-        {"count=0", ERANGE,
-         "option 'count' must be a whole number (1 to 8), not '0'"},
-        {"count=9", ERANGE,
-         "option 'count' must be a whole number (1 to 8), not '9'"},
-        {"id=-1", EINVAL, "option 'id' must be a whole number, not '-1'"},
-        {"id=18446744073709551616", EINVAL,
-         "option 'id' must be a whole number, not '18446744073709551616'"},
-        {"id=0x", EINVAL, "option 'id' must be a whole number, not '0x'"},
-        {"id=0x0x1", EINVAL,
-         "option 'id' must be a whole number, not '0x0x1'"},
-        {"id=0x-1", EINVAL, "option 'id' must be a whole number, not '0x-1'"},
-        {"id= 1", EINVAL, "option 'id' must be a whole number, not ' 1'"},
-        {"id=1k", EINVAL, "option 'id' must be a whole number, not '1k'"},
-        {"size=12x", EINVAL,
-         "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
-         "'12x'"},
-        {"size=63k", ERANGE,
-         "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
-         "'63k'"},
-        {"size=3T", ERANGE,
-         "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
-         "'3T'"},
-        {"size=99E", ERANGE,
-         "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
-         "'99E'"},
-        {"align=1", ERANGE,
-         "option 'align' must be a size such as 64M (at least 512 B), not "
-         "'1'"},
-        {"tail=1026", ERANGE,
-         "option 'tail' must be a size such as 64M (at most 1025 B), not "
-         "'1026'"},
-        {"fat-type=13", EINVAL,
-         "option 'fat-type' must be 12, 16 or 32, not '13'"},
-        {"mode=", EINVAL, "option 'mode' must be slow or fast, not ''"},
+        { "floppy=maybe", EINVAL,
+          "option 'floppy' must be on or off, not 'maybe'" },
+        { "floppy=", EINVAL, "option 'floppy' must be on or off, not ''" },
+        { "count=x", EINVAL,
+          "option 'count' must be a whole number (1 to 8), not 'x'" },
+        { "count=0", ERANGE,
+          "option 'count' must be a whole number (1 to 8), not '0'" },
+        { "count=9", ERANGE,
+          "option 'count' must be a whole number (1 to 8), not '9'" },
+        { "id=-1", EINVAL, "option 'id' must be a whole number, not '-1'" },
+        { "id=18446744073709551616", EINVAL,
+          "option 'id' must be a whole number, not '18446744073709551616'" },
+        { "id=0x", EINVAL, "option 'id' must be a whole number, not '0x'" },
+        { "id=0x0x1", EINVAL,
+          "option 'id' must be a whole number, not '0x0x1'" },
+        { "id=0x-1", EINVAL,
+          "option 'id' must be a whole number, not '0x-1'" },
+        { "id= 1", EINVAL, "option 'id' must be a whole number, not ' 1'" },
+        { "id=1k", EINVAL, "option 'id' must be a whole number, not '1k'" },
+        { "size=12x", EINVAL,
+          "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
+          "'12x'" },
+        { "size=63k", ERANGE,
+          "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
+          "'63k'" },
+        { "size=3T", ERANGE,
+          "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
+          "'3T'" },
+        { "size=99E", ERANGE,
+          "option 'size' must be a size such as 64M (64 KiB to 2 TiB), not "
+          "'99E'" },
+        { "align=1", ERANGE,
+          "option 'align' must be a size such as 64M (at least 512 B), not "
+          "'1'" },
+        { "tail=1026", ERANGE,
+          "option 'tail' must be a size such as 64M (at most 1025 B), not "
+          "'1026'" },
+        { "fat-type=13", EINVAL,
+          "option 'fat-type' must be 12, 16 or 32, not '13'" },
+        { "mode=", EINVAL, "option 'mode' must be slow or fast, not ''" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -510,25 +532,25 @@ Test(option_table, refuses_with_what_is_allowed)
 
 Test(option_table, unknown_option_gets_a_suggestion)
 {
-    static const OptionDesc more[] = {{.name = "cluster-size"}, {0}};
-    static const OptionDesc *const known[] = {table, more, NULL};
+    static const OptionDesc more[] = { { .name = "cluster-size" }, { 0 } };
+    static const OptionDesc *const known[] = { table, more, NULL };
     static const struct {
         const char *key;
         const char *meant;
     } cases[] = {
-        {"sise", "size"},
-        {"lable", "label"},
-        {"Size", "size"},
-        {"flopy", "floppy"},
-        {"fat_type", "fat-type"},
-        {"fattype", "fat-type"},
-        {"cluster_siz", "cluster-size"},
-        {"dirs", "dir"},
-        {"rw", NULL},
-        {"xyz", NULL},
-        {"x", NULL},
-        {"", NULL},
-        {"file.size", NULL},
+        { "sise", "size" },
+        { "lable", "label" },
+        { "Size", "size" },
+        { "flopy", "floppy" },
+        { "fat_type", "fat-type" },
+        { "fattype", "fat-type" },
+        { "cluster_siz", "cluster-size" },
+        { "dirs", "dir" },
+        { "rw", NULL },
+        { "xyz", NULL },
+        { "x", NULL },
+        { "", NULL },
+        { "file.size", NULL },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -553,7 +575,7 @@ Test(option_table, unknown_option_gets_a_suggestion)
 
 Test(option_table, suggestion_copes_with_long_names)
 {
-    static const OptionDesc *const known[] = {table, NULL};
+    static const OptionDesc *const known[] = { table, NULL };
     g_autoptr(Options) opts = options_new();
     g_autofree char *key = g_strnfill(100000, 's');
 
