@@ -249,8 +249,10 @@ static void find_overlaps(PartitionDisk *disk)
 
 static void add_bare_disk(PartitionDisk *disk)
 {
+    Partition all = { .bytes = disk->bytes };
+
     disk->list->table = PARTITION_NONE;
-    partition_add(disk, (Partition){ .bytes = disk->bytes });
+    g_array_append_val(disk->list->partitions, all);
 }
 
 /* Look at sector 0 and go on from there. False on a read error. */
