@@ -10,6 +10,7 @@
 
 #include "block/blkdebug-rules.h"
 #include "block/drivers.h"
+#include "block/open-name.h"
 
 #define MAX_ALIGN (INT64_C(1) << 30)
 
@@ -81,6 +82,28 @@ static const OptionDesc blkdebug_options[] = {
     { .name = NULL },
 };
 
+/* Options of the child for any name: "x.img", "fat:DIR", "json:{...}". */
+static bool name_image(const char *name, Options *options, GError **errp)
+{
+    g_autoptr(Options) image = options_new();
+
+    if (!open_name_json(&name, &image, errp)) {
+        return false;
+    }
+    if (name != NULL) {
+        const BlockDriver *drv = open_name_driver(name, errp);
+
+        if (drv == NULL || !open_name_to_options(name, drv, &image, errp)) {
+            return false;
+        }
+        if (drv != &bdrv_file) {
+            options_set(image, "driver", drv->format_name);
+        }
+    }
+    options_merge(options, image, "image");
+    return true;
+}
+
 /* blkdebug:CONFIG:IMAGE, where QEMU reads rules from the file CONFIG. */
 static bool blkdebug_parse_filename(const char *filename, Options *options,
                                     GError **errp)
@@ -101,8 +124,7 @@ static bool blkdebug_parse_filename(const char *filename, Options *options,
                         (int)(image - config), config);
         return false;
     }
-    options_set(options, "image.filename", image + 1);
-    return true;
+    return name_image(image + 1, options, errp);
 }
 
 static bool check_multiple(const char *name, int64_t value, int64_t align,
@@ -333,8 +355,8 @@ static const char *const blkdebug_strong_opts[] = {
     "align",          "max-transfer",
     "opt-write-zero", "max-write-zero",
     "opt-discard",    "max-discard",
-    "inject-error.",  "inject-delay.",
-    "set-state.",     NULL
+    "inject-error",   "inject-delay",
+    "set-state",      NULL
 };
 
 const BlockDriver bdrv_blkdebug = {

@@ -248,38 +248,13 @@ static int try_punch(FileState *s, int64_t offset, int64_t bytes)
                          bytes);
 }
 
-/*
- * Make the file reach `end`, by writing the last byte before it, which is in
- * the range to be zeroed. ftruncate() could cut off what another request has
- * meanwhile written behind.
- */
-static int grow_to(FileState *s, int64_t end)
-{
-    int64_t length = file_fd_length(s->fd, false);
-
-    if (length < 0) {
-        return (int)length;
-    }
-    return length >= end ? 0 : file_write_all(s->fd, "", 1, end - 1);
-}
-
-static int zero_by_hole(FileState *s, int64_t offset, int64_t bytes)
-{
-    if (atomic_load(&s->lacks) & FILE_LACKS_PUNCH) {
-        return -ENOTSUP;
-    }
-    int ret = grow_to(s, offset + bytes);
-    return ret < 0 ? ret : try_punch(s, offset, bytes);
-}
-
 static int zero_in_file(FileState *s, int64_t offset, int64_t bytes,
                         unsigned flags)
 {
-    int64_t length = file_fd_length(s->fd, false);
     int ret = -ENOTSUP;
 
     if (flags & BDRV_REQ_MAY_UNMAP) {
-        ret = zero_by_hole(s, offset, bytes);
+        ret = try_punch(s, offset, bytes);
     }
     if (ret == -ENOTSUP) {
         ret = try_fallocate(s, FILE_LACKS_ZERO_RANGE, FALLOC_FL_ZERO_RANGE,
@@ -287,14 +262,11 @@ static int zero_in_file(FileState *s, int64_t offset, int64_t bytes,
     }
     if (ret == -ENOTSUP && !(flags & BDRV_REQ_MAY_UNMAP)) {
         /* A hole, whose blocks are then allocated again if that can be. */
-        ret = zero_by_hole(s, offset, bytes);
+        ret = try_punch(s, offset, bytes);
         if (ret == 0) {
             ret = try_fallocate(s, FILE_LACKS_ALLOCATE, 0, offset, bytes);
             ret = ret == -ENOTSUP ? 0 : ret;
         }
-    }
-    if (ret == -ENOTSUP && length >= 0 && offset >= length) {
-        ret = grow_to(s, offset + bytes);
     }
     return ret;
 }

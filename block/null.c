@@ -175,6 +175,7 @@ const BlockDriver bdrv_null = {
     .format_name = "null",
     .protocol_name = "null",
     .instance_size = sizeof(NullState),
+    .generated = true,
     .options = null_options,
     .strong_runtime_opts = null_strong_opts,
     .parse_filename = null_parse_filename,
