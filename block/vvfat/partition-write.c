@@ -13,6 +13,7 @@
 
 #define MBR_ACTIVE 0x80
 #define GPT_REVISION 0x00010000u
+#define ALIGN_MAX 2048u /* sectors: 1 MiB */
 #define GPT_ENTRIES_A_SECTOR (SECTOR_SIZE / sizeof(GptEntry))
 
 _Static_assert(GPT_ENTRIES_SECTORS * GPT_ENTRIES_A_SECTOR == GPT_ENTRY_COUNT,
@@ -193,6 +194,22 @@ static GptGuid derive_guid(const uint8_t seed[16], uint8_t salt)
     return guid;
 }
 
+/*
+ * Last sector of the partition. It ends on a boundary as round as the one it
+ * starts on, up to 1 MiB, as partitioning tools want it; the volume in it may
+ * end a little earlier.
+ */
+static uint64_t last_lba(const Geometry *g)
+{
+    uint64_t end = g->volume_start + g->volume_sectors, unit = ALIGN_MAX;
+
+    while (g->volume_start % unit) {
+        unit /= 2;
+    }
+    end = (end + unit - 1) / unit * unit;
+    return MIN(end, g->disk_sectors - GPT_PRIMARY_SECTORS) - 1;
+}
+
 static void render_entry(const Geometry *g, const uint8_t seed[16],
                          GptEntry *entry)
 {
@@ -203,7 +220,7 @@ static void render_entry(const Geometry *g, const uint8_t seed[16],
     entry->type_guid = g->esp ? type_esp : type_basic_data;
     entry->unique_guid = derive_guid(seed, 0xff);
     le64_put(&entry->first_lba, g->volume_start);
-    le64_put(&entry->last_lba, g->volume_start + g->volume_sectors - 1);
+    le64_put(&entry->last_lba, last_lba(g));
     for (size_t i = 0; name[i]; i++) {
         le16_put(&entry->name[i], (uint8_t)name[i]);
     }
