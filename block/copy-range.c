@@ -140,9 +140,7 @@ static int copy_tracked(const CopySource *src, BlockDriverState *dst,
         request_begin(&req, dst, dst_offset, dst_offset + bytes, false);
     }
     int ret = copy_pieces(src, dst, dst_offset, bytes);
-    if (ret == 0) {
-        node_written(dst, dst_offset + bytes);
-    }
+    node_written(dst, dst_offset + bytes, ret);
     if (tracked) {
         request_end(&req);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Named points that a driver reaches, told to the drivers that listen
- * (blkdebug): those among the node's ancestors and those in the chain of
- * PRIMARY children. They are called without a lock, since they may sleep, but
+ * (blkdebug): the node itself, its ancestors, and the chain of its PRIMARY
+ * children. They are called without a lock, since they may sleep, but
  * pinned, so that they stay open meanwhile. As long as no listening node is
  * open an event costs one atomic read.
  */
@@ -58,8 +58,7 @@ void bdrv_debug_event(BlockDriverState *bs, const char *event)
 
     graph_lock();
     pin_ancestors(bs, pinned);
-    for (BlockDriverState *below = node_primary(bs); below;
-         below = node_primary(below)) {
+    for (BlockDriverState *below = bs; below; below = node_primary(below)) {
         pin_listener(below, pinned);
     }
     graph_unlock();

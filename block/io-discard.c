@@ -50,9 +50,7 @@ int node_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
         request_begin(&req, bs, offset, end, false);
     }
     int ret = discard_units(bs, offset, end, unit);
-    if (ret == 0) {
-        node_written(bs, end);
-    }
+    node_written(bs, end, ret);
     if (limits->request_alignment > 1) {
         request_end(&req);
     }

@@ -168,7 +168,7 @@ static int64_t zero_by_growing(ZeroRequest *zero, int64_t offset,
         bdrv_set_io_error("%s", error ? error->message : g_strerror(-ret));
         return ret;
     }
-    node_written(bs, offset + bytes);
+    node_written(bs, offset + bytes, 0);
     zero->needs_flush = (zero->flags & BDRV_REQ_FUA) != 0;
     return MAX(length - offset, 0);
 }
@@ -202,9 +202,7 @@ int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     } else if (bytes > 0) {
         ret = zero_range(&zero, offset, bytes);
     }
-    if (ret == 0) {
-        node_written(bs, end);
-    }
+    node_written(bs, end, ret);
     if (tracked) {
         request_end(&req);
     }

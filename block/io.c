@@ -101,12 +101,12 @@ int node_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
     return node_read_padded(bs, offset, inside, &part);
 }
 
-void node_written(BlockDriverState *bs, int64_t end)
+void node_written(BlockDriverState *bs, int64_t end, int ret)
 {
     int64_t length = bs->length;
 
-    while (end > length && !atomic_compare_exchange_weak(&bs->length, &length,
-                                                         end)) {
+    while (ret == 0 && end > length &&
+           !atomic_compare_exchange_weak(&bs->length, &length, end)) {
     }
     bs->write_generation++;
 }
@@ -132,9 +132,7 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       ((offset | bytes) & mask) != 0);
     }
     ret = node_write_padded(bs, offset, bytes, iov, flags);
-    if (ret == 0) {
-        node_written(bs, offset + bytes);
-    }
+    node_written(bs, offset + bytes, ret);
     if (tracked) {
         request_end(&req);
     }

@@ -43,10 +43,10 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
                  const IOVector *iov, unsigned flags);
 
 /*
- * A write up to `end` has succeeded: the node may have grown, and has
- * something to flush.
+ * A write up to `end` has ended with ret: there may be something to flush,
+ * also after an error, and after success the node may have grown.
  */
-void node_written(BlockDriverState *bs, int64_t end);
+void node_written(BlockDriverState *bs, int64_t end, int ret);
 
 /* ---- io-pad.c ---- */
 

@@ -302,7 +302,10 @@ int bdrv_copy_host_range(int fd, int64_t fd_offset, BlockDriverState *dst,
  */
 void bdrv_set_io_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
-/* Tell the blkdebug nodes above and below this one that a point was reached. */
+/*
+ * Tell blkdebug nodes that a point was reached: this node, those among its
+ * parents, and those in its chain of PRIMARY children.
+ */
 void bdrv_debug_event(BlockDriverState *bs, const char *event);
 
 /*
