@@ -17,9 +17,6 @@
 #include "block/vvfat/scan-int.h"
 #include "util/size.h"
 
-/* Links can multiply a small tree without end. */
-#define MAX_ENTRIES (1u << 24)
-
 char *scan_path(const TreeNode *dir, const char *name)
 {
     g_autofree char *parent = tree_host_path(dir);
@@ -213,7 +210,7 @@ static int list_names(Scan *scan, HostDir *hd, GPtrArray *names)
 
     g_string_chunk_clear(scan->names);
     while ((r = scan->fs->ops->dir_next(scan->fs, hd, &name)) > 0) {
-        if (names->len >= MAX_ENTRIES) {
+        if (names->len >= SCAN_MAX_ENTRIES) {
             return -EOVERFLOW;
         }
         g_ptr_array_add(names, g_string_chunk_insert(scan->names, name));
@@ -225,6 +222,9 @@ static int list_names(Scan *scan, HostDir *hd, GPtrArray *names)
 static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
                           GPtrArray *names, GPtrArray *nodes, GError **errp)
 {
+    uint32_t max_entries = scan->options->max_entries;
+
+    max_entries = max_entries ? max_entries : SCAN_MAX_ENTRIES;
     for (unsigned i = 0; i < names->len; i++) {
         const char *name = names->pdata[i];
         TreeNode *node;
@@ -249,11 +249,11 @@ static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
                             *text ? text : ".", FAT_MAX_DIR_ENTRIES);
             return false;
         }
-        if (++scan->n_entries > MAX_ENTRIES) {
+        if (++scan->n_entries > max_entries) {
             block_error_set(errp, EFBIG,
                             "More than %u files and directories; if symbolic "
                             "links multiply them, use symlinks=skip",
-                            MAX_ENTRIES);
+                            max_entries);
             return false;
         }
     }
