@@ -28,7 +28,8 @@ typedef struct Level {
 void extract_say(const Extract *x, const char *path, const char *text)
 {
     if (x->options->problem) {
-        x->options->problem(path, text, x->options->opaque);
+        x->options->problem(path && !*path ? "/" : path, text,
+                            x->options->opaque);
     }
 }
 

@@ -23,7 +23,8 @@ typedef struct ExtractOptions {
 
     /*
      * Each thing that was not extracted as it is in the volume. path: in the
-     * volume, below its root; NULL: concerns the whole. May be NULL.
+     * volume, below its root ("/": the root); NULL: concerns the whole. The
+     * function may be NULL.
      */
     void (*problem)(const char *path, const char *text, void *opaque);
 

@@ -33,14 +33,26 @@ PartitionList *fat_image_list(BlockBackend *blk, GError **errp)
     return partition_find(read_disk, blk, length, errp);
 }
 
-bool fat_image_holds_fat(BlockBackend *blk, const Partition *partition)
+/* Whether a FAT volume begins there: 1, 0 or -errno. */
+static int probe_partition(BlockBackend *blk, const Partition *partition)
 {
     uint8_t sector[SECTOR_SIZE];
     BootInfo info;
+    int ret;
 
-    return partition->bytes >= SECTOR_SIZE &&
-           blk_pread(blk, partition->start, SECTOR_SIZE, sector, 0) == 0 &&
-           boot_parse(sector, partition->bytes, &info, NULL);
+    if (partition->bytes < SECTOR_SIZE) {
+        return 0;
+    }
+    ret = blk_pread(blk, (int64_t)partition->start, SECTOR_SIZE, sector, 0);
+    if (ret < 0) {
+        return ret;
+    }
+    return boot_parse(sector, partition->bytes, &info, NULL);
+}
+
+bool fat_image_holds_fat(BlockBackend *blk, const Partition *partition)
+{
+    return probe_partition(blk, partition) > 0;
 }
 
 /* Whether the partition table says that a partition is FAT's. */
@@ -72,19 +84,21 @@ static const Partition *find_number(const PartitionList *list, unsigned number)
     return NULL;
 }
 
-/* The first partition with a FAT volume; if none has, the first that should
- * have one, for its volume's defect is what the user must hear of. */
+/* The first partition with a FAT volume. If none has, the first that should
+ * have one or cannot be read: what is wrong there is what the user must hear.
+ * A disk without a table should have one. */
 static const Partition *find_fat(BlockBackend *blk, const PartitionList *list)
 {
     const Partition *claimed = NULL;
 
     for (guint i = 0; i < list->partitions->len; i++) {
         const Partition *p = &g_array_index(list->partitions, Partition, i);
+        int ret = probe_partition(blk, p);
 
-        if (fat_image_holds_fat(blk, p)) {
+        if (ret > 0) {
             return p;
         }
-        if (!claimed && has_fat_type(p)) {
+        if (!claimed && (ret < 0 || has_fat_type(p) || !p->number)) {
             claimed = p;
         }
     }
@@ -92,13 +106,13 @@ static const Partition *find_fat(BlockBackend *blk, const PartitionList *list)
 }
 
 static const Partition *choose_partition(BlockBackend *blk,
-                                         const PartitionList *list,
-                                         int number, GError **errp)
+                                         const PartitionList *list, int number,
+                                         GError **errp)
 {
     const Partition *found;
 
     if (number != FAT_IMAGE_ANY_PARTITION) {
-        found = find_number(list, number);
+        found = find_number(list, (unsigned)number);
         if (!found) {
             block_error_set(errp, ENOENT,
                             "There is no partition %d; the disk has %u",
@@ -109,9 +123,7 @@ static const Partition *choose_partition(BlockBackend *blk,
     found = find_fat(blk, list);
     if (!found) {
         block_error_set(errp, EMEDIUMTYPE,
-                        list->table == PARTITION_NONE ?
-                            "There is no FAT volume" :
-                            "No partition holds a FAT volume");
+                        "No partition of the disk holds a FAT volume");
     }
     return found;
 }
@@ -125,6 +137,22 @@ static int read_partition(void *opaque, int64_t offset, int64_t bytes,
 
     return blk_pread(image->blk, image->partition.start + offset, bytes, buf,
                      0);
+}
+
+static bool open_volume(FatImage *image, GError **errp)
+{
+    GError *error = NULL;
+
+    image->volume = volume_open(read_partition, image, image->partition.bytes,
+                                image->codepage, &error);
+    if (image->volume) {
+        return true;
+    }
+    if (error->code == EINVAL && !has_fat_type(&image->partition)) {
+        error->code = EMEDIUMTYPE; /* nothing says that it ought to be FAT */
+    }
+    g_propagate_error(errp, error);
+    return false;
 }
 
 /* Name the partition in a message about its volume. */
@@ -155,9 +183,7 @@ FatImage *fat_image_open(BlockBackend *blk, int partition, unsigned codepage,
     if (!image->codepage) {
         return NULL;
     }
-    image->volume = volume_open(read_partition, image, chosen->bytes,
-                                image->codepage, errp);
-    if (!image->volume) {
+    if (!open_volume(image, errp)) {
         prefix_partition(image, errp);
         return NULL;
     }

@@ -10,7 +10,6 @@
 #include "block/vvfat/guest-load.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "block/vvfat/fat.h"
 #include "block/vvfat/volume.h"
@@ -203,8 +202,7 @@ static bool name_owner(TreeNode *node, void *opaque)
 void guest_chain_name_owners(GuestLoad *load)
 {
     if (load->shared->len) {
-        qsort(load->shared->data, load->shared->len, sizeof(CrossLink),
-              compare_links);
+        g_array_sort(load->shared, compare_links);
         tree_walk(load->view->tree, name_owner, load);
     }
 }

@@ -9,7 +9,6 @@
  */
 #include "block/vvfat/guest-load.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "block/vvfat/volume.h"
@@ -228,7 +227,7 @@ void guest_names_check(GuestLoad *load, const TreeNode *dir)
             add_key(keys, strings, node->name, i, false);
         }
     }
-    qsort(keys->data, keys->len, sizeof(NameKey), compare_keys);
+    g_array_sort(keys, compare_keys);
     key = (const NameKey *)keys->data;
     for (guint i = 1; i < keys->len; i++) {
         if (strcmp(key[first].folded, key[i].folded) != 0) {

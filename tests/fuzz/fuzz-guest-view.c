@@ -207,7 +207,7 @@ static void put_files(const Disk *disk)
 static void make_disk(Disk *disk, uint8_t kind)
 {
     static const unsigned types[] = { 12, 16, 32, 12 };
-    static const uint32_t clusters[] = { 60, 4200, 65600, 4000 };
+    static const uint32_t clusters[] = { 60, 4200, 300, 4000 };
 
     memset(reserved_data, 0, sizeof(reserved_data));
     memset(fat_data, 0, sizeof(fat_data));
@@ -273,6 +273,7 @@ static bool see_node(TreeNode *node, void *opaque)
     g_autofree char *path = guest_view_path(node);
 
     seen->clusters += chain_length(&node->chain);
+    must(strlen(path) < 32768);
     must(!node->parent || (*node->name && !strchr(node->name, '/')));
     if (node->parent && node->host_name) {
         must(*node->host_name && !strchr(node->host_name, '/') &&

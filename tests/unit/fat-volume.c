@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,27 @@ char *scratch_output(const char *dir, const char *fmt, ...)
     return output;
 }
 
+unsigned scratch_replace(const char *dir, const char *file, const void *old,
+                         const void *new, size_t bytes)
+{
+    g_autofree char *path = g_build_filename(dir, file, NULL);
+    g_autoptr(GMappedFile) map = g_mapped_file_new(path, TRUE, NULL);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    const char *start, *at, *end;
+    unsigned n = 0;
+
+    cr_assert(map && fd >= 0, "%s", path);
+    start = g_mapped_file_get_contents(map);
+    end = start + g_mapped_file_get_length(map);
+    for (at = start; (at = memmem(at, (size_t)(end - at), old, bytes));
+         at += bytes, n++) {
+        cr_assert_eq(pwrite(fd, new, bytes, at - start), (ssize_t)bytes);
+    }
+    close(fd);
+    cr_assert_gt(n, 0, "nothing to replace in '%s'", path);
+    return n;
+}
+
 /* ---- Volumes ---- */
 
 int fat_volume_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
@@ -96,6 +118,9 @@ int fat_volume_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
 
     if (v->fail_after >= 0 && v->fail_after-- == 0) {
         v->fail_after = 0; /* and so do all further ones */
+        return -EIO;
+    }
+    if (v->bad_offset >= offset && v->bad_offset < offset + bytes) {
         return -EIO;
     }
     return pread(v->fd, buf, (size_t)bytes, offset) == bytes ? 0 : -EIO;
@@ -109,6 +134,7 @@ FatVolume *fat_volume_open(const char *dir, const char *image, bool full)
     struct stat st;
 
     v->fail_after = -1;
+    v->bad_offset = -1;
     v->fd = open(path, O_RDONLY | O_CLOEXEC);
     cr_assert(v->fd >= 0, "%s: %s", path, g_strerror(errno));
     cr_assert_eq(fstat(v->fd, &st), 0);

@@ -28,11 +28,16 @@ void scratch_run(const char *dir, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 char *scratch_output(const char *dir, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
+/* Replace bytes of a file, wherever they stand; how often (at least once). */
+unsigned scratch_replace(const char *dir, const char *file, const void *old,
+                         const void *new, size_t bytes);
+
 /* A volume on an image file, and its view. */
 typedef struct FatVolume {
     int fd;
     uint64_t bytes;
     int64_t fail_after; /* reads until one fails with EIO; -1: never */
+    int64_t bad_offset; /* reads of this byte fail; -1: none */
     Volume *volume;
     GuestView *view;
 } FatVolume;

@@ -158,16 +158,6 @@ Test(guest_view, names_of_all_kinds)
     scratch_free(dir);
 }
 
-/* Replace bytes of the image by others, as many: Python's bytes literals. */
-static void replace_bytes(const char *dir, const char *old, const char *new)
-{
-    scratch_run(dir,
-                "python3 -c \"d = open('disk.img', 'rb').read(); "
-                "assert b'%s' in d; "
-                "open('disk.img', 'wb').write(d.replace(b'%s', b'%s'))\"",
-                old, old, new);
-}
-
 Test(guest_view, surrogates)
 {
     g_autoptr(FatVolume) v = NULL;
@@ -176,8 +166,8 @@ Test(guest_view, surrogates)
     make_volume(dir, 16);
     scratch_run(dir, ": >x && mcopy -i disk.img x ::/PQ-penguin && "
                      "mcopy -i disk.img x ::/R-half-a-penguin");
-    replace_bytes(dir, "P\\0Q\\0", "\\x3d\\xd8\\x27\\xdc");
-    replace_bytes(dir, "\\x01R\\0-", "\\x01\\x3d\\xd8-");
+    scratch_replace(dir, "disk.img", "P\0Q", "\x3d\xd8\x27\xdc", 4);
+    scratch_replace(dir, "disk.img", "\1R\0-", "\1\x3d\xd8-", 4);
     v = fat_volume_open(dir, "disk.img", true);
     must_be_clean(dir, v);
     must_find(v, "\xf0\x9f\x90\xa7-penguin");
@@ -198,7 +188,7 @@ Test(guest_view, name_too_long_for_a_host_is_a_note)
     }
     make_volume(dir, 16);
     scratch_run(dir, ": >x && mcopy -i disk.img x '::/%s'", plain);
-    replace_bytes(dir, "q\\0", "\\x42\\x30");
+    scratch_replace(dir, "disk.img", "q", "\x42\x30", 2);
     v = fat_volume_open(dir, "disk.img", true);
     problems = fat_volume_describe(v);
     cr_assert_eq(v->view->n_damage, 0, "%s", problems);
@@ -398,22 +388,29 @@ Test(guest_view, every_read_error_is_reported)
 Test(guest_view, problems_are_bounded)
 {
     g_autoptr(FatVolume) v = NULL;
+    g_autofree char *image = NULL;
+    g_autofree char *bytes = NULL;
     char *dir = scratch_new();
+    uint8_t *entry, others[21];
+    gsize size;
 
     make_volume(dir, 16);
-    /* 3,000 entries that all begin at the same cluster. */
-    scratch_run(dir,
-                "mkdir src src/sub && echo x >src/first && "
-                "for i in $(seq 1000 3999); do : >src/sub/F$i; done && "
-                "mcopy -s -i disk.img src/first src/sub ::/ && "
-                "python3 - <<'END'\n"
-                "import re\n"
-                "d = bytearray(open('disk.img', 'rb').read())\n"
-                "for m in re.finditer(rb'F[1-3][0-9]{3}      \\x20', d):\n"
-                "    d[m.start() + 26] = 2\n"
-                "    d[m.start() + 28] = 1\n"
-                "open('disk.img', 'wb').write(d)\n"
-                "END");
+    scratch_run(dir, "mkdir src src/sub && echo x >src/first && "
+                     "for i in $(seq 1000 3999); do : >src/sub/F$i; done && "
+                     "touch -d '2021-03-04 05:06:08' src/sub/* && "
+                     "mcopy -m -s -i disk.img src/first src/sub ::/");
+    /* The empty files differ in their names alone. Let them all begin at the
+     * cluster of the first. */
+    image = g_build_filename(dir, "disk.img", NULL);
+    cr_assert(g_file_get_contents(image, &bytes, &size, NULL));
+    entry = memmem(bytes, size, "F2000      ", 11);
+    cr_assert_not_null(entry);
+    memcpy(others, entry + 11, sizeof(others));
+    others[26 - 11] = 2;
+    others[28 - 11] = 1;
+    cr_assert_eq(
+        scratch_replace(dir, "disk.img", entry + 11, others, sizeof(others)),
+        3000);
     v = fat_volume_open(dir, "disk.img", true);
     cr_assert_eq(v->view->problems->len, GUEST_VIEW_MAX_PROBLEMS);
     cr_assert_eq(v->view->more_problems, 2000);
