@@ -16,6 +16,7 @@ BUILD ?= build
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .SUFFIXES:
+.SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
 
@@ -210,7 +211,8 @@ check: need-criterion all $(UNIT_TESTS)
 
 # ---- Installing ----
 
-$(BUILD)/vvfat.pc: $(FLAGS_FILE) config.mk Makefile
+$(BUILD)/vvfat.pc: FORCE
+	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' \
 	    'includedir=$(INCLUDEDIR)/vvfat' '' 'Name: vvfat' \
 	    'Description: Block layer that shows a directory as a FAT disk' \

@@ -16,8 +16,8 @@ mkdir -p source/sub
 seq 100000 >source/numbers.txt
 seq 10 >'source/sub/a short file.txt'
 : >source/empty
-truncate -s 3M source/sparse
-seq 3000 | dd of=source/sparse bs=64k seek=20 conv=notrunc status=none
+truncate -s 1M source/sparse
+seq 3000 | dd of=source/sparse bs=64k seek=10 conv=notrunc status=none
 find source -exec touch -d '2020-02-20 20:20:20 UTC' {} +
 
 # Neighbours of one kind as one, since clients may cut where they like.

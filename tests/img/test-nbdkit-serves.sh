@@ -77,13 +77,11 @@ nbdcopy "nbd+unix:///?socket=$socket_dir/nbd" daemon.img
 # ---- An image: what a client writes is in the file ----
 
 truncate -s 1M disk.img
-# shellcheck disable=SC2016 # nbdkit sets it
-uri='nbd+unix:///?socket=$unixsocket'
 nbdkit --unix - "$PLUGIN" image=disk.img format=raw --run "
     qemu-io -f raw \
         -c 'write -P 0x11 0 64k' -c 'write -f -P 0x22 4097 1000' \
         -c 'write -z 16k 8k' -c 'write -z -u 32k 4k' -c 'discard 40k 4k' \
-        -c 'flush' -c 'read -P 0x22 4097 1000' '$uri'" >io.log
+        -c 'flush' -c 'read -P 0x22 4097 1000' \"\$uri\"" >io.log
 if grep -iE 'fail|error' io.log; then
     exit 1
 fi
@@ -101,7 +99,7 @@ jq -e '.exports[0] | (.is_read_only | not) and .can_fua and .can_trim and
 
 # With -r nothing can be written.
 if nbdkit -r --unix - "$PLUGIN" image=disk.img format=raw \
-    --run "qemu-io -f raw -c 'write 0 512' '$uri'" >io.log 2>&1; then
+    --run "qemu-io -f raw -c 'write 0 512' \"\$uri\"" >io.log 2>&1; then
     echo 'written in spite of -r'
     exit 1
 fi

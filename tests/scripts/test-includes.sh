@@ -21,7 +21,7 @@ fat         fat.*                             cluster,fat-format
 names       names*,short-names*,codepage*     fat-format,utf
 tree        tree*                             cluster,names
 dirent      dirent*                           tree
-partition   partition*                        geometry
+partition   partition*                        boot,geometry
 geometry    geometry*                         fat,partition
 boot        boot*                             geometry
 layout      layout*                           boot,dirent,partition,report
@@ -45,16 +45,21 @@ complain() {
     failed=1
 }
 
-noun_of() { # file name
-    local noun patterns pattern
-    while read -r noun patterns _; do
+mapfile -t rows < <(nouns)
+
+noun_of() { # file name; sets $found
+    local row noun patterns pattern -
+    set -f # the patterns are not for the shell to expand
+    found=
+    for row in "${rows[@]}"; do
+        read -r noun patterns _ <<<"$row"
         for pattern in ${patterns//,/ }; do
             # shellcheck disable=SC2254 # a pattern
             case $1 in
-                $pattern) echo "$noun"; return ;;
+                $pattern) found=$noun; return ;;
             esac
         done
-    done < <(nouns)
+    done
 }
 
 declare -A closure
@@ -76,55 +81,49 @@ for noun in $(nouns | awk '{ print $1 }'); do
     closure[$noun]=$(may_reach "$noun")
 done
 
-includes() { # file
-    sed -n 's/^#include "\(.*\)".*/\1/p' "$1"
+# "file header" for every include of a header of ours.
+includes() { # file...
+    grep -H '^#include "' "$@" | sed 's/:#include "\(.*\)".*/ \1/'
 }
 
-shopt -s nullglob
-set -f # the patterns of the table are not for the shell to expand
-files=$(set +f && echo block/vvfat/*.[ch])
-for file in $files; do
-    name=${file#block/vvfat/}
-    noun=$(noun_of "$name")
-    if [ -z "$noun" ]; then
-        complain "$file: no row in the table of $0"
-        continue
-    fi
-    for header in $(includes "$file"); do
-        case $header in
-            block/vvfat/*)
-                other=$(noun_of "${header#block/vvfat/}")
-                case "${closure[$noun]}" in
-                    *" $other "*) ;;
-                    *) complain "$file: $noun must not include $header" ;;
-                esac ;;
-            block/error.h | block/options.h | block/iov.h | util/*) ;;
-            block/*)
-                case " $sees_block " in
-                    *" $noun "*) ;;
-                    *) complain "$file: $noun must not see $header" ;;
-                esac ;;
-            *) complain "$file: $header: from the top of the tree, please" ;;
-        esac
-    done
+for file in block/vvfat/*.[ch]; do
+    noun_of "${file#block/vvfat/}"
+    [ -n "$found" ] || complain "$file: no row in the table of $0"
 done
 
-set +f
-for file in block/*.[ch] include/block/*.h util/*.c include/util/*.h; do
-    for header in $(includes "$file"); do
-        case $file:$header in
-            util/*:util/* | include/util/*:util/* | block/*:util/*) ;;
-            *:block/error.h | *:block/options.h | *:block/iov.h) ;;
-            block/*:block/vvfat/*)
-                complain "$file: the block layer must not include $header" ;;
-            block/*:block/*) ;;
-            include/block/*:block/*.h)
-                [ -e "include/$header" ] ||
-                    complain "$file: public, but $header is not" ;;
-            *) complain "$file must not include $header" ;;
-        esac
-    done
-done
+while read -r file header; do
+    noun_of "${file#block/vvfat/}"
+    noun=$found
+    case $header in
+        block/vvfat/*)
+            noun_of "${header#block/vvfat/}"
+            case "${closure[${noun:-none}]:-}" in
+                *" $found "*) ;;
+                *) complain "$file: $noun must not include $header" ;;
+            esac ;;
+        block/error.h | block/options.h | block/iov.h | util/*) ;;
+        block/*)
+            case " $sees_block " in
+                *" $noun "*) ;;
+                *) complain "$file: $noun must not see $header" ;;
+            esac ;;
+        *) complain "$file: $header: from the top of the tree, please" ;;
+    esac
+done < <(includes block/vvfat/*.[ch])
+
+while read -r file header; do
+    case $file:$header in
+        util/*:util/* | include/util/*:util/* | block/*:util/*) ;;
+        *:block/error.h | *:block/options.h | *:block/iov.h) ;;
+        block/*:block/vvfat/*)
+            complain "$file: the block layer must not include $header" ;;
+        block/*:block/*) ;;
+        include/block/*:block/*.h)
+            [ -e "include/$header" ] ||
+                complain "$file: public, but $header is not" ;;
+        *) complain "$file must not include $header" ;;
+    esac
+done < <(includes block/*.[ch] include/block/*.h util/*.c include/util/*.h)
 
 # ---- Who calls the host, prints, or ends the program ----
 
@@ -136,21 +135,21 @@ host="$host|clock_gettime|gettimeofday|g_get_real_time|g_file_get_contents"
 ends='exit|_exit|abort|printf|vprintf|puts|putchar|perror|signal|sigaction'
 ends="$ends|g_print|g_printerr|g_log|g_error"
 
-calls() { # object regular-expression
-    nm -u "$1" | awk '{ print $2 }' | sed 's/@.*//; s/64$//' |
-        grep -xE "$2" | sort -u | tr '\n' ' '
-}
-
+objects=()
 for file in block/*.c block/vvfat/*.c util/*.c; do
-    object=$BUILD/obj/${file%.c}.o
-    found=$(calls "$object" "$ends") || :
-    [ -z "$found" ] || complain "$file: calls $found"
-    case $file in
-        block/vvfat/hostfs-*.c | block/vvfat/extract*.c) ;;
-        block/vvfat/*)
-            found=$(calls "$object" "$host") || :
-            [ -z "$found" ] || complain "$file: calls the host: $found" ;;
-    esac
+    objects+=("${file%.c}.o")
 done
+cd "$BUILD/obj"
+
+while read -r object name; do
+    file=${object%.o}.c
+    case $name:$file in
+        *:block/vvfat/hostfs-*.c | *:block/vvfat/extract*.c) ;;
+        *:block/vvfat/*)
+            [[ ! $name =~ ^($host)(64)?$ ]] ||
+                complain "$file calls the host: $name" ;;
+    esac
+    [[ ! $name =~ ^($ends)$ ]] || complain "$file calls $name"
+done < <(nm -uA "${objects[@]}" | sed -E 's/: *U / /; s/@.*//')
 
 exit $failed

@@ -6,12 +6,15 @@
 
 set -euo pipefail
 
-make=(make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" DESTDIR="$PWD/root"
-    PREFIX=/opt/vvfat BINDIR=/opt/vvfat/bin LIBDIR=/opt/vvfat/lib
-    INCLUDEDIR=/opt/vvfat/include MANDIR=/opt/vvfat/share/man
-    NBDKIT_PLUGINDIR=/opt/vvfat/lib/nbdkit/plugins)
-"${make[@]}" install >install.log
-root=$PWD/root/opt/vvfat
+install() { # target root-of-the-installation [DESTDIR=...]
+    make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" "$1" \
+        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" MANDIR="$2/share/man" \
+        INCLUDEDIR="$2/include" NBDKIT_PLUGINDIR="$2/lib/nbdkit/plugins" \
+        "${@:3}" >>install.log 2>&1 || { cat install.log; return 1; }
+}
+
+root=$PWD/root
+install install "$root"
 
 cat >embedder.c <<'END'
 #include <block/block.h>
@@ -36,11 +39,8 @@ int main(int argc, char **argv)
 }
 END
 export PKG_CONFIG_PATH=$root/lib/pkgconfig
-export PKG_CONFIG_SYSROOT_DIR=$PWD/root
 # shellcheck disable=SC2046 # lists of flags
-cc -Wall -Werror embedder.c -o embedder \
-    $(pkg-config --define-variable=prefix=/opt/vvfat --cflags --libs vvfat |
-        sed "s|$PWD/root/usr|/usr|g")
+cc -Wall -Werror embedder.c -o embedder $(pkg-config --cflags --libs vvfat)
 
 mkdir source
 echo hello >source/hello.txt
@@ -50,8 +50,15 @@ if LD_LIBRARY_PATH=$root/lib ./embedder fat:missing 2>messages; then
 fi
 grep -q missing messages
 "$root/bin/vvfat-img" info fat:source >info.txt
-grep -q 'file format: vvfat' info.txt
+grep -q 'fat type: 16' info.txt
 
-"${make[@]}" uninstall >uninstall.log
-find root -not -type d >left
+# DESTDIR moves all of it and is mentioned in none of it.
+install install /opt/vvfat DESTDIR="$PWD/stage"
+diff <(cd root && find . | sort) <(cd stage/opt/vvfat && find . | sort)
+[ "$(ls stage)" = opt ]
+grep -qx 'prefix=/opt/vvfat' stage/opt/vvfat/lib/pkgconfig/vvfat.pc
+
+install uninstall "$root"
+install uninstall /opt/vvfat DESTDIR="$PWD/stage"
+find root stage -not -type d >left
 diff /dev/null left
