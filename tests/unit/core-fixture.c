@@ -284,6 +284,7 @@ static int mem_block_status(BlockDriverState *bs, unsigned want,
                          : letter == 'z' ? BDRV_BLOCK_ZERO
                                          : 0);
     }
+    status->bytes += disk->status_excess;
     return 0;
 }
 

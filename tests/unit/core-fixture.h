@@ -47,6 +47,7 @@ typedef struct MemDisk {
     int fail_after[MEM_KINDS]; /* let so many calls pass first */
     unsigned status_unit;  /* bytes a letter of status_map; 0: no answer */
     const char *status_map; /* d data, z zeroes, u unallocated */
+    int64_t status_excess;  /* added to every answer's bytes */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
