@@ -59,6 +59,8 @@ void temp_tree_write(const TempTree *t, const char *name, const void *data,
 {
     g_autofree char *path = place(t, name);
 
+    /* GLib neither replaces nor truncates what is there in this mode. */
+    unlink(path);
     cr_assert(g_file_set_contents_full(path, data, (gssize)bytes,
                                        G_FILE_SET_CONTENTS_NONE, 0644, NULL),
               "%s", path);
