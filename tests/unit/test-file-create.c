@@ -86,11 +86,13 @@ Test(file_create, options_are_checked)
 Test(file_create, an_image_in_use_stays_as_it_is)
 {
     image_make("x", 8192, 1);
-    g_autoptr(BlockBackend) blk = image_open(0, "driver=file,filename=%D/x");
+    BlockBackend *blk = image_open(0, "driver=file,filename=%D/x");
 
     check_not_created("x", "size=1M", "Is another process using the image");
     cr_assert_eq(image_size("x"), 8192);
     cr_assert(image_holds("x", 0, 8192, 1, 0));
+    blk_close(blk);
+    check_created("x", "size=1M");
 }
 
 Test(file_create, no_room_leaves_no_file)

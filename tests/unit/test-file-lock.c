@@ -13,6 +13,10 @@ TestSuite(file_lock, .init = image_dir_init, .fini = image_dir_fini);
 #define RW (BDRV_O_RDWR | BDRV_O_RESIZE)
 #define NODE "driver=file,filename=%D/x"
 
+/* An image that is open until the end of the block. */
+#define HOLD(name, flags, options)                                            \
+    G_GNUC_UNUSED g_autoptr(BlockBackend) name = image_open(flags, options)
+
 static void check_in_use(unsigned flags, const char *lock, const char *remedy)
 {
     g_autofree char *error = image_open_error(flags, NODE);
@@ -25,14 +29,14 @@ static void check_in_use(unsigned flags, const char *lock, const char *remedy)
 Test(file_lock, readers_share)
 {
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) one = image_open(0, NODE);
-    g_autoptr(BlockBackend) two = image_open(0, NODE);
+    HOLD(one, 0, NODE);
+    HOLD(two, 0, NODE);
 }
 
 Test(file_lock, a_writer_keeps_others_out)
 {
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
+    HOLD(blk, RW, NODE);
 
     check_in_use(RW, "\"write\" lock", "closed there first");
     check_in_use(0, "shared \"write\" lock", "-U");
@@ -47,7 +51,7 @@ Test(file_lock, a_reader_keeps_writers_out_until_it_closes)
 
     check_in_use(RW, "Failed to get \"write\" lock", "closed there first");
     blk_close(reader);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
+    HOLD(blk, RW, NODE);
 }
 
 Test(file_lock, reopening_changes_the_locks)
@@ -70,8 +74,8 @@ Test(file_lock, reopening_changes_the_locks)
 Test(file_lock, locking_can_be_turned_off)
 {
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
-    g_autoptr(BlockBackend) off = image_open(RW, NODE ",locking=off");
+    HOLD(blk, RW, NODE);
+    HOLD(off, RW, NODE ",locking=off");
 
     check_in_use(0, "\"write\" lock", "-U");
 }
@@ -79,7 +83,7 @@ Test(file_lock, locking_can_be_turned_off)
 Test(file_lock, locking_can_be_demanded)
 {
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE ",locking=on");
+    HOLD(blk, RW, NODE ",locking=on");
 
     check_in_use(0, "\"write\" lock", "-U");
 }
@@ -106,7 +110,7 @@ Test(file_lock, between_processes)
     close(done[1]);
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert_eq(status, 0);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
+    HOLD(blk, RW, NODE);
 }
 
 /* ---- With QEMU's tools ---- */
@@ -133,7 +137,7 @@ Test(file_lock, qemu_sees_our_writer)
 {
     need_qemu_io();
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
+    HOLD(blk, RW, NODE);
     g_autofree char *out = qemu_io("", "write 0 512");
     cr_assert(image_holds("x", 0, 4096, 1, 0), "%s", out);
     image_check_text(out, "Failed to get \"write\" lock");
@@ -143,7 +147,7 @@ Test(file_lock, qemu_sees_our_reader)
 {
     need_qemu_io();
     image_make("x", 4096, 1);
-    g_autoptr(BlockBackend) blk = image_open(0, NODE);
+    HOLD(blk, 0, NODE);
     g_autofree char *out = qemu_io("", "write 0 512");
     image_check_text(out, "Failed to get \"write\" lock");
     g_autofree char *read_only = qemu_io("-r", "read 0 512");
@@ -181,5 +185,5 @@ Test(file_lock, we_see_qemus_writer)
     close(in);
     waitpid(pid, NULL, 0);
     blk_close(g_steal_pointer(&forced));
-    g_autoptr(BlockBackend) blk = image_open(RW, NODE);
+    HOLD(blk, RW, NODE);
 }
