@@ -20,7 +20,7 @@ TestSuite(core_open, .init = init, .fini = image_dir_fini);
 
 static void put_file(const char *name, const char *start, int64_t bytes)
 {
-    g_autofree char *data = g_malloc0((gsize)bytes);
+    g_autofree char *data = g_malloc0((gsize)bytes + 1);
 
     memcpy(data, start, MIN(strlen(start), (size_t)bytes));
     cr_assert(g_file_set_contents(name, data, bytes, NULL));
