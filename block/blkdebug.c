@@ -152,6 +152,7 @@ static bool parse_limits(BlkdebugState *s, Options *options, GError **errp)
         { "max-write-zero", &s->max_write_zero },
         { "opt-discard", &s->opt_discard },
         { "max-discard", &s->max_discard },
+        { NULL, NULL },
     };
     g_autoptr(OptionValues) values = NULL;
 
@@ -159,7 +160,7 @@ static bool parse_limits(BlkdebugState *s, Options *options, GError **errp)
     if (values == NULL) {
         return false;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+    for (size_t i = 0; limits[i].name != NULL; i++) {
         *limits[i].value = (int64_t)option_values_size(values, limits[i].name);
     }
     if (s->align & (s->align - 1)) {
@@ -169,7 +170,7 @@ static bool parse_limits(BlkdebugState *s, Options *options, GError **errp)
                         s->align);
         return false;
     }
-    for (size_t i = 1; i < G_N_ELEMENTS(limits); i++) {
+    for (size_t i = 1; limits[i].name != NULL; i++) {
         if (!check_multiple(limits[i].name, *limits[i].value, MAX(s->align, 1),
                             errp)) {
             return false;

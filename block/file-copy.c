@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 /* Sharing costs metadata: below this, copying is as good. */
-#define CLONE_MIN (64 * 1024)
+#define CLONE_MIN (INT64_C(64) * 1024)
 /* One copy_file_range() at most, so that a signal does not wait for long. */
-#define COPY_MAX (256 * 1024 * 1024)
-#define BOUNCE_SIZE (256 * 1024)
+#define COPY_MAX (INT64_C(256) * 1024 * 1024)
+#define BOUNCE_SIZE (INT64_C(256) * 1024)
 
 static int source_ended(const FileState *s, int fd)
 {
@@ -35,7 +35,7 @@ static int source_ended(const FileState *s, int fd)
 static int copy_by_hand(const FileState *s, int fd, int64_t fd_offset,
                         int64_t offset, int64_t bytes)
 {
-    g_autofree char *buf = g_try_malloc(BOUNCE_SIZE);
+    g_autofree char *buf = g_try_malloc((size_t)BOUNCE_SIZE);
 
     if (buf == NULL) {
         return file_io_error(s, "Copying into", offset, ENOMEM);

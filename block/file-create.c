@@ -16,7 +16,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define ZERO_CHUNK (1024 * 1024)
+#define ZERO_CHUNK (INT64_C(1024) * 1024)
 
 /* Without "metadata": a plain file has none of its own. */
 static const char *const prealloc_values[] = { "off", "falloc", "full", NULL };
@@ -43,7 +43,7 @@ const OptionDesc file_create_options[] = {
 
 static int write_zeroes(int fd, int64_t offset, int64_t end)
 {
-    g_autofree char *zeroes = g_try_malloc0(ZERO_CHUNK);
+    g_autofree char *zeroes = g_try_malloc0((size_t)ZERO_CHUNK);
 
     if (zeroes == NULL) {
         return -ENOMEM;

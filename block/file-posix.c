@@ -21,7 +21,7 @@
 #include "block/drivers.h"
 
 /* Copies below this are as fast by read and write. */
-#define FILE_MIN_COPY_RANGE (64 * 1024)
+#define FILE_MIN_COPY_RANGE (INT64_C(64) * 1024)
 
 enum { LOCKING_AUTO, LOCKING_ON, LOCKING_OFF };
 
