@@ -27,7 +27,6 @@ static const PreallocMode prealloc_modes[] = { PREALLOC_MODE_OFF,
 const OptionDesc file_create_options[] = {
     { .name = "size",
       .type = OPTION_SIZE,
-      .max = INT64_MAX,
       .help = "size of the image" },
     { .name = "preallocation",
       .type = OPTION_ENUM,

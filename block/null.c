@@ -22,7 +22,6 @@ static const OptionDesc null_options[] = {
     { .name = "size",
       .type = OPTION_SIZE,
       .def = "1G",
-      .max = INT64_MAX,
       .help = "size of the device" },
     { .name = "read-zeroes",
       .type = OPTION_BOOL,

@@ -24,11 +24,9 @@ typedef struct RawState {
 static const OptionDesc raw_options[] = {
     { .name = "offset",
       .type = OPTION_SIZE,
-      .max = INT64_MAX,
       .help = "where in the image the device begins" },
     { .name = "size",
       .type = OPTION_SIZE,
-      .max = INT64_MAX,
       .help = "size of the device (default: up to the end of the image)" },
     { .name = NULL },
 };
