@@ -2,11 +2,12 @@
 /*
  * An open FAT volume: reading its FAT and its files.
  *
- * The FAT is read in pages through a cache of fixed size, replaced by the
- * clock algorithm: chains mostly run upwards, so that one page serves
- * thousands of lookups, and a volume whose chains jump about costs no more
- * memory than an orderly one. A FAT12 (at most 6 KiB) fits in one page, so no
- * entry straddles two.
+ * The FAT is read in small pages through a cache of at most 32 MiB, which
+ * takes memory only as it fills; then pages are replaced by the clock
+ * algorithm. Chains mostly run upwards, so that one page serves a thousand
+ * lookups; and a volume whose chains jump about at random costs a small read
+ * for each jump, at worst. A FAT12, 6 KiB at most, is in one page: no entry
+ * straddles two.
  */
 #include "block/vvfat/volume.h"
 
@@ -16,8 +17,8 @@
 #include "block/error.h"
 #include "block/vvfat/fat.h"
 
-#define PAGE_SIZE 16384u
-#define CACHE_PAGES 256u
+#define PAGE_SIZE 8192u
+#define CACHE_PAGES 4096u
 
 typedef struct FatPage {
     uint32_t number; /* of the page in the FAT */
@@ -33,7 +34,7 @@ struct Volume {
     const Codepage *cp;
     Codepage *own_cp; /* when the caller gave none */
 
-    uint8_t *memory;   /* n_slots pages */
+    uint8_t *memory; /* n_slots pages */
     FatPage *slots;
     uint16_t *slot_of; /* by page number: slot + 1; 0: not cached */
     uint32_t n_slots;
@@ -170,10 +171,10 @@ int volume_read(Volume *volume, int64_t offset, int64_t bytes, void *buf)
 
 void volume_read_error(const Volume *volume, int ret, GError **errp)
 {
-    block_error_set_errno(errp, -ret,
-                          "Cannot read the FAT volume at byte %" G_GINT64_FORMAT
-                          " of it",
-                          volume->failed_offset);
+    block_error_set_errno(
+        errp, -ret,
+        "Cannot read the FAT volume at byte %" G_GINT64_FORMAT " of it",
+        volume->failed_offset);
 }
 
 /* A slot for a new page: an empty one, or the first not used lately. */
@@ -216,7 +217,8 @@ static int cache_load(Volume *volume, uint32_t number, uint32_t *slot)
 
 int volume_fat_get(Volume *volume, uint32_t cluster, uint32_t *value)
 {
-    uint32_t number = (uint64_t)cluster * volume->info.fat_type / 8 / PAGE_SIZE;
+    uint32_t number = (uint64_t)cluster * volume->info.fat_type / 8 /
+                      PAGE_SIZE;
     uint32_t slot;
     int ret;
 
@@ -234,8 +236,8 @@ int volume_fat_get(Volume *volume, uint32_t cluster, uint32_t *value)
     volume->slots[slot].recent = true;
     if (!fat_entry_get(volume->info.fat_type,
                        volume->memory + (size_t)slot * PAGE_SIZE,
-                       volume->slots[slot].bytes,
-                       (uint64_t)number * PAGE_SIZE, cluster, value)) {
+                       volume->slots[slot].bytes, (uint64_t)number * PAGE_SIZE,
+                       cluster, value)) {
         return -EIO;
     }
     return 0;
@@ -263,10 +265,9 @@ int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
             return -EIO;
         }
         n = MIN(bytes, (int64_t)run.count * cluster_size - in_cluster);
-        ret = volume_read(volume,
-                          volume_cluster_offset(volume, run.first) +
-                              in_cluster,
-                          n, out);
+        ret = volume_read(
+            volume, volume_cluster_offset(volume, run.first) + in_cluster, n,
+            out);
         if (ret < 0) {
             return ret;
         }
@@ -279,8 +280,7 @@ int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
 
 int64_t volume_file_readable(const Volume *volume, const TreeNode *node)
 {
-    uint64_t bytes =
-        chain_length(&node->chain) * volume_cluster_size(volume);
+    uint64_t bytes = chain_length(&node->chain) * volume_cluster_size(volume);
 
     return MIN(bytes, node->size);
 }
