@@ -25,9 +25,7 @@ static const PreallocMode prealloc_modes[] = { PREALLOC_MODE_OFF,
                                                PREALLOC_MODE_FULL };
 
 const OptionDesc file_create_options[] = {
-    { .name = "size",
-      .type = OPTION_SIZE,
-      .help = "size of the image" },
+    { .name = "size", .type = OPTION_SIZE, .help = "size of the image" },
     { .name = "preallocation",
       .type = OPTION_ENUM,
       .def = "off",
