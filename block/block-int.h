@@ -60,9 +60,7 @@ struct BlockDriverState {
     char *node_name;
     Options *options; /* all that it was opened with, after inheritance */
     DetectZeroes detect_zeroes;
-    bool probed;      /* its format was guessed, not given */
-    BlockDriverState *inherits_from; /* the parent that opened it; not owned,
-                                        compared only */
+    bool probed; /* its format was guessed, not given */
 
     /* RDWR says whether it can be written. Changed by open and reopen. */
     _Atomic unsigned open_flags;
@@ -72,8 +70,10 @@ struct BlockDriverState {
     bool is_open;        /* open() has succeeded: may be found by name */
     GPtrArray *children; /* BdrvChild, owned */
     GPtrArray *parents;  /* BdrvChild, not owned */
-    BdrvChild *primary;  /* the child with the role PRIMARY, or NULL */
-    unsigned perm, shared;         /* what the parents need and share */
+    BlockDriverState *inherits_from; /* the parent that opened it, while it
+                                        is one; not owned */
+    BdrvChild *primary;    /* the child with the role PRIMARY, or NULL */
+    unsigned perm, shared; /* what the parents need and share */
     unsigned new_perm, new_shared; /* the same while being checked */
     bool perm_checked;             /* check_perm() wants set or abort */
 
@@ -82,11 +82,11 @@ struct BlockDriverState {
     BlockDriverState *child_node;
     bool child_opened; /* child_node is a new node, of this parent */
 
-    BdrvLimits limits;     /* changed with the node drained */
+    BdrvLimits limits;      /* changed with the node drained */
     _Atomic int64_t length; /* bytes */
 
     /* Names that open it again (filename.c). */
-    char *plain_filename;  /* NULL: none says it all */
+    char *plain_filename; /* NULL: none says it all */
     Options *full_options;
 
     /* Flushing: nothing to do while the two are equal. */
@@ -107,7 +107,7 @@ struct BlockDriverState {
 
     /* blocker.c */
     pthread_mutex_t blocker_lock;
-    GPtrArray *blockers; /* blocker_lock */
+    GPtrArray *blockers;   /* blocker_lock */
     unsigned last_blocker; /* blocker_lock */
 };
 

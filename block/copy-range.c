@@ -56,8 +56,8 @@ static int read_host_file(int fd, int64_t offset, int64_t bytes, uint8_t *buf)
 static int bounce(const CopySource *src, BlockDriverState *dst,
                   int64_t dst_offset, int64_t bytes)
 {
-    int64_t size = MIN(bytes, MAX(BOUNCE_BYTES,
-                                  (int64_t)dst->limits.request_alignment));
+    int64_t size =
+        MIN(bytes, MAX(BOUNCE_BYTES, (int64_t)dst->limits.request_alignment));
     void *buf = NULL;
     int ret = 0;
 
@@ -69,9 +69,9 @@ static int bounce(const CopySource *src, BlockDriverState *dst,
         IOVector iov;
 
         iov_init_buf(&iov, buf, (size_t)piece);
-        ret = src->bs ? node_preadv(src->bs, src->offset + done, piece, &iov)
-                      : read_host_file(src->fd, src->offset + done, piece,
-                                       buf);
+        ret = src->bs
+                  ? node_preadv(src->bs, src->offset + done, piece, &iov)
+                  : read_host_file(src->fd, src->offset + done, piece, buf);
         if (ret == 0) {
             ret = node_write_padded(dst, dst_offset + done, piece, &iov, 0);
         }
@@ -105,12 +105,12 @@ static int copy_pieces(const CopySource *src, BlockDriverState *dst,
     while (ret == 0 && done < bytes) {
         int64_t piece = io_piece(bytes - done, limit, unit);
 
-        ret = src->bs ? src->bs->drv->copy_range_from(
-                            src->bs, src->offset + done, dst,
-                            dst_offset + done, piece, 0)
-                      : dst->drv->copy_range_to(dst, src->fd,
-                                                src->offset + done,
-                                                dst_offset + done, piece, 0);
+        ret = src->bs
+                  ? src->bs->drv->copy_range_from(src->bs, src->offset + done,
+                                                  dst, dst_offset + done,
+                                                  piece, 0)
+                  : dst->drv->copy_range_to(dst, src->fd, src->offset + done,
+                                            dst_offset + done, piece, 0);
         if (ret == 0) {
             done += piece;
         }
@@ -118,6 +118,7 @@ static int copy_pieces(const CopySource *src, BlockDriverState *dst,
     if (ret == -ENOTSUP && done > 0) {
         const CopySource rest = { src->bs, src->fd, src->offset + done };
 
+        io_error_clear(); /* what was said of it is no longer the reason */
         ret = bounce(&rest, dst, dst_offset + done, bytes - done);
     }
     return ret;

@@ -17,8 +17,7 @@
 #include "block/io.h"
 #include "block/permission.h"
 
-static pthread_mutex_t the_graph_lock =
-    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static pthread_mutex_t the_graph_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static GHashTable *nodes_by_name; /* graph lock; keys belong to the nodes */
 static unsigned next_node_number; /* graph lock */
 
@@ -67,8 +66,9 @@ static bool node_take_name(BlockDriverState *bs, const char *name,
                         name, NODE_NAME_MAX);
         return false;
     } else if (g_hash_table_contains(nodes_by_name, name)) {
-        block_error_set(errp, EEXIST, "There is a node with node-name '%s' "
-                                      "already",
+        block_error_set(errp, EEXIST,
+                        "There is a node with node-name '%s' "
+                        "already",
                         name);
         return false;
     } else {
@@ -168,8 +168,7 @@ static void node_close(BlockDriverState *bs)
         }
     }
     while (bs->children->len > 0) {
-        child_detach(
-            g_ptr_array_index(bs->children, bs->children->len - 1));
+        child_detach(g_ptr_array_index(bs->children, bs->children->len - 1));
     }
     node_unref(bs->child_node);
     node_drain_end(bs);
@@ -215,6 +214,9 @@ static void child_unlink(BdrvChild *child)
         g_ptr_array_remove(child->parent_bs->children, child);
         if (child->parent_bs->primary == child) {
             child->parent_bs->primary = NULL;
+        }
+        if (child->bs->inherits_from == child->parent_bs) {
+            child->bs->inherits_from = NULL;
         }
     }
 }

@@ -39,20 +39,13 @@ static int write_zeroes(ZeroRequest *zero, int64_t offset, int64_t bytes)
 {
     int ret = 0;
 
-    if (zero->flags & BDRV_REQ_FUA &
-        ~zero->bs->limits.supported_write_flags) {
+    if (zero->flags & BDRV_REQ_FUA & ~zero->bs->limits.supported_write_flags) {
         zero->needs_flush = true;
     }
     while (ret == 0 && bytes > 0) {
         int64_t piece = MIN(bytes, ZERO_WRITE_BYTES);
         g_auto(IOVector) iov;
 
-        /* Whole blocks, so that no piece needs the next one's block. */
-        if (piece < bytes) {
-            piece = io_piece(piece, piece,
-                             zero->bs->limits.request_alignment);
-            piece = MIN(piece, bytes);
-        }
         zero_vector_init(&iov, piece);
         ret = node_write_padded(zero->bs, offset, piece, &iov,
                                 zero->flags & BDRV_REQ_FUA);
@@ -70,8 +63,8 @@ static int64_t driver_piece(const ZeroRequest *zero, int64_t offset,
                             int64_t bytes, int64_t *written)
 {
     const BdrvLimits *limits = &zero->bs->limits;
-    int64_t unit =
-        MAX(limits->pwrite_zeroes_alignment, limits->request_alignment);
+    int64_t unit = MAX(limits->pwrite_zeroes_alignment,
+                       limits->request_alignment);
     int64_t ahead = offset % unit;
 
     *written = MIN(bytes, ahead ? unit - ahead : bytes);
@@ -104,6 +97,7 @@ static int zero_blocks(ZeroRequest *zero, int64_t offset, int64_t bytes)
                                          zero->flags & native);
             if (ret == -ENOTSUP && !(zero->flags & BDRV_REQ_NO_FALLBACK)) {
                 zero->driver_cannot = true;
+                io_error_clear(); /* its words are no longer the reason */
                 continue;
             }
             if (ret == 0 && (zero->flags & BDRV_REQ_FUA & ~native)) {

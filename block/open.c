@@ -25,6 +25,11 @@
 #include "block/permission.h"
 #include "block/probe.h"
 
+/* How many open_node() are under way on this thread, in each other: options
+ * such as "file.file.file..." must not use up the stack. */
+static _Thread_local int depth;
+#define DEPTH_MAX 100
+
 /* ---- Children ---- */
 
 /*
@@ -122,10 +127,10 @@ BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
     graph_lock();
     permission_of_child(bs, NULL, child_bs, role, bs->perm, bs->shared, &perm,
                         &shared);
-    graph_unlock();
     if (opened) {
         child_bs->inherits_from = bs;
     }
+    graph_unlock();
     return child_attach(bs, NULL, child_bs, key, klass, role, perm, shared,
                         errp);
 }
@@ -160,9 +165,9 @@ bool bdrv_apply_auto_read_only(BlockDriverState *bs, const char *reason,
 
 /* What is known of a node before there is one. */
 typedef struct OpenRequest {
-    const char *name;    /* NULL: the options say it */
-    Options *options;    /* what is left for the driver */
-    Options *all;        /* everything that was given */
+    const char *name; /* NULL: the options say it */
+    Options *options; /* what is left for the driver */
+    Options *all;     /* everything that was given */
     OpenOptions generic;
     BlockDriverState *child; /* opened for probing, or NULL */
     bool child_opened;       /* it is a new node */
@@ -187,10 +192,9 @@ static const BlockDriver *probe_format(OpenRequest *req, GError **errp)
     if (path) {
         options_set(req->options, "file.filename", path);
     }
-    req->child = child_node_open("file", req->name, req->options,
-                                 req->generic.flags, &child_of_bds,
-                                 BDRV_CHILD_IMAGE, true, &req->child_opened,
-                                 &error);
+    req->child = child_node_open(
+        "file", req->name, req->options, req->generic.flags, &child_of_bds,
+        BDRV_CHILD_IMAGE, true, &req->child_opened, &error);
     if (req->child == NULL) {
         if (error == NULL) {
             block_error_set(&error, EINVAL,
@@ -220,8 +224,8 @@ static const BlockDriver *choose_driver(OpenRequest *req, bool *probed,
     } else if (options_has(req->options, "filename")) {
         protocol = &bdrv_file;
     }
-    if (protocol && (protocol->generated ||
-                     (req->generic.flags & BDRV_O_PROTOCOL))) {
+    if (protocol &&
+        (protocol->generated || (req->generic.flags & BDRV_O_PROTOCOL))) {
         return protocol;
     }
     *probed = true;
@@ -255,8 +259,8 @@ static bool complete_node(BlockDriverState *bs, const Options *left,
 static BlockDriverState *open_driver(OpenRequest *req, const BlockDriver *drv,
                                      bool probed, GError **errp)
 {
-    BlockDriverState *bs =
-        node_new(drv, req->generic.node_name, req->generic.flags, errp);
+    BlockDriverState *bs = node_new(drv, req->generic.node_name,
+                                    req->generic.flags, errp);
 
     if (bs == NULL) {
         return NULL;
@@ -302,7 +306,12 @@ BlockDriverState *open_node(const char *name, Options *options, unsigned flags,
     BlockDriverState *bs = NULL;
     bool probed = false;
 
-    if (open_name_json(&req.name, &req.options, errp)) {
+    if (++depth > DEPTH_MAX) {
+        block_error_set(errp, ELOOP,
+                        "The image consists of more than %d nodes on top of "
+                        "each other",
+                        DEPTH_MAX);
+    } else if (open_name_json(&req.name, &req.options, errp)) {
         req.all = options_copy(req.options);
         if (open_options_take(&req.generic, req.options, flags, errp)) {
             drv = choose_driver(&req, &probed, errp);
@@ -312,5 +321,6 @@ BlockDriverState *open_node(const char *name, Options *options, unsigned flags,
         bs = open_driver(&req, drv, probed, errp);
     }
     open_request_clear(&req);
+    depth--;
     return bs;
 }

@@ -251,6 +251,7 @@ const BlockDriver bdrv_vvfat = {
     .format_name = "vvfat",
     .protocol_name = "fat",
     .instance_size = sizeof(Vvfat),
+    .generated = true,
     .options = vvfat_option_table,
     .strong_runtime_opts = vvfat_strong_options,
     .parse_filename = vvfat_parse_filename,

@@ -133,6 +133,8 @@ Test(core_open, json)
 
 Test(core_open, wrong_options)
 {
+    GString *deep = g_string_new(NULL);
+
     put_file("x.img", "", 512);
     check_fails(0, NULL, NULL, "No image was named: give a file name");
     check_fails(0, "x.img", "driver=qcow9", "Unknown driver 'qcow9' (known: ");
@@ -140,7 +142,8 @@ Test(core_open, wrong_options)
     check_fails(0, "x.img", "file.filenam=y", "filename");
     check_fails(0, NULL, "driver=mem,read-onli=on", "read-only");
     check_fails(0, NULL, "driver=raw", "needs a file name or the option");
-    check_fails(0, NULL, "driver=raw,file=nosuch", "There is no node 'nosuch'");
+    check_fails(0, NULL, "driver=raw,file=nosuch",
+                "There is no node 'nosuch'");
     check_fails(0, "x.img", "driver=raw,file=nosuch",
                 "names a node, so neither");
     check_fails(0, "x.img", "driver=mem", "filename");
@@ -151,6 +154,12 @@ Test(core_open, wrong_options)
                 "force-share=on can only");
     check_fails(0, NULL, "driver=mem,align=3", "powers of two");
     check_fails(0, NULL, "driver=mem,align=0", "powers of two");
+    for (int i = 0; i < 150; i++) {
+        g_string_append(deep, "file.");
+    }
+    g_string_append(deep, "filename=x.img");
+    check_fails(0, NULL, deep->str, "on top of each other");
+    g_string_free(deep, TRUE);
 }
 
 Test(core_open, node_names)
@@ -194,8 +203,8 @@ Test(core_open, a_failed_open_leaves_nothing_behind)
 
 Test(core_open, nodes_by_name)
 {
-    g_autoptr(BlockBackend) disk =
-        core_open(0, "driver=mem,node-name=disk,size=8192");
+    g_autoptr(BlockBackend)
+        disk = core_open(0, "driver=mem,node-name=disk,size=8192");
     g_autoptr(BlockBackend)
         blk = core_open(0, "driver=raw,offset=4096,file=disk");
 
@@ -222,8 +231,8 @@ Test(core_open, probing)
     g_autoptr(BlockBackend)
         probed = core_open(0, "file.driver=mem,file.magic=COW!");
     cr_assert_str_eq(blk_get_format_name(probed), "cow");
-    g_autoptr(BlockBackend) filtered =
-        core_open_name(0, "cow.img", "driver=pass");
+    g_autoptr(BlockBackend)
+        filtered = core_open_name(0, "cow.img", "driver=pass");
     cr_assert_str_eq(blk_get_format_name(filtered), "pass");
     cr_assert_str_eq(
         bdrv_driver(bdrv_child_bs(bdrv_child(blk_bs(filtered), "file")))
@@ -244,8 +253,8 @@ Test(core_open, a_guest_cannot_choose_the_format)
     char buf[512] = "COW!";
 
     put_file("x.img", "", 5000);
-    g_autoptr(BlockBackend) probed = core_open_name(BDRV_O_RDWR, "x.img",
-                                                    NULL);
+    g_autoptr(BlockBackend)
+        probed = core_open_name(BDRV_O_RDWR, "x.img", NULL);
     int ret = blk_pwrite(probed, 0, 512, buf, 0);
     g_autofree char *words = blk_strerror(ret);
     cr_assert_eq(ret, -EPERM);
@@ -276,13 +285,13 @@ Test(core_open, auto_read_only_goes_up_the_chain)
                 "driver=raw,file.driver=mem,file.unwritable=on,"
                 "file.auto-read-only=on",
                 "is read-only; open it with read-only=on");
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR | BDRV_O_AUTO_RDONLY,
-        "driver=raw,file.driver=mem,file.unwritable=on");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY,
+                        "driver=raw,file.driver=mem,file.unwritable=on");
     cr_assert(blk_is_read_only(blk));
     cr_assert(!(core_disk(blk)->perm & BLK_PERM_WRITE));
-    g_autoptr(BlockBackend) rw = core_open(
-        BDRV_O_RDWR | BDRV_O_AUTO_RDONLY, "driver=raw,file.driver=mem");
+    g_autoptr(BlockBackend) rw = core_open(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY,
+                                           "driver=raw,file.driver=mem");
     cr_assert(!blk_is_read_only(rw));
 }
 
@@ -292,8 +301,8 @@ Test(core_open, read_only_by_option)
                 "is read-only and does not allow 'write'");
     check_fails(BDRV_O_RDWR, NULL,
                 "driver=raw,file.driver=mem,file.read-only=on", "read-only");
-    g_autoptr(BlockBackend) blk = core_open(
-        0, "driver=raw,read-only=off,file.driver=mem");
+    g_autoptr(BlockBackend)
+        blk = core_open(0, "driver=raw,read-only=off,file.driver=mem");
     cr_assert(!blk_is_read_only(blk));
     cr_assert_eq(blk_pwrite(blk, 0, 1, "x", 0), -EPERM);
 }
@@ -305,8 +314,8 @@ Test(core_open, registering)
     static const BlockDriver nameless = { .open = NULL };
     static const BlockDriver twice = {
         .format_name = "raw",
-        .open = (bool (*)(BlockDriverState *, Options *, unsigned,
-                          GError **))1,
+        .open =
+            (bool (*)(BlockDriverState *, Options *, unsigned, GError **))1,
         .is_filter = true,
     };
     static const BlockDriver unfinished = { .format_name = "unfinished" };
