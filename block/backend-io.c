@@ -67,8 +67,7 @@ int blk_pwrite_zeroes(BlockBackend *blk, int64_t offset, int64_t bytes,
 {
     int ret = backend_check_range(blk, offset, bytes);
 
-    return ret < 0 ? ret
-                   : bdrv_pwrite_zeroes(blk->root, offset, bytes, flags);
+    return ret < 0 ? ret : bdrv_pwrite_zeroes(blk->root, offset, bytes, flags);
 }
 
 int blk_pdiscard(BlockBackend *blk, int64_t offset, int64_t bytes)

@@ -30,8 +30,8 @@ static void status_trim(BdrvBlockStatus *status, int64_t skip, int64_t bytes)
 }
 
 /* A driver that does not say: a filter shows its child, others have data. */
-static void default_status(BlockDriverState *bs, int64_t offset,
-                           int64_t bytes, BdrvBlockStatus *status)
+static void default_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                           BdrvBlockStatus *status)
 {
     status->bytes = bytes;
     status->map = offset;

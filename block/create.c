@@ -12,8 +12,8 @@ static bool validate_options(const BlockDriver *drv, const Options *options,
                              GError **errp)
 {
     static const OptionDesc no_options[] = { { .name = NULL } };
-    const OptionDesc *table =
-        drv->create_options ? drv->create_options : no_options;
+    const OptionDesc *table = drv->create_options ? drv->create_options
+                                                  : no_options;
     const OptionDesc *const known[] = { table, NULL };
     g_autoptr(Options) rest = options ? options_copy(options) : options_new();
     g_autofree char *who = g_strdup_printf("format '%s'", drv->format_name);

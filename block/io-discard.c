@@ -12,8 +12,7 @@ static int discard_units(BlockDriverState *bs, int64_t offset, int64_t end,
                          int64_t unit)
 {
     while (offset < end) {
-        int64_t piece =
-            io_piece(end - offset, bs->limits.max_pdiscard, unit);
+        int64_t piece = io_piece(end - offset, bs->limits.max_pdiscard, unit);
         int ret = bs->drv->pdiscard(bs, offset, piece);
 
         if (ret == -ENOTSUP) {

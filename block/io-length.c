@@ -93,8 +93,7 @@ static bool truncate_is_allowed(const BdrvChild *child, int64_t size,
                         "Images of the format '%s' cannot be resized",
                         bs->drv->format_name);
     } else if (node_is_read_only(bs)) {
-        block_error_set(errp, EACCES, "Node '%s' is read-only",
-                        bs->node_name);
+        block_error_set(errp, EACCES, "Node '%s' is read-only", bs->node_name);
     } else if (!(child->perm & BLK_PERM_RESIZE)) {
         block_error_set(errp, EPERM,
                         "Node '%s' was opened without the permission to "

@@ -21,10 +21,10 @@
 
 typedef struct IOPadding {
     int64_t start, end;
-    size_t head, tail;       /* bytes around the request */
-    int64_t tail_start;      /* where the block of the tail begins */
-    uint8_t *head_block;     /* from start on; NULL: no head */
-    uint8_t *tail_block;     /* from tail_start on; NULL: no tail */
+    size_t head, tail;              /* bytes around the request */
+    int64_t tail_start;             /* where the block of the tail begins */
+    uint8_t *head_block;            /* from start on; NULL: no head */
+    uint8_t *tail_block;            /* from tail_start on; NULL: no tail */
     int64_t head_bytes, tail_bytes; /* of the two blocks, inside the node */
     void *memory;
     IOVector iov;
@@ -67,8 +67,8 @@ static int pad_init(IOPadding *pad, const BlockDriverState *bs, int64_t offset,
         pad->head_bytes = MIN(alignment, pad->end - pad->start);
     }
     if (pad->tail) {
-        pad->tail_block =
-            (uint8_t *)pad->memory + (blocks == 2 ? alignment : 0);
+        pad->tail_block = (uint8_t *)pad->memory +
+                          (blocks == 2 ? alignment : 0);
         pad->tail_bytes = pad->end - pad->tail_start;
     }
 

@@ -32,10 +32,10 @@ static void merge_children(const BlockDriverState *bs, BdrvLimits *limits)
             continue;
         }
         limits->opt_transfer = MAX(limits->opt_transfer, theirs->opt_transfer);
-        limits->max_transfer =
-            min_limit(limits->max_transfer, theirs->max_transfer);
-        limits->min_copy_range =
-            MAX(limits->min_copy_range, theirs->min_copy_range);
+        limits->max_transfer = min_limit(limits->max_transfer,
+                                         theirs->max_transfer);
+        limits->min_copy_range = MAX(limits->min_copy_range,
+                                     theirs->min_copy_range);
     }
 }
 

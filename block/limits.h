@@ -6,7 +6,7 @@
 #include "block/block-int.h"
 
 /* Set bs->limits, when the node is opened or drained. */
-bool limits_refresh(BlockDriverState *bs,
-                    GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool limits_refresh(BlockDriverState *bs, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

@@ -27,7 +27,7 @@ bool open_name_to_options(const char *name, const BlockDriver *drv,
  * Turn *name into options if it is "json:{...}", and *name into NULL; what
  * *options has already has precedence. Other names stay.
  */
-bool open_name_json(const char **name, Options **options,
-                    GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool open_name_json(const char **name, Options **options, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

@@ -17,9 +17,7 @@ static const OptionDesc generic_options[] = {
     { .name = "node-name",
       .type = OPTION_STRING,
       .help = "name by which other nodes refer to this one" },
-    { .name = "read-only",
-      .type = OPTION_BOOL,
-      .help = "never write" },
+    { .name = "read-only", .type = OPTION_BOOL, .help = "never write" },
     { .name = "auto-read-only",
       .type = OPTION_BOOL,
       .help = "become read-only where writing is not possible" },
@@ -101,8 +99,8 @@ static bool flags_agree(const OpenOptions *open, GError **errp)
 bool open_options_take(OpenOptions *open, Options *options, unsigned flags,
                        GError **errp)
 {
-    g_autoptr(OptionValues) values =
-        option_values_absorb(generic_options, options, errp);
+    g_autoptr(OptionValues)
+        values = option_values_absorb(generic_options, options, errp);
 
     *open = (OpenOptions){ .flags = flags };
     if (values == NULL) {

@@ -20,8 +20,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OpenOptions, open_options_clear)
 
 /* Fail when the driver has left an option that it does not know. */
 bool open_options_reject_unknown(const BlockDriver *drv,
-                                 const Options *options,
-                                 GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+                                 const Options *options, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* A driver by name, or *errp that says which there are. */
 const BlockDriver *open_options_driver(const char *name, GError **errp);

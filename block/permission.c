@@ -165,8 +165,8 @@ static bool check_parents(BlockDriverState *bs, GError **errp)
 
 static bool check_node(BlockDriverState *bs, GError **errp)
 {
-    const unsigned changing =
-        BLK_PERM_WRITE | BLK_PERM_WRITE_UNCHANGED | BLK_PERM_RESIZE;
+    const unsigned changing = BLK_PERM_WRITE | BLK_PERM_WRITE_UNCHANGED |
+                              BLK_PERM_RESIZE;
 
     if (!check_parents(bs, errp)) {
         return false;

@@ -10,8 +10,8 @@
  * bs. Compute what follows for bs and everything below, check all, then make
  * it so everywhere or nowhere. Under the graph lock.
  */
-bool permission_update(BlockDriverState *bs,
-                       GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool permission_update(BlockDriverState *bs, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* What the node needs of a child; child NULL: of one to be attached. */
 void permission_of_child(BlockDriverState *bs, BdrvChild *child,

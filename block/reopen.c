@@ -39,7 +39,8 @@ static void collect_nodes(BlockDriverState *bs, bool read_only, GArray *queue)
     for (guint i = 0; i < bs->children->len; i++) {
         const BdrvChild *child = g_ptr_array_index(bs->children, i);
 
-        if (child->bs->inherits_from == bs && !(child->role & BDRV_CHILD_COW) &&
+        if (child->bs->inherits_from == bs &&
+            !(child->role & BDRV_CHILD_COW) &&
             node_is_read_only(child->bs) != read_only &&
             !options_has(child->bs->options, "read-only")) {
             collect_nodes(child->bs, read_only, queue);

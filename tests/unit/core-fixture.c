@@ -49,11 +49,11 @@ static void mem_limits_from(MemDisk *disk, const OptionValues *values)
     l->request_alignment = (uint32_t)option_values_number(values, "align");
     l->max_transfer = (int64_t)option_values_size(values, "max-transfer");
     l->max_pwrite_zeroes = (int64_t)option_values_size(values, "max-zeroes");
-    l->pwrite_zeroes_alignment =
-        (uint32_t)option_values_size(values, "zeroes-align");
+    l->pwrite_zeroes_alignment = (uint32_t)option_values_size(values,
+                                                              "zeroes-align");
     l->max_pdiscard = (int64_t)option_values_size(values, "max-discard");
-    l->pdiscard_alignment =
-        (uint32_t)option_values_size(values, "discard-align");
+    l->pdiscard_alignment = (uint32_t)option_values_size(values,
+                                                         "discard-align");
     if (option_values_bool(values, "fua")) {
         l->supported_write_flags |= BDRV_REQ_FUA;
         l->supported_zero_flags |= BDRV_REQ_FUA;
@@ -70,8 +70,8 @@ static bool mem_open(BlockDriverState *bs, Options *options, unsigned flags,
                      GError **errp)
 {
     MemDisk *disk = bdrv_opaque(bs);
-    g_autoptr(OptionValues) values =
-        option_values_absorb(mem_options, options, errp);
+    g_autoptr(OptionValues)
+        values = option_values_absorb(mem_options, options, errp);
 
     (void)flags;
     if (values == NULL) {
@@ -245,8 +245,8 @@ static int mem_truncate(BlockDriverState *bs, int64_t size, bool exact,
         ret = -ENOSPC;
     }
     if (ret < 0) {
-        block_error_set_errno(errp, -ret, "mem does not get %" G_GINT64_FORMAT
-                                          " bytes", size);
+        block_error_set_errno(
+            errp, -ret, "mem does not get %" G_GINT64_FORMAT " bytes", size);
         return ret;
     }
     if (size < disk->length) {
@@ -458,8 +458,8 @@ static bool cow_open(BlockDriverState *bs, Options *options, unsigned flags,
                      GError **errp)
 {
     CowState *s = bdrv_opaque(bs);
-    g_autoptr(OptionValues) values =
-        option_values_absorb(cow_options, options, errp);
+    g_autoptr(OptionValues)
+        values = option_values_absorb(cow_options, options, errp);
     g_autoptr(GError) error = NULL;
 
     (void)flags;
@@ -583,8 +583,8 @@ BlockBackend *core_open_name(unsigned flags, const char *name,
     g_autoptr(Options) parsed = options_new();
     g_autoptr(GError) error = NULL;
 
-    cr_assert(options_parse_keyval(parsed, options ? options : "", NULL,
-                                   &error));
+    cr_assert(
+        options_parse_keyval(parsed, options ? options : "", NULL, &error));
     BlockBackend *blk = blk_open(name, parsed, flags, &error);
     cr_assert(blk, "%s", error ? error->message : "");
     return blk;
@@ -600,8 +600,8 @@ char *core_open_error(unsigned flags, const char *name, const char *options)
     g_autoptr(Options) parsed = options_new();
     g_autoptr(GError) error = NULL;
 
-    cr_assert(options_parse_keyval(parsed, options ? options : "", NULL,
-                                   &error));
+    cr_assert(
+        options_parse_keyval(parsed, options ? options : "", NULL, &error));
     BlockBackend *blk = blk_open(name, parsed, flags, &error);
     cr_assert_null(blk, "opened");
     cr_assert(error, "no error set");

@@ -42,18 +42,18 @@ typedef struct MemDisk {
     bool grows;
 
     /* Set by tests while no request runs. */
-    int delay_us;          /* of each call */
-    int fail[MEM_KINDS];   /* errno to fail with; 0: none */
+    int delay_us;              /* of each call */
+    int fail[MEM_KINDS];       /* errno to fail with; 0: none */
     int fail_after[MEM_KINDS]; /* let so many calls pass first */
-    unsigned status_unit;  /* bytes a letter of status_map; 0: no answer */
-    const char *status_map; /* d data, z zeroes, u unallocated */
-    int64_t status_excess;  /* added to every answer's bytes */
+    unsigned status_unit;      /* bytes a letter of status_map; 0: no answer */
+    const char *status_map;    /* d data, z zeroes, u unallocated */
+    int64_t status_excess;     /* added to every answer's bytes */
 
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    GArray *calls;   /* lock: of MemCall */
-    bool hold;       /* lock: calls wait */
-    int held;        /* lock: calls that wait */
+    GArray *calls;       /* lock: of MemCall */
+    bool hold;           /* lock: calls wait */
+    int held;            /* lock: calls that wait */
     unsigned misaligned; /* lock: calls that broke the contract */
 
     /* Permissions, as the driver was told them. */

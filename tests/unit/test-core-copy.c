@@ -103,8 +103,8 @@ Test(core_copy, drivers_that_cannot)
               "driver=mem,size=64K");
     cr_assert_eq(copy(0, 0, 100, 0), -ENOTSUP);
     cr_assert_eq(blk_copy_range(pair.dst, 0, pair.src, 0, 100, 0), -EACCES);
-    g_autoptr(BlockBackend) cow = core_open(
-        BDRV_O_RDWR, "driver=cow,file.driver=mem,file.size=64K");
+    g_autoptr(BlockBackend) cow =
+        core_open(BDRV_O_RDWR, "driver=cow,file.driver=mem,file.size=64K");
     cr_assert_eq(blk_copy_range(pair.dst, 0, cow, 0, 100, 0), -ENOTSUP);
     core_expect(pair.to, "");
 }
@@ -196,7 +196,7 @@ Test(core_copy, a_host_file_that_is_too_short)
     cr_assert_eq(bdrv_copy_range_to_child(file, from->fd,
                                           (INT64_C(64) << 20) - 10, 0, 50, 0),
                  -EIO);
-    cr_assert_eq(bdrv_copy_host_range(from->fd, -1, blk_bs(pair.dst), 0, 50,
-                                      0),
-                 -EINVAL);
+    cr_assert_eq(
+        bdrv_copy_host_range(from->fd, -1, blk_bs(pair.dst), 0, 50, 0),
+        -EINVAL);
 }

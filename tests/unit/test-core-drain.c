@@ -21,9 +21,8 @@ static gpointer request_main(gpointer opaque)
     Request *req = opaque;
     static const char buf[512] = "x";
 
-    req->ret = req->dst
-                   ? blk_copy_range(req->blk, 0, req->dst, 0, 512, 0)
-                   : blk_pwrite(req->blk, 0, 512, buf, 0);
+    req->ret = req->dst ? blk_copy_range(req->blk, 0, req->dst, 0, 512, 0)
+                        : blk_pwrite(req->blk, 0, 512, buf, 0);
     req->done = 1;
     return NULL;
 }
@@ -96,9 +95,9 @@ Test(core_drain, keeps_new_requests_waiting_and_nests)
 
 Test(core_drain, a_drained_parent_still_uses_its_children)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(BDRV_O_RDWR, "driver=raw,file.driver=blkdebug,"
-                               "file.image.driver=mem,file.align=4096");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=raw,file.driver=blkdebug,"
+                                     "file.image.driver=mem,file.align=4096");
     MemDisk *disk = core_disk(blk);
     Request write, drain = { .blk = blk };
 
@@ -118,8 +117,8 @@ Test(core_drain, a_drained_parent_still_uses_its_children)
 
 Test(core_drain, a_drained_child_keeps_its_parents_waiting)
 {
-    g_autoptr(BlockBackend) disk =
-        core_open(BDRV_O_RDWR, "driver=mem,node-name=disk");
+    g_autoptr(BlockBackend)
+        disk = core_open(BDRV_O_RDWR, "driver=mem,node-name=disk");
     g_autoptr(Options) options = options_new();
     options_set(options, "driver", "raw");
     options_set(options, "file", "disk");
@@ -192,8 +191,8 @@ static gpointer crowd_main(gpointer opaque)
 
 Test(core_drain, under_load)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR, "driver=raw,file.driver=mem,file.align=512");
+    g_autoptr(BlockBackend) blk =
+        core_open(BDRV_O_RDWR, "driver=raw,file.driver=mem,file.align=512");
     MemDisk *disk = core_disk(blk);
     Crowd crowd = { .blk = blk };
     GThread *threads[6];

@@ -209,8 +209,8 @@ Test(core_io, a_failing_read_of_the_head_fails_the_write)
 
 Test(core_io, long_requests_are_split)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(BDRV_O_RDWR, "driver=mem,align=512,max-transfer=1500");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=mem,align=512,max-transfer=1500");
     MemDisk *disk = core_disk(blk);
     g_autofree uint8_t *buf = g_malloc(4096);
     g_autofree uint8_t *back = g_malloc0(4096);
@@ -246,8 +246,7 @@ Test(core_io, fua_is_passed_to_drivers_that_know_it)
         blk = core_open(BDRV_O_RDWR, "driver=mem,fua=on,max-transfer=512");
     MemDisk *disk = core_disk(blk);
 
-    cr_assert_eq(blk_pwrite(blk, 0, 1024, disk->data + 8192, BDRV_REQ_FUA),
-                 0);
+    cr_assert_eq(blk_pwrite(blk, 0, 1024, disk->data + 8192, BDRV_REQ_FUA), 0);
     core_expect(disk, "W0+512f W512+512f");
 }
 
@@ -310,8 +309,8 @@ Test(core_io, no_flush_means_none)
 
 Test(core_io, a_flush_reaches_the_file_and_not_the_backing_file)
 {
-    g_autoptr(BlockBackend) base = core_open(
-        BDRV_O_RDWR, "driver=mem,node-name=base");
+    g_autoptr(BlockBackend)
+        base = core_open(BDRV_O_RDWR, "driver=mem,node-name=base");
     char buf[8] = "";
 
     cr_assert_eq(blk_pwrite(base, 0, 8, buf, 0), 0);
@@ -333,9 +332,9 @@ Test(core_io, a_flush_reaches_the_file_and_not_the_backing_file)
 
 Test(core_io, parents_read_zeroes_past_the_end)
 {
-    g_autoptr(BlockBackend) top = core_open(
-        0, "driver=raw,file.driver=mem,file.size=50,file.align=16,"
-           "file.magic=hello");
+    g_autoptr(BlockBackend) top =
+        core_open(0, "driver=raw,file.driver=mem,file.size=50,file.align=16,"
+                     "file.magic=hello");
     char buf[300];
 
     memset(buf, 'x', sizeof(buf));
@@ -345,15 +344,15 @@ Test(core_io, parents_read_zeroes_past_the_end)
     for (int i = 3; i < 298; i++) {
         cr_assert_eq(buf[i], 0);
     }
-    cr_assert_eq(
-        bdrv_pread(bdrv_child(blk_bs(top), "file"), 5000, 10, buf, 0), 0);
+    cr_assert_eq(bdrv_pread(bdrv_child(blk_bs(top), "file"), 5000, 10, buf, 0),
+                 0);
 }
 
 Test(core_io, formats_grow_their_file_by_writing)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR, "driver=cow,file.driver=mem,file.size=1000,"
-                     "file.align=512");
+    g_autoptr(BlockBackend) blk =
+        core_open(BDRV_O_RDWR, "driver=cow,file.driver=mem,file.size=1000,"
+                               "file.align=512");
     BdrvChild *file = bdrv_child(blk_bs(blk), "file");
     MemDisk *disk = core_disk(blk);
     uint8_t buf[700];
@@ -375,8 +374,8 @@ Test(core_io, formats_grow_their_file_by_writing)
 
 Test(core_io, parents_without_the_permission_do_not_grow_it)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR, "driver=pass,file.driver=mem,file.size=1000");
+    g_autoptr(BlockBackend) blk =
+        core_open(BDRV_O_RDWR, "driver=pass,file.driver=mem,file.size=1000");
     char buf[8] = "";
 
     check_error(bdrv_pwrite(bdrv_child(blk_bs(blk), "file"), 996, 8, buf, 0),
@@ -387,8 +386,8 @@ Test(core_io, parents_without_the_permission_do_not_grow_it)
 
 Test(core_io, truncate)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR | BDRV_O_RESIZE, "driver=raw,file.driver=mem");
+    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR | BDRV_O_RESIZE,
+                                            "driver=raw,file.driver=mem");
     MemDisk *disk = core_disk(blk);
     g_autoptr(GError) error = NULL;
     char buf[8] = "";
@@ -416,10 +415,10 @@ Test(core_io, truncate)
 
 Test(core_io, growing_does_not_uncover_the_backing_file)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR | BDRV_O_RESIZE,
-        "driver=cow,file.driver=mem,file.size=4096,"
-        "backing.driver=mem,backing.size=20000");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR | BDRV_O_RESIZE,
+                        "driver=cow,file.driver=mem,file.size=4096,"
+                        "backing.driver=mem,backing.size=20000");
 
     cr_assert_eq(blk_truncate(blk, 30000, false, PREALLOC_MODE_OFF, NULL), 0);
     core_expect(core_disk(blk), "T30000 W4096+15904");

@@ -20,17 +20,16 @@ static BlockBackend *open_perm(const char *options, unsigned perm,
     g_autoptr(Options) parsed = options_new();
 
     cr_assert(options_parse_keyval(parsed, options, NULL, NULL));
-    return blk_open_with_perm(NULL, parsed,
-                              perm & ~READ ? BDRV_O_RDWR : 0, perm,
-                              shared, errp);
+    return blk_open_with_perm(NULL, parsed, perm & ~READ ? BDRV_O_RDWR : 0,
+                              perm, shared, errp);
 }
 
 /* What the mem node sees below a driver whose parent has perm and shared. */
 static void check_below(const char *driver, unsigned perm, unsigned shared,
                         unsigned wanted, unsigned wanted_shared)
 {
-    g_autofree char *options =
-        g_strdup_printf("driver=%s,file.driver=mem", driver);
+    g_autofree char *options = g_strdup_printf("driver=%s,file.driver=mem",
+                                               driver);
     g_autoptr(GError) error = NULL;
     g_autoptr(BlockBackend) blk = open_perm(options, perm, shared, &error);
 
@@ -61,8 +60,8 @@ Test(core_permission, formats_have_their_file_for_themselves)
 
 Test(core_permission, force_share_shares_all)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_FORCE_SHARE, "driver=cow,file.driver=mem");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_FORCE_SHARE, "driver=cow,file.driver=mem");
 
     cr_assert_eq(core_disk(blk)->perm, READ);
     cr_assert_eq(core_disk(blk)->shared, ALL);
@@ -70,8 +69,8 @@ Test(core_permission, force_share_shares_all)
 
 Test(core_permission, backing_files_are_read)
 {
-    g_autoptr(BlockBackend) base =
-        open_perm("driver=mem,node-name=base", 0, ALL, NULL);
+    g_autoptr(BlockBackend)
+        base = open_perm("driver=mem,node-name=base", 0, ALL, NULL);
     g_autoptr(BlockBackend) blk = open_perm(
         "driver=cow,file.driver=mem,backing=base", READ | WRITE, READ, NULL);
 
@@ -96,8 +95,8 @@ Test(core_permission, conflicts_name_both_sides)
         READ | WRITE, READ, &error);
 
     cr_assert(owner);
-    cr_assert_null(open_perm("driver=pass,file=disk", READ | WRITE, ALL,
-                             &error));
+    cr_assert_null(
+        open_perm("driver=pass,file=disk", READ | WRITE, ALL, &error));
     cr_assert_eq(error->code, EBUSY);
     cr_assert_str_eq(error->message,
                      "Conflicts with use by node 'top' as 'file', which does "
@@ -107,8 +106,8 @@ Test(core_permission, conflicts_name_both_sides)
     core_check_text(error->message, "which does not allow 'write' on node "
                                     "'disk'");
     g_clear_error(&error);
-    cr_assert_null(open_perm("driver=pass,file=top", READ | RESIZE, ALL,
-                             &error));
+    cr_assert_null(
+        open_perm("driver=pass,file=top", READ | RESIZE, ALL, &error));
     core_check_text(error->message, "by a block device as 'root', which does "
                                     "not allow 'resize' on node 'top'");
 }
@@ -147,20 +146,20 @@ Test(core_permission, a_refused_parent_changes_nothing)
 Test(core_permission, a_change_over_several_nodes_is_undone_as_a_whole)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend) a = open_perm(
-        "driver=mem,node-name=a,read-only=off", 0, ALL, &error);
-    g_autoptr(BlockBackend) b = open_perm(
-        "driver=mem,node-name=b,read-only=off", 0, ALL, &error);
-    g_autoptr(BlockBackend) top = open_perm(
-        "driver=cow,node-name=top,read-only=off,file=a,backing=b", 0, ALL,
-        &error);
+    g_autoptr(BlockBackend)
+        a = open_perm("driver=mem,node-name=a,read-only=off", 0, ALL, &error);
+    g_autoptr(BlockBackend)
+        b = open_perm("driver=mem,node-name=b,read-only=off", 0, ALL, &error);
+    g_autoptr(BlockBackend) top =
+        open_perm("driver=cow,node-name=top,read-only=off,file=a,backing=b", 0,
+                  ALL, &error);
 
     cr_assert(top, "%s", error ? error->message : "");
     cr_assert_eq(core_disk(b)->perm, 0);
     core_disk(b)->refuse_perm = true;
     int sets = core_disk(a)->sets;
-    cr_assert_null(open_perm("driver=pass,file=top", READ | WRITE, READ,
-                             &error));
+    cr_assert_null(
+        open_perm("driver=pass,file=top", READ | WRITE, READ, &error));
     cr_assert_str_eq(error->message, "mem is locked");
     cr_assert_eq(core_disk(b)->perm, 0);
     cr_assert_eq(core_disk(a)->sets, sets);
@@ -172,8 +171,8 @@ Test(core_permission, closing_gives_up)
 {
     g_autoptr(BlockBackend)
         keeper = open_perm("driver=mem,node-name=disk", 0, ALL, NULL);
-    g_autoptr(BlockBackend) writer =
-        open_perm("driver=pass,file=disk", READ, READ, NULL);
+    g_autoptr(BlockBackend)
+        writer = open_perm("driver=pass,file=disk", READ, READ, NULL);
 
     cr_assert_eq(core_disk(keeper)->perm, READ);
     cr_assert_eq(core_disk(keeper)->shared, READ);

@@ -47,8 +47,8 @@ typedef struct Walk {
 static void pick_range(Walk *w, int64_t *offset, int64_t *bytes)
 {
     *offset = g_rand_int_range(w->rand, 0, (gint32)w->size + 1);
-    *bytes = g_rand_int_range(w->rand, 0, g_rand_boolean(w->rand) ? 600
-                                                                  : 20000);
+    *bytes = g_rand_int_range(w->rand, 0,
+                              g_rand_boolean(w->rand) ? 600 : 20000);
     *bytes = MIN(*bytes, w->size - *offset);
 }
 
@@ -86,11 +86,10 @@ static void do_write(Walk *w, int64_t offset, int64_t bytes)
 
 static void do_zeroes(Walk *w, int64_t offset, int64_t bytes)
 {
-    cr_assert_eq(blk_pwrite_zeroes(w->blk, offset, bytes,
-                                   g_rand_boolean(w->rand)
-                                       ? BDRV_REQ_MAY_UNMAP
-                                       : 0),
-                 0);
+    cr_assert_eq(
+        blk_pwrite_zeroes(w->blk, offset, bytes,
+                          g_rand_boolean(w->rand) ? BDRV_REQ_MAY_UNMAP : 0),
+        0);
     memset(w->shadow + offset, 0, (size_t)bytes);
     memset(w->unknown + offset, 0, (size_t)bytes * sizeof(bool));
 }
@@ -131,8 +130,7 @@ static void do_read(Walk *w, int64_t offset, int64_t bytes)
     make_vector(w, &iov, bytes);
     cr_assert_eq(blk_preadv(w->blk, offset, bytes, &iov, 0), 0);
     for (int64_t i = 0; i < bytes; i++) {
-        cr_assert(w->unknown[offset + i] ||
-                      w->buf[i] == w->shadow[offset + i],
+        cr_assert(w->unknown[offset + i] || w->buf[i] == w->shadow[offset + i],
                   "byte %" G_GINT64_FORMAT, offset + i);
     }
 }
@@ -145,8 +143,7 @@ static void walk_step(Walk *w)
     int64_t offset, bytes;
 
     pick_range(w, &offset, &bytes);
-    steps[g_rand_int_range(w->rand, 0, G_N_ELEMENTS(steps))](w, offset,
-                                                             bytes);
+    steps[g_rand_int_range(w->rand, 0, G_N_ELEMENTS(steps))](w, offset, bytes);
 }
 
 ParameterizedTestParameters(core_random, requests_of_every_kind)
@@ -203,11 +200,11 @@ static gpointer writer_main(gpointer opaque)
         memset(mine, w->number * 31 + round + 1, sizeof(mine));
         if (round % 4 == 3) {
             memset(mine, 0, sizeof(mine));
-            w->failures +=
-                blk_pwrite_zeroes(w->blk, offset, sizeof(mine), 0) != 0;
+            w->failures += blk_pwrite_zeroes(w->blk, offset, sizeof(mine),
+                                             0) != 0;
         } else {
-            w->failures +=
-                blk_pwrite(w->blk, offset, sizeof(mine), mine, 0) != 0;
+            w->failures += blk_pwrite(w->blk, offset, sizeof(mine), mine, 0) !=
+                           0;
         }
         w->failures += blk_pread(w->blk, offset, sizeof(back), back, 0) != 0;
         w->failures += memcmp(mine, back, sizeof(mine)) != 0;

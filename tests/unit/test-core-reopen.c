@@ -12,11 +12,11 @@ TestSuite(core_reopen, .init = core_init);
 
 Test(core_reopen, there_and_back)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR | BDRV_O_RESIZE, "driver=raw,file.driver=mem");
+    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR | BDRV_O_RESIZE,
+                                            "driver=raw,file.driver=mem");
     MemDisk *disk = core_disk(blk);
-    const unsigned rw =
-        BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE | BLK_PERM_RESIZE;
+    const unsigned rw = BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE |
+                        BLK_PERM_RESIZE;
 
     cr_assert_eq(disk->perm, rw);
     cr_assert_eq(blk_pwrite(blk, 0, 1, "x", 0), 0);
@@ -46,8 +46,8 @@ static void check_still_writable(BlockBackend *blk)
 
 Test(core_reopen, a_driver_that_refuses)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(BDRV_O_RDWR, "driver=raw,file.driver=mem");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=raw,file.driver=mem");
     MemDisk *disk = core_disk(blk);
     g_autoptr(GError) error = NULL;
 
@@ -60,8 +60,8 @@ Test(core_reopen, a_driver_that_refuses)
 
 Test(core_reopen, a_permission_that_is_refused)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(BDRV_O_RDWR, "driver=raw,file.driver=mem");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=raw,file.driver=mem");
     MemDisk *disk = core_disk(blk);
     g_autoptr(GError) error = NULL;
 
@@ -88,8 +88,8 @@ Test(core_reopen, a_flush_that_fails)
 
 Test(core_reopen, options_of_a_child_have_the_last_word)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(0, "driver=raw,file.driver=mem,file.read-only=on");
+    g_autoptr(BlockBackend)
+        blk = core_open(0, "driver=raw,file.driver=mem,file.read-only=on");
     g_autoptr(GError) error = NULL;
 
     cr_assert(!blk_set_read_only(blk, false, &error));
@@ -111,8 +111,8 @@ Test(core_reopen, a_driver_without_help_cannot_become_writable)
 
 Test(core_reopen, another_user_is_in_the_way)
 {
-    g_autoptr(BlockBackend) reader =
-        core_open(0, "driver=mem,node-name=disk,read-only=off");
+    g_autoptr(BlockBackend)
+        reader = core_open(0, "driver=mem,node-name=disk,read-only=off");
     g_autoptr(BlockBackend) blk = core_open(0, "driver=raw,file=disk");
     g_autoptr(GError) error = NULL;
 
@@ -138,8 +138,8 @@ static void check_blockers(BlockBackend *blk, const char *wanted)
 Test(core_reopen, blockers_of_every_node_below)
 {
     g_autoptr(BlockBackend) disk = core_open(0, "driver=mem,node-name=disk");
-    g_autoptr(BlockBackend) blk =
-        core_open(0, "driver=cow,file=disk,backing=disk");
+    g_autoptr(BlockBackend)
+        blk = core_open(0, "driver=cow,file=disk,backing=disk");
 
     check_blockers(blk, "");
     unsigned a = bdrv_add_state_save_blocker(blk_bs(disk), "writes to a dir");
@@ -159,11 +159,11 @@ Test(core_reopen, blockers_of_every_node_below)
 
 Test(core_reopen, events_reach_blkdebug_above_and_below)
 {
-    g_autoptr(BlockBackend) above = core_open(
-        0, "driver=blkdebug,inject-error.0.event=hit,"
-           "inject-error.0.iotype=read,inject-error.0.once=on,"
-           "image.driver=raw,image.file.driver=mem,"
-           "image.file.node-name=disk");
+    g_autoptr(BlockBackend) above =
+        core_open(0, "driver=blkdebug,inject-error.0.event=hit,"
+                     "inject-error.0.iotype=read,inject-error.0.once=on,"
+                     "image.driver=raw,image.file.driver=mem,"
+                     "image.file.node-name=disk");
     g_autoptr(BlockBackend) below = core_open(
         0, "driver=raw,file.driver=blkdebug,"
            "file.inject-error.0.event=hit,file.inject-error.0.once=on,"

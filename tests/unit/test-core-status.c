@@ -97,9 +97,9 @@ Test(core_status, a_wrong_answer_is_an_error)
 
 Test(core_status, filters_and_raw_show_their_child)
 {
-    g_autoptr(BlockBackend) blk =
-        core_open(0, "driver=pass,file.driver=raw,file.file.driver=mem,"
-                     "file.file.size=20480");
+    g_autoptr(BlockBackend)
+        blk = core_open(0, "driver=pass,file.driver=raw,file.file.driver=mem,"
+                           "file.file.size=20480");
     MemDisk *disk = core_disk(blk);
     g_auto(BdrvBlockStatus) status = { 0 };
 
@@ -114,9 +114,9 @@ Test(core_status, filters_and_raw_show_their_child)
 
 Test(core_status, a_window_maps_into_its_file)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        0, "driver=raw,offset=4096,size=8192,file.driver=mem,"
-           "file.size=20480");
+    g_autoptr(BlockBackend)
+        blk = core_open(0, "driver=raw,offset=4096,size=8192,file.driver=mem,"
+                           "file.size=20480");
     g_auto(BdrvBlockStatus) status = { 0 };
 
     cr_assert_eq(blk_block_status(blk, 10, 8192, 0, &status), 0);
@@ -127,8 +127,8 @@ Test(core_status, a_window_maps_into_its_file)
 
 Test(core_status, data_in_a_hole_of_the_file_is_zero)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        0, "driver=cow,map=rrrd,file.driver=mem,file.size=16384");
+    g_autoptr(BlockBackend) blk =
+        core_open(0, "driver=cow,map=rrrd,file.driver=mem,file.size=16384");
     MemDisk *disk = core_disk(blk);
 
     disk->status_unit = 4096;

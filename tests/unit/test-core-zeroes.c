@@ -62,8 +62,8 @@ Test(core_zeroes, the_end_of_the_device_ends_a_unit)
 
 Test(core_zeroes, written_when_the_driver_cannot)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR, "driver=mem,max-zeroes=65536,size=4M");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=mem,max-zeroes=65536,size=4M");
     MemDisk *disk = core_disk(blk);
 
     memset(disk->data, 1, 4 << 20);
@@ -86,8 +86,8 @@ Test(core_zeroes, another_error_is_not_hidden_by_writing)
 
 Test(core_zeroes, no_fallback_never_writes)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR, "driver=mem,no-fallback=on,zeroes-align=4096");
+    g_autoptr(BlockBackend) blk =
+        core_open(BDRV_O_RDWR, "driver=mem,no-fallback=on,zeroes-align=4096");
     g_autoptr(BlockBackend) ignorant = core_open(BDRV_O_RDWR, "driver=mem");
     MemDisk *disk = core_disk(blk);
 
@@ -139,10 +139,10 @@ Test(core_zeroes, fua)
 
 Test(core_zeroes, discards_drop_whole_units_alone)
 {
-    g_autoptr(BlockBackend) blk = core_open(
-        BDRV_O_RDWR | BDRV_O_UNMAP,
-        "driver=mem,align=512,discard-align=4096,max-discard=8192,"
-        "size=41000");
+    g_autoptr(BlockBackend) blk =
+        core_open(BDRV_O_RDWR | BDRV_O_UNMAP,
+                  "driver=mem,align=512,discard-align=4096,max-discard=8192,"
+                  "size=41000");
     MemDisk *disk = core_disk(blk);
 
     memset(disk->data, 1, 41000);
