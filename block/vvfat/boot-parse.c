@@ -9,6 +9,7 @@
  * since its FAT and root directory could not be found otherwise.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "block/error.h"
@@ -25,8 +26,7 @@ static bool is_power_of_two(uint32_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
-static bool refuse(GError **errp, const char *fmt, ...)
-    G_GNUC_PRINTF(2, 3);
+static bool refuse(GError **errp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 static bool refuse(GError **errp, const char *fmt, ...)
 {
@@ -57,12 +57,14 @@ static bool parse_bpb(const FatBpb *bpb, BootInfo *info, GError **errp)
     }
     if (!is_power_of_two(info->bytes_per_sector) ||
         info->bytes_per_sector < 512 || info->bytes_per_sector > 4096) {
-        return refuse(errp, "its sectors have %u bytes, not 512, 1024, 2048 "
-                      "or 4096", info->bytes_per_sector);
+        return refuse(errp,
+                      "its sectors have %u bytes, not 512, 1024, 2048 or 4096",
+                      info->bytes_per_sector);
     }
     if (!is_power_of_two(info->sectors_per_cluster)) {
-        return refuse(errp, "its clusters have %u sectors, which is no power "
-                      "of two", info->sectors_per_cluster);
+        return refuse(errp,
+                      "its clusters have %u sectors, which is no power of two",
+                      info->sectors_per_cluster);
     }
     if (info->reserved_sectors == 0) {
         return refuse(errp, "it has no reserved sectors");
@@ -71,8 +73,9 @@ static bool parse_bpb(const FatBpb *bpb, BootInfo *info, GError **errp)
         return refuse(errp, "it has no FAT");
     }
     if (info->media != FAT_MEDIA_FLOPPY && info->media < FAT_MEDIA_DISK) {
-        return refuse(errp, "its media byte is 0x%02x, not 0xf0 or 0xf8 to "
-                      "0xff", info->media);
+        return refuse(errp,
+                      "its media byte is 0x%02x, not 0xf0 or 0xf8 to 0xff",
+                      info->media);
     }
     for (unsigned i = 0; i < sizeof(bpb->oem_name); i++) {
         uint8_t c = bpb->oem_name[i];
@@ -103,8 +106,9 @@ static bool parse_fat32(const FatBootSector32 *boot, BootInfo *info,
                       version >> 8, version & 0xff);
     }
     if (info->root_entries != 0) {
-        return refuse(errp, "it is FAT32 with a fixed root directory of %u "
-                      "entries", info->root_entries);
+        return refuse(errp,
+                      "it is FAT32 with a fixed root directory of %u entries",
+                      info->root_entries);
     }
     if (info->active_fat >= info->fat_count) {
         return refuse(errp, "its active FAT is number %u of %u",
@@ -126,9 +130,9 @@ static bool place_regions(BootInfo *info, GError **errp)
 {
     uint64_t fats = (uint64_t)info->fat_count * info->sectors_per_fat;
     uint64_t root_start = info->reserved_sectors + fats;
-    uint64_t root_sectors =
-        ((uint64_t)info->root_entries * FAT_DIRENT_SIZE +
-         info->bytes_per_sector - 1) / info->bytes_per_sector;
+    uint64_t root_sectors = ((uint64_t)info->root_entries * FAT_DIRENT_SIZE +
+                             info->bytes_per_sector - 1) /
+                            info->bytes_per_sector;
     uint64_t data_start = root_start + root_sectors;
     uint64_t clusters;
 
@@ -136,17 +140,20 @@ static bool place_regions(BootInfo *info, GError **errp)
         return refuse(errp, "its FAT has no sectors");
     }
     if (data_start >= info->total_sectors) {
-        return refuse(errp, "its %" G_GUINT64_FORMAT " sectors leave no room "
-                      "for data, which would begin at sector %"
-                      G_GUINT64_FORMAT, info->total_sectors, data_start);
+        return refuse(errp,
+                      "its %" PRIu64 " sectors leave no room "
+                      "for data, which would begin at sector %" PRIu64,
+                      info->total_sectors, data_start);
     }
     clusters = (info->total_sectors - data_start) / info->sectors_per_cluster;
     if (clusters == 0) {
         return refuse(errp, "it is smaller than one cluster");
     }
     if (clusters > FAT32_MAX_CLUSTERS) {
-        return refuse(errp, "it has %" G_GUINT64_FORMAT " clusters; FAT32 "
-                      "numbers %u at most", clusters, FAT32_MAX_CLUSTERS);
+        return refuse(errp,
+                      "it has %" PRIu64 " clusters; FAT32 "
+                      "numbers %u at most",
+                      clusters, FAT32_MAX_CLUSTERS);
     }
     info->root_start = (uint32_t)root_start;
     info->root_sectors = (uint32_t)root_sectors;
@@ -158,29 +165,32 @@ static bool place_regions(BootInfo *info, GError **errp)
 /* The type, and whether everything suits it. */
 static bool check_type(BootInfo *info, GError **errp)
 {
-    uint64_t fat_size =
-        (uint64_t)info->sectors_per_fat * info->bytes_per_sector;
+    uint64_t fat_size = (uint64_t)info->sectors_per_fat *
+                        info->bytes_per_sector;
 
     if (info->fat_type != 32) {
         info->fat_type = fat_type_of(info->cluster_count);
         if (info->fat_type == 32) {
-            return refuse(errp, "it has %u clusters, too many for FAT16, and "
-                          "not the fields of FAT32", info->cluster_count);
+            return refuse(errp,
+                          "it has %u clusters, too many for FAT16, and "
+                          "not the fields of FAT32",
+                          info->cluster_count);
         }
         if (info->root_entries == 0) {
             return refuse(errp, "its root directory has no entries");
         }
     } else if (info->root_cluster < FAT_FIRST_CLUSTER ||
-               info->root_cluster - FAT_FIRST_CLUSTER >=
-                   info->cluster_count) {
-        return refuse(errp, "its root directory begins at cluster %u; it has "
-                      "2 to %u", info->root_cluster,
-                      info->cluster_count + 1);
+               info->root_cluster - FAT_FIRST_CLUSTER >= info->cluster_count) {
+        return refuse(errp,
+                      "its root directory begins at cluster %u; it has "
+                      "2 to %u",
+                      info->root_cluster, info->cluster_count + 1);
     }
     if (fat_bytes(info->fat_type, info->cluster_count) > fat_size) {
-        return refuse(errp, "its FATs of %" G_GUINT64_FORMAT " bytes are too "
-                      "small for %u clusters of FAT%u", fat_size,
-                      info->cluster_count, info->fat_type);
+        return refuse(errp,
+                      "its FATs of %" PRIu64 " bytes are too "
+                      "small for %u clusters of FAT%u",
+                      fat_size, info->cluster_count, info->fat_type);
     }
     return true;
 }
@@ -225,10 +235,11 @@ bool boot_parse(const uint8_t sector[SECTOR_SIZE], uint64_t volume_bytes,
     }
     bytes = info->total_sectors * info->bytes_per_sector;
     if (bytes > volume_bytes) {
-        block_error_set(errp, EINVAL,
-                        "The FAT volume is cut off: its boot sector says %"
-                        G_GUINT64_FORMAT " bytes, there are %"
-                        G_GUINT64_FORMAT, bytes, volume_bytes);
+        block_error_set(
+            errp, EINVAL,
+            "The FAT volume is cut off: its boot sector says %" PRIu64
+            " bytes, there are %" PRIu64,
+            bytes, volume_bytes);
         return false;
     }
     return true;

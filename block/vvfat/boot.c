@@ -26,6 +26,7 @@
 
 /* What runs when there is no boot code: a message, a key, the next device.
  * It does not depend on where it stands. */
+/* clang-format off */
 static const uint8_t default_code[] = {
     0x31, 0xc0,             /*        xor ax, ax      */
     0x8e, 0xd0,             /*        mov ss, ax      */
@@ -50,11 +51,14 @@ static const uint8_t default_code[] = {
     0xeb, 0xfd,             /*        jmp stop        */
                             /* text:  */
 };
+/* clang-format on */
+
 static const char default_text[] =
     "This disk is not bootable. Insert another one and press a key.\r\n";
 
-_Static_assert(DEFAULT_ENTRY_16 + sizeof(default_code) +
-                       sizeof(default_text) <= MAGIC_OFFSET,
+#define DEFAULT_BYTES (sizeof(default_code) + sizeof(default_text))
+
+_Static_assert(DEFAULT_ENTRY_16 + DEFAULT_BYTES <= MAGIC_OFFSET,
                "the default boot code fits");
 
 /* First byte that boot code may use. */
@@ -86,8 +90,8 @@ bool boot_code_check(unsigned fat_type, uint32_t reserved_sectors,
     if (bytes <= start || bytes > limit) {
         block_error_set(errp, EINVAL,
                         "Boot code has %zu bytes; FAT%u takes a boot sector "
-                        "of %zu to %zu bytes", bytes, fat_type, start + 1,
-                        limit);
+                        "of %zu to %zu bytes",
+                        bytes, fat_type, start + 1, limit);
         return false;
     }
     target = jump_target(code);
@@ -101,7 +105,8 @@ bool boot_code_check(unsigned fat_type, uint32_t reserved_sectors,
         block_error_set(errp, EINVAL,
                         "Boot code is not for FAT%u: it jumps to byte %zu, "
                         "but bytes below %zu hold the parameters of the "
-                        "volume", fat_type, target, start);
+                        "volume",
+                        fat_type, target, start);
         return false;
     }
     return true;
@@ -165,9 +170,7 @@ static void render_bpb(const Geometry *g, FatBpb *bpb)
 static void render_ext(const Geometry *g, const BootParams *params,
                        FatExtendedBpb *ext)
 {
-    static const char names[][9] = { "FAT12   ", "FAT16   ", "FAT32   " };
-    const char *name = names[g->fat_type == 12 ? 0 : g->fat_type == 16 ? 1
-                                                                       : 2];
+    g_autofree char *name = g_strdup_printf("FAT%u   ", g->fat_type);
 
     ext->drive_number = g->drive_number;
     ext->signature = FAT_EXT_SIGNATURE;

@@ -38,8 +38,8 @@ typedef struct BootParams {
  * jump into the parameters (it is made for another FAT type), too long.
  */
 bool boot_code_check(unsigned fat_type, uint32_t reserved_sectors,
-                     const uint8_t *code, size_t bytes,
-                     GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+                     const uint8_t *code, size_t bytes, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Sector 0..reserved_sectors-1 of the volume. The code has been checked. */
 void boot_render(const Geometry *g, const BootParams *params,
@@ -62,13 +62,13 @@ typedef struct BootInfo {
     uint32_t root_start, root_sectors, data_start; /* sectors */
     uint32_t cluster_count;
     uint8_t media;
-    uint8_t active_fat;   /* FAT32 without mirroring; else 0 */
+    uint8_t active_fat; /* FAT32 without mirroring; else 0 */
     bool mirrored;
-    bool dirty;           /* the boot sector's dirty bit */
-    bool has_ext;         /* volume_id and label are there */
+    bool dirty;   /* the boot sector's dirty bit */
+    bool has_ext; /* volume_id and label are there */
     uint32_t volume_id;
     uint8_t label[FAT_SHORT_NAME_SIZE];
-    char oem_name[9];     /* printable ASCII */
+    char oem_name[9]; /* printable ASCII */
 } BootInfo;
 
 /*

@@ -22,11 +22,12 @@ typedef struct CodepageEntry {
 } CodepageEntry;
 
 struct Codepage {
-    uint16_t chars[UPPER_HALF];        /* of bytes 0x80..0xff */
-    CodepageEntry sorted[UPPER_HALF];  /* by code; undefined ones left out */
+    uint16_t chars[UPPER_HALF];       /* of bytes 0x80..0xff */
+    CodepageEntry sorted[UPPER_HALF]; /* by code; undefined ones left out */
     unsigned n_sorted;
 };
 
+/* clang-format off */
 static const uint16_t cp437[UPPER_HALF] = {
     0x00c7, 0x00fc, 0x00e9, 0x00e2, 0x00e4, 0x00e0, 0x00e5, 0x00e7,
     0x00ea, 0x00eb, 0x00e8, 0x00ef, 0x00ee, 0x00ec, 0x00c4, 0x00c5,
@@ -45,6 +46,7 @@ static const uint16_t cp437[UPPER_HALF] = {
     0x2261, 0x00b1, 0x2265, 0x2264, 0x2320, 0x2321, 0x00f7, 0x2248,
     0x00b0, 0x2219, 0x00b7, 0x221a, 0x207f, 0x00b2, 0x25a0, 0x00a0,
 };
+/* clang-format on */
 
 /* The one character of a byte; false when it is not complete by itself or
  * more than one unit of UTF-16. *code is UNDEFINED for a byte without one. */
@@ -131,12 +133,12 @@ Codepage *codepage_new(unsigned number, GError **errp)
     if (number == CODEPAGE_DEFAULT) {
         memcpy(cp->chars, cp437, sizeof(cp437));
     } else if (!codepage_load(cp, number)) {
-        block_error_set(errp, EINVAL,
-                        "Code page %u is not known here as one of a byte a "
-                        "character; usual ones are 437, 737, 775, 850, 852, "
-                        "855, 857, 858, 860 to 863, 865, 866, 869, 874 and 1250 "
-                        "to 1258",
-                        number);
+        block_error_set(
+            errp, EINVAL,
+            "Code page %u is not known here as one of a byte a "
+            "character; usual ones are 437, 737, 775, 850, 852, 855, 857, "
+            "858, 860 to 863, 865, 866, 869, 874 and 1250 to 1258",
+            number);
         return NULL;
     }
     codepage_sort(cp);
@@ -165,7 +167,8 @@ int codepage_byte(const Codepage *cp, uint32_t code)
         }
     }
     return low < cp->n_sorted && cp->sorted[low].code == code
-               ? cp->sorted[low].byte : -1;
+               ? cp->sorted[low].byte
+               : -1;
 }
 
 uint32_t codepage_char(const Codepage *cp, uint8_t byte)
@@ -216,8 +219,7 @@ char *names_short_to_utf8(const Codepage *cp,
 }
 
 bool names_label_from_utf8(const Codepage *cp, const char *utf8,
-                           bool keep_case,
-                           uint8_t label[FAT_SHORT_NAME_SIZE])
+                           bool keep_case, uint8_t label[FAT_SHORT_NAME_SIZE])
 {
     size_t n = strlen(utf8);
     unsigned count = 0;

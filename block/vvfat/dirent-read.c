@@ -17,7 +17,7 @@
 #define LONG_MAX_ENTRIES 20u /* 255 units */
 #define LONG_PAD 0xffffu
 
-_Static_assert(LONG_MAX_ENTRIES * FAT_LONG_UNITS <=
+_Static_assert(LONG_MAX_ENTRIES *FAT_LONG_UNITS <=
                    sizeof(((DirentReader *)0)->units) / sizeof(uint16_t),
                "room for all entries of a long name");
 

@@ -14,8 +14,8 @@
 #define LAST_YEAR 2107
 #define SECONDS_A_DAY 86400
 
-static FatTime pack(unsigned year, unsigned month, unsigned day,
-                    unsigned hour, unsigned minute, unsigned second)
+static FatTime pack(unsigned year, unsigned month, unsigned day, unsigned hour,
+                    unsigned minute, unsigned second)
 {
     return (FatTime){
         .date = (uint16_t)((year - FIRST_YEAR) << 9 | month << 5 | day),

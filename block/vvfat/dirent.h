@@ -33,8 +33,7 @@ int64_t dirent_time_to_unix(FatTime time, bool utc);
 unsigned dirent_slots(const TreeNode *node);
 
 /* Entry `index` (0..dirent_slots()-1) of a node; the last is the short one. */
-void dirent_render(const TreeNode *node, unsigned index,
-                   FatDirent *entry);
+void dirent_render(const TreeNode *node, unsigned index, FatDirent *entry);
 
 /* "." and "..": cluster of the directory meant (0: the root), its times. */
 void dirent_render_dot(const TreeNode *dir, unsigned dots, uint32_t cluster,
@@ -46,11 +45,11 @@ void dirent_render_label(const uint8_t label[FAT_SHORT_NAME_SIZE],
 /* ---- Reading ---- */
 
 typedef enum DirentKind {
-    DIRENT_FILE,      /* or directory, by attr */
-    DIRENT_DOT,       /* "." */
-    DIRENT_DOTDOT,    /* ".." */
-    DIRENT_LABEL,     /* volume label */
-    DIRENT_END,       /* end mark: nothing follows */
+    DIRENT_FILE,   /* or directory, by attr */
+    DIRENT_DOT,    /* "." */
+    DIRENT_DOTDOT, /* ".." */
+    DIRENT_LABEL,  /* volume label */
+    DIRENT_END,    /* end mark: nothing follows */
 } DirentKind;
 
 /* Defects, as bits: found while the long name was put together. */
@@ -62,11 +61,11 @@ typedef enum DirentKind {
 
 typedef struct DirentItem {
     DirentKind kind;
-    unsigned defects;     /* DIRENT_*: what stood before or in this entry */
-    uint32_t first_slot;  /* of its entries in the directory */
-    uint32_t n_slots;     /* long ones included when they are its own */
-    FatDirent entry;      /* the short entry */
-    unsigned long_units;  /* 0: no (valid) long name */
+    unsigned defects;    /* DIRENT_*: what stood before or in this entry */
+    uint32_t first_slot; /* of its entries in the directory */
+    uint32_t n_slots;    /* long ones included when they are its own */
+    FatDirent entry;     /* the short entry */
+    unsigned long_units; /* 0: no (valid) long name */
     uint16_t long_name[FAT_LONG_MAX_UNITS];
 } DirentItem;
 

@@ -104,7 +104,7 @@ void fat_entry_put(unsigned fat_type, uint8_t *buf, size_t bytes,
 
     value = value << shift & mask;
     for (unsigned i = 0; i < size; i++, offset++) {
-        uint8_t keep = (uint8_t)~(mask >> (8 * i));
+        uint8_t keep = (uint8_t)(~mask >> (8 * i));
         uint8_t *byte;
 
         if (offset < buf_offset || offset - buf_offset >= bytes) {

@@ -107,8 +107,8 @@ static size_t host_run(const char *bytes, size_t n, size_t tail)
     while (at < n) {
         bool mapped;
         uint32_t code;
-        unsigned length =
-            host_char(bytes + at, n - at, at >= tail, &code, &mapped);
+        unsigned length = host_char(bytes + at, n - at, at >= tail, &code,
+                                    &mapped);
 
         if (!mapped) {
             break;
@@ -153,7 +153,8 @@ static bool run_is_escaped(const char *bytes, size_t n, RunContext context)
         uint32_t code;
 
         if (utf8_get(bytes + i * STAND_IN_UTF8_BYTES, STAND_IN_UTF8_BYTES,
-                     &code) != STAND_IN_UTF8_BYTES || !is_stand_in(code)) {
+                     &code) != STAND_IN_UTF8_BYTES ||
+            !is_stand_in(code)) {
             return true;
         }
         if (!units) {
@@ -290,8 +291,7 @@ static size_t unmap_name(const uint16_t *units, size_t n, char *host)
             .at_end = at + run == n,
             .after_dot = at > 0 && is_dot_or_space(units[at - 1]),
         };
-        bool to_bytes =
-            run && units_become_bytes(units + at, run, context);
+        bool to_bytes = run && units_become_bytes(units + at, run, context);
 
         for (size_t i = 0; i < run; i++) {
             if (to_bytes) {

@@ -98,8 +98,8 @@ bool names_is_device(const char *utf8)
         }
     }
     for (size_t i = 0; n == 4 && i < G_N_ELEMENTS(numbered); i++) {
-        if (g_ascii_strncasecmp(utf8, numbered[i], 3) == 0 &&
-            utf8[3] >= '1' && utf8[3] <= '9') {
+        if (g_ascii_strncasecmp(utf8, numbered[i], 3) == 0 && utf8[3] >= '1' &&
+            utf8[3] <= '9') {
             return true;
         }
     }

@@ -94,8 +94,7 @@ bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE]);
  * or has a character that labels cannot hold.
  */
 bool names_label_from_utf8(const Codepage *cp, const char *utf8,
-                           bool keep_case,
-                           uint8_t label[FAT_SHORT_NAME_SIZE]);
+                           bool keep_case, uint8_t label[FAT_SHORT_NAME_SIZE]);
 
 /*
  * Short names of one directory. First each long name that is a valid 8.3 name

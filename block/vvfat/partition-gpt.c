@@ -29,8 +29,7 @@ static void gpt_table_clear(GptTable *table)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GptTable, gpt_table_clear)
 
-static uint64_t disk_sectors(const PartitionDisk *disk,
-                             const GptTable *table)
+static uint64_t disk_sectors(const PartitionDisk *disk, const GptTable *table)
 {
     return disk->bytes / table->sector_size;
 }
@@ -41,8 +40,7 @@ static bool has_signature(const void *sector)
 }
 
 /* What is wrong with the header in this sector; NULL: nothing. */
-static const char *header_fault(GptTable *table, uint8_t *sector,
-                                uint64_t lba)
+static const char *header_fault(GptTable *table, uint8_t *sector, uint64_t lba)
 {
     GptHeader *h = &table->header;
     uint32_t size;
@@ -65,25 +63,25 @@ static const char *header_fault(GptTable *table, uint8_t *sector,
     return NULL;
 }
 
-/* Bytes of the entries; 0 and *fault when the numbers are impossible. */
-static size_t entries_bytes(const PartitionDisk *disk, GptTable *table)
+/* What is wrong with where the entries stand; NULL: nothing, and *bytes. */
+static const char *entries_fault(const PartitionDisk *disk,
+                                 const GptTable *table, size_t *bytes)
 {
     uint32_t count = le32_get(table->header.entry_count);
     uint32_t size = le32_get(table->header.entry_size);
     uint64_t lba = le64_get(table->header.entries_lba);
-    uint64_t bytes = (uint64_t)count * size;
+    uint64_t total = (uint64_t)count * size;
 
     if (size < sizeof(GptEntry) || size % 8 || count == 0 ||
-        bytes > GPT_MAX_ENTRIES_BYTES) {
-        table->fault = "it has an impossible number or size of entries";
-        return 0;
+        total > GPT_MAX_ENTRIES_BYTES) {
+        return "it has an impossible number or size of entries";
     }
     if (lba >= disk_sectors(disk, table) ||
-        bytes > disk->bytes - lba * table->sector_size) {
-        table->fault = "its entries lie outside the disk";
-        return 0;
+        total > disk->bytes - lba * table->sector_size) {
+        return "its entries lie outside the disk";
     }
-    return (size_t)bytes;
+    *bytes = (size_t)total;
+    return NULL;
 }
 
 /* Load the table with a header at lba. False only on a read error; a table
@@ -92,7 +90,7 @@ static bool load_table(const PartitionDisk *disk, uint64_t lba,
                        GptTable *table, GError **errp)
 {
     uint8_t sector[GPT_MAX_SECTOR];
-    size_t bytes;
+    size_t bytes = 0;
 
     if (lba >= disk_sectors(disk, table)) {
         table->fault = "it lies outside the disk";
@@ -103,14 +101,16 @@ static bool load_table(const PartitionDisk *disk, uint64_t lba,
         return false;
     }
     table->fault = header_fault(table, sector, lba);
-    bytes = table->fault ? 0 : entries_bytes(disk, table);
-    if (bytes == 0) {
+    if (!table->fault) {
+        table->fault = entries_fault(disk, table, &bytes);
+    }
+    if (table->fault) {
         return true;
     }
     table->entries = g_malloc(bytes);
-    if (!partition_disk_read(disk, le64_get(table->header.entries_lba) *
-                                       table->sector_size,
-                             bytes, table->entries, errp)) {
+    if (!partition_disk_read(
+            disk, le64_get(table->header.entries_lba) * table->sector_size,
+            bytes, table->entries, errp)) {
         return false;
     }
     if (crc32(0, table->entries, (uInt)bytes) !=
@@ -126,6 +126,7 @@ static void add_entry(PartitionDisk *disk, const GptTable *table,
     uint64_t first = le64_get(entry->first_lba);
     uint64_t last = le64_get(entry->last_lba);
     uint64_t sectors = disk_sectors(disk, table);
+    Partition p = { .number = number, .gpt_type = entry->type_guid };
 
     if (last < first) {
         partition_add_defect(disk, "partition %u ends before it begins",
@@ -134,18 +135,17 @@ static void add_entry(PartitionDisk *disk, const GptTable *table,
     }
     if (first < le64_get(table->header.first_usable_lba) ||
         last > le64_get(table->header.last_usable_lba)) {
-        partition_add_defect(disk, "partition %u lies outside the area that "
-                             "the GPT leaves for partitions", number);
+        partition_add_defect(disk,
+                             "partition %u lies outside the area that "
+                             "the GPT leaves for partitions",
+                             number);
     }
     /* One sector too many is enough to be told of and cut. */
     first = MIN(first, sectors);
     last = MIN(last, sectors);
-    partition_add(disk, (Partition){
-        .number = number,
-        .start = first * table->sector_size,
-        .bytes = (last - first + 1) * table->sector_size,
-        .gpt_type = entry->type_guid,
-    });
+    p.start = first * table->sector_size;
+    p.bytes = (last - first + 1) * table->sector_size;
+    partition_add(disk, p);
 }
 
 static void add_entries(PartitionDisk *disk, const GptTable *table)
@@ -180,7 +180,7 @@ static bool check_backup(PartitionDisk *disk, const GptTable *primary,
                              backup.fault);
     } else if (lba != disk_sectors(disk, primary) - 1) {
         partition_add_defect(disk, "the backup GPT is not at the end of the "
-                             "disk");
+                                   "disk");
     } else if (le32_get(backup.header.entries_crc32) !=
                le32_get(primary->header.entries_crc32)) {
         partition_add_defect(disk, "the two GPTs differ");

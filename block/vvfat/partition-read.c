@@ -9,6 +9,7 @@
  * a table, for systems that insist on one.)
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,9 +38,9 @@ bool partition_disk_read(const PartitionDisk *disk, uint64_t offset,
     int ret = disk->read(disk->opaque, (int64_t)offset, (int64_t)bytes, buf);
 
     if (ret < 0) {
-        block_error_set_errno(errp, -ret,
-                              "Cannot read the partition table at byte %"
-                              G_GUINT64_FORMAT, offset);
+        block_error_set_errno(
+            errp, -ret, "Cannot read the partition table at byte %" PRIu64,
+            offset);
     }
     return ret >= 0;
 }
@@ -52,8 +53,9 @@ void partition_add(PartitionDisk *disk, Partition partition)
         return;
     }
     if (partition.bytes > disk->bytes - partition.start) {
-        partition_add_defect(disk, "partition %u reaches beyond the end of "
-                             "the disk", partition.number);
+        partition_add_defect(disk,
+                             "partition %u reaches beyond the end of the disk",
+                             partition.number);
         partition.bytes = disk->bytes - partition.start;
     }
     g_array_append_val(disk->list->partitions, partition);
@@ -68,9 +70,9 @@ static bool is_used(const MbrPartition *p)
 
 static bool is_extended(const MbrPartition *p)
 {
-    return is_used(p) && (p->type == MBR_TYPE_EXTENDED ||
-                          p->type == MBR_TYPE_EXTENDED_LBA ||
-                          p->type == MBR_TYPE_EXTENDED_LINUX);
+    return is_used(p) &&
+           (p->type == MBR_TYPE_EXTENDED || p->type == MBR_TYPE_EXTENDED_LBA ||
+            p->type == MBR_TYPE_EXTENDED_LINUX);
 }
 
 static bool has_magic(const MbrSector *mbr)
@@ -126,7 +128,7 @@ static bool add_logical(PartitionDisk *disk, uint64_t extended, uint64_t at,
     *next = 0;
     if (at >= disk->bytes / SECTOR_SIZE) {
         partition_add_defect(disk, "the chain of logical partitions leaves "
-                             "the disk");
+                                   "the disk");
         return true;
     }
     if (!partition_disk_read(disk, at * SECTOR_SIZE, sizeof(ebr), &ebr,
@@ -134,8 +136,10 @@ static bool add_logical(PartitionDisk *disk, uint64_t extended, uint64_t at,
         return false;
     }
     if (!has_magic(&ebr)) {
-        partition_add_defect(disk, "the logical partition table in sector %"
-                             G_GUINT64_FORMAT " has no mark 55 AA", at);
+        partition_add_defect(disk,
+                             "the logical partition table in sector %" PRIu64
+                             " has no mark 55 AA",
+                             at);
         return true;
     }
     for (unsigned i = 0; i < MBR_ENTRIES; i++) {
@@ -161,12 +165,13 @@ static bool walk_extended(PartitionDisk *disk, uint64_t extended,
         for (unsigned i = 0; i < n_seen; i++) {
             if (seen[i] == at) {
                 partition_add_defect(disk, "the chain of logical partitions "
-                                     "is a loop");
+                                           "is a loop");
                 return true;
             }
         }
         if (n_seen == MAX_LOGICAL) {
-            partition_add_defect(disk, "there are more than %u logical "
+            partition_add_defect(disk,
+                                 "there are more than %u logical "
                                  "partitions; the rest is left out",
                                  MAX_LOGICAL);
             return true;
@@ -270,8 +275,8 @@ static bool find_table(PartitionDisk *disk, GError **errp)
         return false;
     }
     if (!mbr_is_table(&mbr, disk->bytes / SECTOR_SIZE, &sound) ||
-        (!sound && boot_parse((const uint8_t *)&mbr, disk->bytes, &boot,
-                              NULL))) {
+        (!sound &&
+         boot_parse((const uint8_t *)&mbr, disk->bytes, &boot, NULL))) {
         add_bare_disk(disk);
         return true;
     }

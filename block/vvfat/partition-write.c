@@ -16,13 +16,14 @@
 #define ALIGN_MAX 2048u /* sectors: 1 MiB */
 #define GPT_ENTRIES_A_SECTOR (SECTOR_SIZE / sizeof(GptEntry))
 
-_Static_assert(GPT_ENTRIES_SECTORS * GPT_ENTRIES_A_SECTOR == GPT_ENTRY_COUNT,
+_Static_assert(GPT_ENTRIES_SECTORS *GPT_ENTRIES_A_SECTOR == GPT_ENTRY_COUNT,
                "the entries fill their sectors");
 
 /* Finds the active partition, loads its boot sector (by LBA where the BIOS
  * can, else by CHS) and jumps to it; without one says so. Moves itself from
  * 7c00 to 600 first. The boot sector gets the drive in dl and its table entry
  * at ds:si, as is the custom. */
+/* clang-format off */
 static const uint8_t default_code[] = {
     0xfa,                         /*        cli                     */
     0x31, 0xc0,                   /*        xor ax, ax              */
@@ -93,6 +94,8 @@ static const uint8_t default_code[] = {
     0xea, 0x00, 0x7c, 0x00, 0x00, /*        jmp 0:7c00              */
                                   /* text:  */
 };
+/* clang-format on */
+
 static const char default_text[] =
     "No bootable partition. Insert another disk and press a key.\r\n";
 
@@ -102,12 +105,40 @@ _Static_assert(sizeof(default_code) + sizeof(default_text) <=
                "the default MBR code fits");
 
 static const GptGuid type_esp = { {
-    0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11,
-    0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b,
+    0x28,
+    0x73,
+    0x2a,
+    0xc1,
+    0x1f,
+    0xf8,
+    0xd2,
+    0x11,
+    0xba,
+    0x4b,
+    0x00,
+    0xa0,
+    0xc9,
+    0x3e,
+    0xc9,
+    0x3b,
 } };
 static const GptGuid type_basic_data = { {
-    0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44,
-    0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7,
+    0xa2,
+    0xa0,
+    0xd0,
+    0xeb,
+    0xe5,
+    0xb9,
+    0x33,
+    0x44,
+    0x87,
+    0xc0,
+    0x68,
+    0xb6,
+    0xb7,
+    0x26,
+    0x99,
+    0xc7,
 } };
 
 /* ---- MBR ---- */
@@ -253,8 +284,7 @@ static void render_header(const Geometry *g, const uint8_t seed[16],
     le64_put(&header->first_usable_lba, 1 + GPT_PRIMARY_SECTORS);
     le64_put(&header->last_usable_lba, last - GPT_PRIMARY_SECTORS);
     header->disk_guid = derive_guid(seed, 0);
-    le64_put(&header->entries_lba,
-             is_backup ? last - GPT_ENTRIES_SECTORS : 2);
+    le64_put(&header->entries_lba, is_backup ? last - GPT_ENTRIES_SECTORS : 2);
     le32_put(&header->entry_count, GPT_ENTRY_COUNT);
     le32_put(&header->entry_size, sizeof(GptEntry));
     le32_put(&header->entries_crc32, entries_crc32(g, seed));

@@ -41,10 +41,10 @@ typedef int PartitionRead(void *opaque, int64_t offset, int64_t bytes,
                           void *buf);
 
 typedef struct Partition {
-    unsigned number;   /* 1..; 0: the bare disk */
-    uint64_t start;    /* bytes */
+    unsigned number; /* 1..; 0: the bare disk */
+    uint64_t start;  /* bytes */
     uint64_t bytes;
-    uint8_t mbr_type;  /* 0 for GPT and the bare disk */
+    uint8_t mbr_type; /* 0 for GPT and the bare disk */
     GptGuid gpt_type;
 } Partition;
 

@@ -53,10 +53,8 @@ ShortNames *short_names_new(const Codepage *cp)
     ShortNames *names = g_new0(ShortNames, 1);
 
     names->cp = cp;
-    names->used =
-        g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
-    names->next =
-        g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
+    names->used = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
+    names->next = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
     return names;
 }
 
@@ -74,8 +72,7 @@ static uint8_t short_byte(const Codepage *cp, uint32_t code, bool *exact)
 {
     int byte = codepage_byte(cp, names_upper(code));
 
-    if (byte <= 0x20 || byte == 0x7f ||
-        strchr("\"*+,./:;<=>?[\\]|", byte)) {
+    if (byte <= 0x20 || byte == 0x7f || strchr("\"*+,./:;<=>?[\\]|", byte)) {
         *exact = false;
         return '_';
     }
@@ -127,8 +124,8 @@ static void basis_make(Basis *basis, const Codepage *cp, const char *utf8)
 
     memset(basis->name, ' ', sizeof(basis->name));
     basis->exact = true;
-    basis->base_length =
-        basis_part(basis, cp, utf8, dot, basis->name, BASE_SIZE);
+    basis->base_length = basis_part(basis, cp, utf8, dot, basis->name,
+                                    BASE_SIZE);
     if (*dot) {
         ext_length = basis_part(basis, cp, dot + 1, dot + strlen(dot),
                                 basis->name + BASE_SIZE, EXT_SIZE);
@@ -181,8 +178,8 @@ static void put_tail(const Basis *basis, unsigned digits, unsigned number,
 }
 
 /* A free name with a tail of so many digits. */
-static bool assign_tail(ShortNames *names, const Basis *basis,
-                        unsigned digits, unsigned first,
+static bool assign_tail(ShortNames *names, const Basis *basis, unsigned digits,
+                        unsigned first,
                         uint8_t short_name[FAT_SHORT_NAME_SIZE])
 {
     uint8_t pattern[FAT_SHORT_NAME_SIZE];

@@ -40,8 +40,10 @@ unsigned utf8_get(const char *p, size_t n, uint32_t *code)
 unsigned utf8_put(char *p, uint32_t code)
 {
     static const uint8_t leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
-    unsigned length = code < 0x80 ? 1 : code < 0x800 ? 2
-                                    : code < 0x10000 ? 3 : 4;
+    unsigned length = code < 0x80      ? 1
+                      : code < 0x800   ? 2
+                      : code < 0x10000 ? 3
+                                       : 4;
 
     for (unsigned i = length - 1; i > 0; i--) {
         p[i] = (char)(0x80 | (code & 0x3f));
@@ -70,7 +72,8 @@ size_t utf8_utf16_length(const char *utf8)
         uint32_t code;
         /* The NUL at the end is no continuation byte: it stops utf8_get(). */
         unsigned length = (uint8_t)*p < 0x80
-                              ? 1 : utf8_get(p, UTF8_MAX_BYTES, &code);
+                              ? 1
+                              : utf8_get(p, UTF8_MAX_BYTES, &code);
 
         units += length == 4 ? 2 : 1;
         p += length ? length : 1;

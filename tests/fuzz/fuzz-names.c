@@ -136,12 +136,16 @@ static void check_label(const Codepage *cp, const char *text)
     }
 }
 
+static GHashTable *string_set_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
 /* Lines are the names of a directory. */
 static void check_short_names(const Codepage *cp, const char *text)
 {
     g_autoptr(ShortNames) names = short_names_new(cp);
-    g_autoptr(GHashTable) seen =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) seen = string_set_new();
     g_auto(GStrv) lines = g_strsplit(text, "\n", MAX_NAMES);
 
     for (char **line = lines; *line; line++) {
@@ -156,8 +160,8 @@ static void check_short_names(const Codepage *cp, const char *text)
         utf8 = names_short_to_utf8(cp, name, 0);
         expect(g_utf8_validate(utf8, -1, NULL) && *utf8);
         expect(!names_is_device(utf8));
-        expect(g_hash_table_add(
-            seen, g_strndup((const char *)name, sizeof(name))));
+        expect(g_hash_table_add(seen,
+                                g_strndup((const char *)name, sizeof(name))));
     }
 }
 
@@ -177,8 +181,8 @@ static void check_entries(const Codepage *cp, const uint8_t *data,
         data += sizeof(entry);
         bytes -= sizeof(entry);
         if (dirent_reader_feed(&reader, &entry, &item)) {
-            g_autofree char *utf8 = names_short_to_utf8(
-                cp, item.entry.name, item.entry.case_flags);
+            g_autofree char *utf8 = names_short_to_utf8(cp, item.entry.name,
+                                                        item.entry.case_flags);
 
             expect(g_utf8_validate(utf8, -1, NULL));
             expect(item.first_slot + item.n_slots == slot + 1);

@@ -85,7 +85,10 @@ static uint8_t *sector_at(uint64_t lba)
 static void make_disk(unsigned kind)
 {
     static const PartitionTable tables[] = {
-        PARTITION_NONE, PARTITION_MBR, PARTITION_GPT, PARTITION_NONE,
+        PARTITION_NONE,
+        PARTITION_MBR,
+        PARTITION_GPT,
+        PARTITION_NONE,
     };
     static const uint8_t seed[16] = "fuzz";
     Geometry g = geometry_for(tables[kind]);
@@ -135,8 +138,7 @@ static void repair_header(uint64_t lba)
     }
     if (size <= SECTOR_SIZE) {
         le32_put(&h->header_crc32, 0);
-        le32_put(&h->header_crc32,
-                 (uint32_t)crc32(0, (const Bytef *)h, size));
+        le32_put(&h->header_crc32, (uint32_t)crc32(0, (const Bytef *)h, size));
     }
 }
 
@@ -162,8 +164,9 @@ static void check_volume(const Partition *p)
                (uint64_t)info.fat_count * info.sectors_per_fat ==
            info.root_start);
     expect(info.root_start + info.root_sectors == info.data_start);
-    expect((info.data_start + (uint64_t)info.cluster_count *
-                                  info.sectors_per_cluster) * unit <=
+    expect((info.data_start +
+            (uint64_t)info.cluster_count * info.sectors_per_cluster) *
+               unit <=
            p->bytes);
     expect(fat_bytes(info.fat_type, info.cluster_count) <=
            info.sectors_per_fat * unit);
@@ -179,9 +182,9 @@ static void check_volume(const Partition *p)
 static void check_disk(Disk *disk)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(PartitionList) list =
-        partition_find(disk_read, disk, disk->bytes, &error);
+    g_autoptr(PartitionList) list = NULL;
 
+    list = partition_find(disk_read, disk, disk->bytes, &error);
     expect(list && !error);
     expect(disk->bytes_read < MAX_READ);
     for (unsigned i = 0; i < list->partitions->len; i++) {

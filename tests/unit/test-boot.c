@@ -171,8 +171,8 @@ static void write_volume(const Geometry *g, const char *dir)
         put(file, i, s, sizeof(s));
     }
     cr_assert_eq(fflush(file), 0);
-    cr_assert_eq(ftruncate(fileno(file),
-                           (off_t)(g->volume_sectors * SECTOR_SIZE)), 0);
+    cr_assert_eq(
+        ftruncate(fileno(file), (off_t)(g->volume_sectors * SECTOR_SIZE)), 0);
     cr_assert_eq(fclose(file), 0);
 }
 
@@ -181,9 +181,11 @@ static const struct {
     bool floppy;
     uint64_t size;
 } shapes[] = {
-    { 12, true, 0 }, { 0, true, 0 }, { 12, false, 0 }, { 16, false, 0 },
-    { 32, false, 0 }, { 12, false, 64 * KIB }, { 16, false, 20 * MIB },
-    { 32, false, 40 * MIB }, { 32, false, 5000 * MIB },
+    { 12, true, 0 },           { 0, true, 0 },
+    { 12, false, 0 },          { 16, false, 0 },
+    { 32, false, 0 },          { 12, false, 64 * KIB },
+    { 16, false, 20 * MIB },   { 32, false, 40 * MIB },
+    { 32, false, 5000 * MIB },
 };
 
 Test(boot, fsck_accepts_volumes_of_every_shape)
@@ -191,13 +193,14 @@ Test(boot, fsck_accepts_volumes_of_every_shape)
     char *dir = scratch_new();
 
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        Geometry g =
-            choose(shapes[i].fat_type, shapes[i].floppy, shapes[i].size);
+        Geometry g = choose(shapes[i].fat_type, shapes[i].floppy,
+                            shapes[i].size);
 
         write_volume(&g, dir);
         scratch_run(dir, "fsck.fat -n volume >out || { cat out; false; }");
         cr_assert_neq(scratch_status(dir, "grep -i 'differ\\|wrong\\|fix' "
-                                     "out"), 0);
+                                          "out"),
+                      0);
     }
     scratch_free(dir);
 }
@@ -205,16 +208,16 @@ Test(boot, fsck_accepts_volumes_of_every_shape)
 Test(boot, what_is_written_is_read)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
-        Geometry g =
-            choose(shapes[i].fat_type, shapes[i].floppy, shapes[i].size);
+        Geometry g = choose(shapes[i].fat_type, shapes[i].floppy,
+                            shapes[i].size);
         BootParams params = params_default(&g);
         g_autoptr(GError) error = NULL;
         uint8_t s[SECTOR_SIZE];
         BootInfo info;
 
         boot_render(&g, &params, 0, s);
-        cr_assert(boot_parse(s, g.volume_sectors * SECTOR_SIZE, &info,
-                             &error), "%s", error ? error->message : "");
+        cr_assert(boot_parse(s, g.volume_sectors * SECTOR_SIZE, &info, &error),
+                  "%s", error ? error->message : "");
         cr_assert_eq(info.fat_type, g.fat_type);
         cr_assert_eq(info.cluster_count, g.cluster_count);
         cr_assert_eq(info.data_start, g.data_start);
@@ -321,10 +324,15 @@ Test(boot, code_that_cannot_work_is_refused)
 Test(boot, volumes_of_mkfs_are_read)
 {
     static const char *const options[] = {
-        "-F 12 -C v 1440", "-F 12 -f 1 -C v 720", "-F 16 -C v 20000",
-        "-F 16 -S 4096 -C v 80000", "-F 32 -C v 40000",
-        "-F 32 -S 2048 -C v 200000", "-F 16 -r 1024 -R 7 -C v 30000",
-        "-F 32 -s 1 -C v 64000", "-F 32 -b 0 -C v 64000",
+        "-F 12 -C v 1440",
+        "-F 12 -f 1 -C v 720",
+        "-F 16 -C v 20000",
+        "-F 16 -S 4096 -C v 80000",
+        "-F 32 -C v 40000",
+        "-F 32 -S 2048 -C v 200000",
+        "-F 16 -r 1024 -R 7 -C v 30000",
+        "-F 32 -s 1 -C v 64000",
+        "-F 32 -b 0 -C v 64000",
     };
     char *dir = scratch_new();
 
@@ -342,7 +350,7 @@ Test(boot, volumes_of_mkfs_are_read)
         cr_assert(boot_parse((const uint8_t *)bytes, n, &info, &error),
                   "%s: %s", options[i], error ? error->message : "");
         seen = scratch_output(dir, "fsck.fat -nv v | awk '/data clusters/ "
-                              "{ print $1 }'");
+                                   "{ print $1 }'");
         cr_assert_eq(info.cluster_count, g_ascii_strtoull(seen, NULL, 10),
                      "%s: %u, not %s", options[i], info.cluster_count, seen);
         cr_assert_arr_eq(info.label, "LABEL      ", 11);
@@ -352,9 +360,8 @@ Test(boot, volumes_of_mkfs_are_read)
     scratch_free(dir);
 }
 
-static void check_refused(const uint8_t *good, uint64_t bytes,
-                          size_t offset, uint32_t value, size_t size,
-                          const char *word)
+static void check_refused(const uint8_t *good, uint64_t bytes, size_t offset,
+                          uint32_t value, size_t size, const char *word)
 {
     g_autoptr(GError) error = NULL;
     uint8_t s[SECTOR_SIZE];
@@ -468,10 +475,10 @@ Test(boot, whatever_passes_lies_within_the_volume)
         cr_assert_eq(info.root_start + info.root_sectors, info.data_start);
         cr_assert_leq((info.data_start + (uint64_t)info.cluster_count *
                                              info.sectors_per_cluster) *
-                          info.bytes_per_sector, bytes);
+                          info.bytes_per_sector,
+                      bytes);
         cr_assert_leq(fat_bytes(info.fat_type, info.cluster_count),
-                      (uint64_t)info.sectors_per_fat *
-                          info.bytes_per_sector);
+                      (uint64_t)info.sectors_per_fat * info.bytes_per_sector);
         cr_assert_lt(info.active_fat, info.fat_count);
     }
     cr_assert_gt(passed, 1000);

@@ -174,9 +174,9 @@ Test(dirent, short_entry_byte_for_byte)
     TreeNode node = sample_node("x");
     FatDirent entry;
     static const uint8_t want[32] = {
-        'S', 'H', 'O', 'R', 'T', '~', '1', ' ', 'T', 'X', 'T', 0x20, 0, 123,
-        0x44, 0x44, 0x33, 0x33, 0x55, 0x55, 0x0a, 0, 0x22, 0x22, 0x11, 0x11,
-        0x0b, 0, 0x78, 0x56, 0x34, 0x12,
+        'S',  'H',  'O',  'R',  'T',  '~',  '1',  ' ',  'T',  'X',  'T',
+        0x20, 0,    123,  0x44, 0x44, 0x33, 0x33, 0x55, 0x55, 0x0a, 0,
+        0x22, 0x22, 0x11, 0x11, 0x0b, 0,    0x78, 0x56, 0x34, 0x12,
     };
 
     node.has_long_name = false;
@@ -194,14 +194,13 @@ Test(dirent, long_entry_byte_for_byte)
     FatDirent entry;
     uint8_t sum = names_checksum(node.short_name);
     const uint8_t last[32] = {
-        0x42, 'n', 0, 'o', 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, sum,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0xff, 0, 0, 0xff, 0xff, 0xff, 0xff,
+        0x42, 'n',  0,    'o',  0,    0,    0,    0xff, 0xff, 0xff, 0xff,
+        0x0f, 0,    sum,  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0,    0,    0xff, 0xff, 0xff, 0xff,
     };
     const uint8_t first[32] = {
-        1, 'a', 0, 'b', 0, 'c', 0, 'd', 0, 'e', 0, 0x0f, 0, sum,
-        'f', 0, 'g', 0, 'h', 0, 'i', 0, 'j', 0, 'k', 0, 0, 0,
-        'l', 0, 'm', 0,
+        1, 'a', 0, 'b', 0, 'c', 0, 'd', 0, 'e', 0, 0x0f, 0, sum, 'f', 0, 'g',
+        0, 'h', 0, 'i', 0, 'j', 0, 'k', 0, 0,   0, 'l',  0, 'm', 0,
     };
 
     cr_assert_eq(dirent_slots(&node), 3);
@@ -229,9 +228,15 @@ Test(dirent, slots_by_utf16_units)
         const char *piece;
         unsigned n, slots;
     } cases[] = {
-        { "a", 1, 2 }, { "a", 13, 2 }, { "a", 14, 3 }, { "a", 26, 3 },
-        { "a", 255, 21 }, { "\xc3\xa9", 13, 2 }, { "\xe2\x82\xac", 14, 3 },
-        { "\xf0\x9f\x98\x80", 6, 2 }, { "\xf0\x9f\x98\x80", 7, 3 },
+        { "a", 1, 2 },
+        { "a", 13, 2 },
+        { "a", 14, 3 },
+        { "a", 26, 3 },
+        { "a", 255, 21 },
+        { "\xc3\xa9", 13, 2 },
+        { "\xe2\x82\xac", 14, 3 },
+        { "\xf0\x9f\x98\x80", 6, 2 },
+        { "\xf0\x9f\x98\x80", 7, 3 },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -258,8 +263,8 @@ Test(dirent, what_is_written_is_read_for_all_lengths)
             cr_assert_eq(dirent_reader_feed(&reader, &entry, &item),
                          i == slots - 1);
         }
-        g_autofree char *back =
-            names_utf16_to_utf8(item.long_name, item.long_units);
+        g_autofree char *back = names_utf16_to_utf8(item.long_name,
+                                                    item.long_units);
         cr_assert_eq(item.kind, DIRENT_FILE);
         cr_assert_eq(item.defects, 0);
         cr_assert_eq(item.first_slot, 0);

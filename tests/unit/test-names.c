@@ -35,7 +35,8 @@ Test(names, plain_names_are_not_changed)
 
 Test(names, what_fat_cannot_hold_becomes_private_use)
 {
-    check_map("a:b", "a\xef\x80\xba" "b");
+    check_map("a:b", "a\xef\x80\xba"
+                     "b");
     check_map("\"*<>?|\\", "\xef\x80\xa2\xef\x80\xaa\xef\x80\xbc\xef\x80\xbe"
                            "\xef\x80\xbf\xef\x81\xbc\xef\x81\x9c");
     check_map("a\x01\n", "a\xef\x80\x81\xef\x80\x8a");
@@ -49,17 +50,19 @@ Test(names, bytes_that_are_not_utf8_are_mapped_one_by_one)
 {
     check_map("caf\xe9", "caf\xef\x83\xa9");
     check_map("\xc3(", "\xef\x83\x83(");
-    check_map("\xc0\xaf", "\xef\x83\x80\xef\x82\xaf");         /* overlong */
-    check_map("\xf4\x90\x80\x80",                              /* U+110000 */
+    check_map("\xc0\xaf", "\xef\x83\x80\xef\x82\xaf"); /* overlong */
+    check_map("\xf4\x90\x80\x80",                      /* U+110000 */
               "\xef\x83\xb4\xef\x82\x90\xef\x82\x80\xef\x82\x80");
-    check_map("\xe2\x82", "\xef\x83\xa2\xef\x82\x82");         /* cut off */
+    check_map("\xe2\x82", "\xef\x83\xa2\xef\x82\x82"); /* cut off */
 }
 
 Test(names, private_use_in_a_host_name_comes_back_as_itself)
 {
     /* U+F03A would be a colon: its bytes are mapped. */
-    check_map("a\xef\x80\xba" "b",
-              "a\xef\x83\xaf\xef\x82\x80\xef\x82\xba" "b");
+    check_map("a\xef\x80\xba"
+              "b",
+              "a\xef\x83\xaf\xef\x82\x80\xef\x82\xba"
+              "b");
 }
 
 Test(names, guest_private_use_that_would_form_a_letter_is_kept)
@@ -75,7 +78,8 @@ Test(names, guest_private_use_that_would_form_a_letter_is_kept)
 
     cr_assert_str_eq(a, "\xef\x83\x83\xef\x82\xa9");
     cr_assert_str_eq(b, "\xef\x80\xae\xef\x80\xae");
-    cr_assert_str_eq(c, "a\xef\x80\xae" "b");
+    cr_assert_str_eq(c, "a\xef\x80\xae"
+                        "b");
     cr_assert_str_eq(d, "a.\xef\x80\xa0");
 }
 
@@ -85,7 +89,8 @@ Test(names, lone_surrogates_keep_three_bytes)
     uint16_t units[FAT_LONG_MAX_UNITS];
     g_autofree char *host = names_to_host(lone, 4, NULL);
 
-    cr_assert_str_eq(host, "a\xed\xa0\xbd" "b\xed\xb8\x80");
+    cr_assert_str_eq(host, "a\xed\xa0\xbd"
+                           "b\xed\xb8\x80");
     cr_assert_eq(names_from_host(host, units), 4);
     cr_assert_arr_eq(units, lone, sizeof(lone));
 }
@@ -169,10 +174,24 @@ static uint8_t nasty_byte(GRand *rand)
 static size_t nasty_host(GRand *rand, char host[256])
 {
     static const char *const pieces[] = {
-        ".", " ", "a", "\xef\x80\xae", "\xef\x80\xa0", "\xef\x83\xaf",
-        "\xef\x82\x80", "\xef\x82\xae", "\xef\x82\xa0", "\xef\x83\x83",
-        "\xef\x82\xa9", "\xed\xa0\xbd", "\xed\xb8\x80", "\xf0\x9f\x98\x80",
-        "\xef\xbf\xbf", "\xc3\xa9", "\xef", "\x80",
+        ".",
+        " ",
+        "a",
+        "\xef\x80\xae",
+        "\xef\x80\xa0",
+        "\xef\x83\xaf",
+        "\xef\x82\x80",
+        "\xef\x82\xae",
+        "\xef\x82\xa0",
+        "\xef\x83\x83",
+        "\xef\x82\xa9",
+        "\xed\xa0\xbd",
+        "\xed\xb8\x80",
+        "\xf0\x9f\x98\x80",
+        "\xef\xbf\xbf",
+        "\xc3\xa9",
+        "\xef",
+        "\x80",
     };
     size_t limit = (size_t)g_rand_int_range(rand, 1, 20);
     size_t n = 0;
@@ -184,8 +203,8 @@ static size_t nasty_host(GRand *rand, char host[256])
         if (g_rand_boolean(rand)) {
             host[n++] = (char)nasty_byte(rand);
         } else {
-            const char *piece = pieces[g_rand_int_range(
-                rand, 0, G_N_ELEMENTS(pieces))];
+            const char *piece =
+                pieces[g_rand_int_range(rand, 0, G_N_ELEMENTS(pieces))];
 
             n += g_strlcpy(host + n, piece, 256 - n);
             n = MIN(n, 255);
@@ -216,8 +235,7 @@ Test(names, any_host_name_survives_the_round_trip)
         for (int i = 0; i < n; i++) {
             cr_assert_geq(units[i], 0x20);
             cr_assert_neq(units[i], 0xffff);
-            cr_assert(units[i] >= 0x80 ||
-                      !strchr("\"*:<>?|\\/", units[i]));
+            cr_assert(units[i] >= 0x80 || !strchr("\"*:<>?|\\/", units[i]));
         }
         cr_assert(units[n - 1] != '.' && units[n - 1] != ' ');
     }
@@ -226,9 +244,9 @@ Test(names, any_host_name_survives_the_round_trip)
 static uint16_t nasty_unit(GRand *rand)
 {
     static const uint16_t pool[] = {
-        '.', ' ', 'a', 0xf02e, 0xf020, 0xf0ef, 0xf080, 0xf0ae, 0xf0a0,
-        0xf0c3, 0xf0a9, 0xf0ed, 0xf0bd, 0xf0b8, 0xd83d, 0xde00, 0xf03a,
-        0xf02f, 0xf000, 0xe9, 0x20ac, 0xfffe, 0xf001, 0xf082, 0xf083,
+        '.',    ' ',    'a',    0xf02e, 0xf020, 0xf0ef, 0xf080, 0xf0ae, 0xf0a0,
+        0xf0c3, 0xf0a9, 0xf0ed, 0xf0bd, 0xf0b8, 0xd83d, 0xde00, 0xf03a, 0xf02f,
+        0xf000, 0xe9,   0x20ac, 0xfffe, 0xf001, 0xf082, 0xf083,
     };
 
     if (g_rand_int_range(rand, 0, 8) == 0) {
@@ -277,16 +295,20 @@ Test(names, any_legal_guest_name_survives_the_round_trip)
     cr_assert_gt(done, ROUNDS * 9 / 10);
 }
 
-/* Every name of three units out of the stand-ins that can meet. */
+static GHashTable *string_set_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+/* Every name of four units out of the stand-ins that can meet. */
 Test(names, all_short_runs_of_stand_ins_are_one_to_one)
 {
     static const uint16_t pool[] = {
-        0xf02e, 0xf020, 0xf0ef, 0xf080, 0xf0ae, 0xf0c3, 0xf0a9, 0xf0ed,
-        0xf0a0, '.', 'a', 0xd83d, 0xde00,
+        0xf02e, 0xf020, 0xf0ef, 0xf080, 0xf0ae, 0xf0c3, 0xf0a9,
+        0xf0ed, 0xf0a0, '.',    'a',    0xd83d, 0xde00,
     };
     enum { N = G_N_ELEMENTS(pool), LENGTH = 4 };
-    g_autoptr(GHashTable) seen =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) seen = string_set_new();
     unsigned total = 1;
 
     for (int i = 0; i < LENGTH; i++) {
@@ -312,8 +334,8 @@ Test(names, all_short_runs_of_stand_ins_are_one_to_one)
 
 Test(names, illegal_units_unmap_as_their_legal_form_does)
 {
-    g_autofree char *a =
-        names_to_host((const uint16_t[]){ 'a', '*', '.' }, 3, NULL);
+    g_autofree char *a = names_to_host((const uint16_t[]){ 'a', '*', '.' }, 3,
+                                       NULL);
     g_autofree char *b =
         names_to_host((const uint16_t[]){ 'a', 0xf02a, 0xf02e }, 3, NULL);
 
@@ -391,12 +413,18 @@ Test(names, fold_is_simple_upper_case)
     static const char *const cases[][2] = {
         { "Readme.TXT", "README.TXT" },
         { "\xc3\xa4\xc3\x96", "\xc3\x84\xc3\x96" },
-        { "stra\xc3\x9f" "e", "STRA\xc3\x9f" "E" }, /* not SS */
+        { "stra\xc3\x9f"
+          "e",
+          "STRA\xc3\x9f"
+          "E" }, /* not SS */
         { "\xd0\xb6", "\xd0\x96" },
         { "\xc9\x90", "\xe2\xb1\xaf" },             /* grows: U+0250 */
         { "\xf0\x90\x90\xa8", "\xf0\x90\x90\xa8" }, /* outside the BMP */
         { "i\xc4\xb1", "II" },                      /* no Turkish rules */
-        { "\xff" "a", "\xff" "A" },
+        { "\xff"
+          "a",
+          "\xff"
+          "A" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -408,10 +436,10 @@ Test(names, fold_is_simple_upper_case)
 
 Test(names, devices_with_any_extension_and_case)
 {
-    static const char *const yes[] = { "con", "PRN.txt", "Aux.a.b", "nul ",
-                                       "COM1", "com9.x", "lpt5" };
-    static const char *const no[] = { "cons", "co", "com0", "com", "com10",
-                                      "lptx", "aux1", "xcon", "", ".con" };
+    static const char *const yes[] = { "con",  "PRN.txt", "Aux.a.b", "nul ",
+                                       "COM1", "com9.x",  "lpt5" };
+    static const char *const no[] = { "cons", "co",   "com0", "com", "com10",
+                                      "lptx", "aux1", "xcon", "",    ".con" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(yes); i++) {
         cr_assert(names_is_device(yes[i]), "%s", yes[i]);

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -75,7 +76,7 @@ static int disk_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
     Disk *disk = opaque;
 
     cr_assert(offset >= 0 && bytes > 0 &&
-              (uint64_t)offset + (uint64_t)bytes <= disk->bytes,
+                  (uint64_t)offset + (uint64_t)bytes <= disk->bytes,
               "a read outside the disk");
     if (offset == disk->fail_at) {
         return -EIO;
@@ -92,8 +93,7 @@ static void disk_write(Disk *disk, uint64_t offset, const void *buf, size_t n)
 static PartitionList *disk_find(Disk *disk)
 {
     g_autoptr(GError) error = NULL;
-    PartitionList *list =
-        partition_find(disk_read, disk, disk->bytes, &error);
+    PartitionList *list = partition_find(disk_read, disk, disk->bytes, &error);
 
     cr_assert_not_null(list, "%s", error ? error->message : "");
     return list;
@@ -164,8 +164,8 @@ Test(partition, types_of_the_mbr)
         uint64_t size;
         uint8_t type;
     } cases[] = {
-        { 12, false, 0, 0x01 },         { 16, false, 0, 0x06 },
-        { 32, false, 0, 0x0b },         { 32, false, 16384 * MIB, 0x0c },
+        { 12, false, 0, 0x01 },          { 16, false, 0, 0x06 },
+        { 32, false, 0, 0x0b },          { 32, false, 16384 * MIB, 0x0c },
         { 16, false, 1024 * MIB, 0x0e }, { 32, true, 1024 * MIB, 0xef },
     };
 
@@ -237,20 +237,19 @@ Test(partition, sfdisk_and_sgdisk_find_nothing_wrong)
             }
         }
         disk = disk_render(&g);
-        want = g_strdup_printf(
-            "start=%*" G_GUINT64_FORMAT ", size=%*" G_GUINT64_FORMAT, 12,
-            g.volume_start, 12, end - g.volume_start);
+        want = g_strdup_printf("start=%*" PRIu64 ", size=%*" PRIu64, 12,
+                               g.volume_start, 12, end - g.volume_start);
         verify = scratch_output(disk.dir, "sfdisk --verify disk 2>&1");
-        cr_assert_not_null(strstr(verify, "No errors detected"), "%zu: %s",
-                           i, verify);
+        cr_assert_not_null(strstr(verify, "No errors detected"), "%zu: %s", i,
+                           verify);
         dump = scratch_output(disk.dir, "sfdisk --dump disk");
         cr_assert_not_null(strstr(dump, want), "%zu: %s", i, dump);
         if (cases[i].table == PARTITION_GPT) {
-            g_autofree char *sgdisk =
-                scratch_output(disk.dir, "sgdisk -v disk 2>&1");
+            g_autofree char *sgdisk = scratch_output(disk.dir,
+                                                     "sgdisk -v disk 2>&1");
 
-            cr_assert_not_null(strstr(sgdisk, "No problems found"),
-                               "%zu: %s", i, sgdisk);
+            cr_assert_not_null(strstr(sgdisk, "No problems found"), "%zu: %s",
+                               i, sgdisk);
             cr_assert_null(strstr(sgdisk, "aution"), "%zu: %s", i, sgdisk);
             cr_assert_null(strstr(sgdisk, "arning"), "%zu: %s", i, sgdisk);
         }
@@ -332,10 +331,9 @@ Test(partition, logical_partitions_are_found)
 
 Test(partition, gpt_of_other_tools_is_found)
 {
-    Disk disk = disk_by_sfdisk(
-        64 * MIB, "label: gpt\\ntable-length: 200\\n"
-                  "1: start=4096,size=2048,type=uefi\\n"
-                  "150: start=8192,size=4096\\n");
+    Disk disk = disk_by_sfdisk(64 * MIB, "label: gpt\\ntable-length: 200\\n"
+                                         "1: start=4096,size=2048,type=uefi\\n"
+                                         "150: start=8192,size=4096\\n");
     g_autoptr(PartitionList) list = disk_find(&disk);
 
     cr_assert_eq(list->table, PARTITION_GPT);
@@ -514,8 +512,8 @@ Test(partition, two_damaged_gpts_leave_nothing)
     disk_free(&disk);
 }
 
-static void put_entry(Disk *disk, uint64_t table, unsigned index,
-                      uint8_t type, uint32_t first, uint32_t sectors)
+static void put_entry(Disk *disk, uint64_t table, unsigned index, uint8_t type,
+                      uint32_t first, uint32_t sectors)
 {
     MbrPartition p = { .type = type };
 

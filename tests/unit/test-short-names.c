@@ -126,12 +126,16 @@ Test(short_names, name_taken_gets_a_tail)
     check_assign("Foo.txt", "FOO~2   TXT");
 }
 
+static GHashTable *string_set_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
 /* Alike names up to what a directory can hold, with tails of all widths. */
 Test(short_names, many_alike_names_get_distinct_tails)
 {
     enum { COUNT = 120000 };
-    g_autoptr(GHashTable) seen =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) seen = string_set_new();
     uint8_t name[FAT_SHORT_NAME_SIZE];
     char text[64];
 
@@ -161,8 +165,8 @@ Test(short_names, all_tails_taken_is_a_failure)
 
 static void check_utf8(const char *bytes, uint8_t flags, const char *want)
 {
-    g_autofree char *utf8 =
-        names_short_to_utf8(cp, (const uint8_t *)bytes, flags);
+    g_autofree char *utf8 = names_short_to_utf8(cp, (const uint8_t *)bytes,
+                                                flags);
 
     cr_assert_str_eq(utf8, want);
 }
@@ -176,14 +180,16 @@ Test(short_names, read_as_text)
     check_utf8("A B     C D", 0, "A B.C D");
     check_utf8("\x8e       \xa5  ", FAT_CASE_LOWER_BASE, "\xc3\xa4.\xc3\x91");
     check_utf8("\x05       X  ", 0, "\xcf\x83.X");
-    check_utf8("A\0B        ", 0, "A\xef\xbf\xbd" "B");
+    check_utf8("A\0B        ", 0,
+               "A\xef\xbf\xbd"
+               "B");
     check_utf8("           ", 0, "");
 }
 
 Test(short_names, illegal_bytes_are_noticed)
 {
     static const char *const bad[] = {
-        " A         ", "A\x1f         ", "A*         ", "A.B        ",
+        " A         ", "A\x1f         ", "A*         ",    "A.B        ",
         "A/B        ", "\x06          ", "A\x05         ", "A\x7f         ",
     };
 
@@ -201,14 +207,13 @@ Test(short_names, code_page_437_is_what_iconv_says)
     for (unsigned byte = 0x80; byte < 0x100; byte++) {
         char in = (char)byte;
         gsize n = 0;
-        g_autofree char *utf8 =
-            g_convert(&in, 1, "UTF-8", "CP437", NULL, &n, NULL);
+        g_autofree char *utf8 = g_convert(&in, 1, "UTF-8", "CP437", NULL, &n,
+                                          NULL);
 
         if (!utf8) {
             cr_skip("iconv does not know CP437 here");
         }
-        cr_assert_eq(codepage_char(cp, (uint8_t)byte),
-                     g_utf8_get_char(utf8));
+        cr_assert_eq(codepage_char(cp, (uint8_t)byte), g_utf8_get_char(utf8));
         cr_assert_eq(codepage_byte(cp, g_utf8_get_char(utf8)), (int)byte);
     }
     cr_assert_eq(codepage_byte(cp, 0x20ac), -1);
@@ -219,8 +224,9 @@ Test(short_names, code_page_437_is_what_iconv_says)
 Test(short_names, code_pages_of_one_byte_are_accepted)
 {
     static const unsigned numbers[] = {
-        437, 737, 775, 850, 852, 855, 857, 858, 860, 861, 862, 863, 865,
-        866, 869, 874, 1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258,
+        437,  737,  775,  850,  852,  855,  857,  858,  860,
+        861,  862,  863,  865,  866,  869,  874,  1250, 1251,
+        1252, 1253, 1254, 1255, 1256, 1257, 1258,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
@@ -237,8 +243,8 @@ Test(short_names, code_pages_of_one_byte_are_accepted)
 
 Test(short_names, other_code_pages_are_refused_with_the_usual_ones)
 {
-    static const unsigned numbers[] = { 0, 37, 864, 932, 936, 949, 950, 1200,
-                                        65000, 65001, 99999 };
+    static const unsigned numbers[] = { 0,   37,   864,   932,   936,  949,
+                                        950, 1200, 65000, 65001, 99999 };
 
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
         g_autoptr(GError) error = NULL;
@@ -268,7 +274,7 @@ Test(short_names, labels_are_padded_and_upper_case)
 
 Test(short_names, labels_that_fat_cannot_hold_are_refused)
 {
-    static const char *const bad[] = { "twelve bytes", "a.b", "a/b", " x",
+    static const char *const bad[] = { "twelve bytes", "a.b",  "a/b",  " x",
                                        "\xe2\x82\xac", "a\tb", "\xff", "?" };
     uint8_t label[FAT_SHORT_NAME_SIZE];
 
