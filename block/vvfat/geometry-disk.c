@@ -59,13 +59,27 @@ static uint64_t volume_start(const Geometry *g, const GeometryRequest *request,
     return (least + align - 1) / align * align;
 }
 
+/* Where the volume has to end. Before a backup GPT it is a boundary as round
+ * as the start, up to 1 MiB, where partitioning tools want to see it. */
+static uint64_t volume_limit(const Geometry *g, uint64_t start)
+{
+    uint64_t limit = g->disk_sectors, unit = MIB_SECTORS;
+
+    if (g->partition != PARTITION_GPT || limit < GPT_BACKUP_SECTORS) {
+        return limit;
+    }
+    while (start % unit) {
+        unit /= 2;
+    }
+    return (limit - GPT_BACKUP_SECTORS) / unit * unit;
+}
+
 static bool set_bounds(const Geometry *g, const GeometryRequest *request,
                        bool original, Trial *t, GError **errp)
 {
-    uint64_t behind = g->partition == PARTITION_GPT ? GPT_BACKUP_SECTORS : 0;
-
     t->start = volume_start(g, request, original);
-    if (t->start + behind >= g->disk_sectors) {
+    t->end = volume_limit(g, t->start);
+    if (t->start >= t->end) {
         g_autofree char *size = size_format(g->disk_sectors * SECTOR_SIZE);
 
         block_error_set(errp, EINVAL,
@@ -74,7 +88,6 @@ static bool set_bounds(const Geometry *g, const GeometryRequest *request,
                         "'align'", size, t->start);
         return false;
     }
-    t->end = g->disk_sectors - behind;
     return true;
 }
 
@@ -91,7 +104,7 @@ static uint64_t disk_sectors_for(const Geometry *g,
                        FAT_COUNT * fat + clusters * spc;
 
     if (g->partition == PARTITION_GPT) {
-        sectors += GPT_BACKUP_SECTORS;
+        sectors += MIB_SECTORS; /* the backup, and what its boundary costs */
     }
     sectors = (sectors + MIB_SECTORS - 1) / MIB_SECTORS * MIB_SECTORS;
     return MAX(sectors, ORIGINAL_SECTORS16);

@@ -48,7 +48,7 @@ uint32_t geometry_usual_cluster(unsigned fat_type, uint64_t sectors);
 
 /*
  * A volume of a given size: the type asked for, or the usual one for the size
- * and then the next ones; the usual cluster size, then smaller ones, until
+ * and then the others; the usual cluster size, then smaller ones, until
  * everything fits.
  */
 bool geometry_choose_sized(Geometry *g, const GeometryRequest *request,

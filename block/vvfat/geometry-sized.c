@@ -2,10 +2,10 @@
 /*
  * A volume of a size that was asked for: type and cluster size.
  *
- * The usual type for the size comes first, then those with more clusters; in
- * each the usual cluster size for the volume, moved by powers of two until the
- * number of clusters is in the type's range, then smaller ones, which waste
- * less behind small files.
+ * The usual type for the size comes first, then the others; in each the usual
+ * cluster size for the volume, moved by powers of two until the number of
+ * clusters is in the type's range, then smaller ones, which waste less behind
+ * small files.
  */
 #include <stddef.h>
 
@@ -88,22 +88,45 @@ static TypeResult try_type(Geometry *g, const GeometryRequest *request,
     return TYPE_FULL;
 }
 
+/* Types in the order in which they are tried; 0 ends the list. The usual one
+ * for the size and those with more clusters come first; one with fewer is for
+ * clusters so large that no other has enough of them. */
+static void list_types(const Geometry *g, const GeometryRequest *request,
+                       unsigned types[4])
+{
+    static const unsigned all[] = {12, 16, 32};
+    unsigned usual = usual_type(g->disk_sectors), n = 0;
+
+    if (request->fat_type) {
+        types[n++] = request->fat_type;
+    } else {
+        for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+            if (all[i] >= usual) {
+                types[n++] = all[i];
+            }
+        }
+        for (size_t i = G_N_ELEMENTS(all); i > 0; i--) {
+            if (all[i - 1] < usual) {
+                types[n++] = all[i - 1];
+            }
+        }
+    }
+    types[n] = 0;
+}
+
 bool geometry_choose_sized(Geometry *g, const GeometryRequest *request,
                            const Trial *frame, GError **errp)
 {
-    static const unsigned types[] = {12, 16, 32};
     Geometry failed = {0};
+    unsigned types[4];
     bool is_full = false;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+    list_types(g, request, types);
+    for (size_t i = 0; types[i]; i++) {
         Geometry attempt = *g;
         Trial t = *frame;
         TypeResult r;
 
-        if (request->fat_type ? types[i] != request->fat_type
-                              : types[i] < usual_type(g->disk_sectors)) {
-            continue;
-        }
         t.fat_type = types[i];
         r = try_type(&attempt, request, t);
         if (r == TYPE_OK) {

@@ -17,6 +17,8 @@
 #include "block/vvfat/scan-int.h"
 #include "util/size.h"
 
+static const char DENIED[] = "may not be read: permission denied";
+
 char *scan_path(const TreeNode *dir, const char *name)
 {
     g_autofree char *parent = tree_host_path(dir);
@@ -137,7 +139,7 @@ static const char *unsupported_reason(const char *name, const HostStat *st,
 {
     if (!st->readable) {
         *err = EACCES;
-        return "may not be read";
+        return DENIED;
     }
     if (st->kind == HOST_FILE && st->size > (int64_t)FAT_MAX_FILE_SIZE) {
         *err = EFBIG;
@@ -170,7 +172,7 @@ static bool scan_entry(Scan *scan, TreeNode *dir, HostDir *hd,
         return true;
     }
     if (r == -EACCES || r == -EPERM) {
-        return refuse(scan, dir, name, -r, "may not be read", errp);
+        return refuse(scan, dir, name, -r, DENIED, errp);
     }
     if (r < 0) {
         fail(dir, name, r, errp);
@@ -292,8 +294,8 @@ static bool lose(Scan *scan, TreeNode *dir, int r, GError **errp)
     if (changed) {
         skip(scan, dir->parent, dir->host_name,
              "changed while the directory was read");
-    } else if (!refuse(scan, dir->parent, dir->host_name, -r,
-                       "may not be read", errp)) {
+    } else if (!refuse(scan, dir->parent, dir->host_name, -r, DENIED,
+                       errp)) {
         return false;
     }
     g_hash_table_add(scan->lost, dir);

@@ -323,6 +323,30 @@ Test(geometry, content_that_does_not_fit_takes_smaller_clusters_or_next_type)
     g_free(refused(&request, ENOSPC));
 }
 
+Test(geometry, large_clusters_make_a_large_disk_fat16)
+{
+    GeometryRequest request = request_for(&small);
+
+    request.size = UINT64_C(1) << 30;
+    request.cluster_size = 32768;
+    cr_assert_eq(choose(&request).fat_type, 16);
+}
+
+Test(geometry, gpt_partition_has_room_to_end_on_a_boundary)
+{
+    GeometryRequest request = request_for(&small);
+    Geometry g;
+
+    request.partition_given = true;
+    request.partition = PARTITION_GPT;
+    for (uint64_t mib = 33; mib < 2000; mib += 41) {
+        request.size = mib << 20;
+        g = choose(&request);
+        cr_assert_leq((g.volume_start + g.volume_sectors + 2047) / 2048 * 2048,
+                      g.disk_sectors - 33);
+    }
+}
+
 Test(geometry, contradictions_are_refused)
 {
     GeometryRequest request = request_for(&small);
