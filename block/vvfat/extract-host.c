@@ -127,7 +127,7 @@ int extract_open_parent(int dir, const FileId *expected)
 {
     int fd = openat(dir, "..",
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    FileId id;
+    FileId id = { 0 };
     int ret;
 
     if (fd < 0) {

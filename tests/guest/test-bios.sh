@@ -16,14 +16,13 @@ command -v qemu-system-x86_64 >/dev/null ||
 
 # Read the text screen once a second until it shows the words.
 expect_screen() { # image interface words
-    local i
     rm -f screen
     mkfifo monitor
     timeout 120 qemu-system-x86_64 -accel tcg -machine pc -m 32 -nodefaults \
         -vga std -display none -serial none -monitor stdio \
         -drive "file=$1,format=raw,if=$2" <monitor >/dev/null 2>&1 &
     exec 3>monitor
-    for i in {1..90}; do
+    for _ in {1..90}; do
         sleep 1
         echo 'pmemsave 0xb8000 4000 screen' >&3
         if shows "$3"; then
