@@ -21,7 +21,9 @@
 
 typedef struct LostClusters {
     Bitmap *lost;
-    Bitmap *led_to; /* by another lost cluster */
+    Bitmap *led_to;        /* by another lost cluster */
+    uint64_t n_astray;     /* lead to no cluster of the volume */
+    uint32_t first_astray; /* the first of them */
 } LostClusters;
 
 static void count_lost(GuestLoad *load, LostClusters *lost, uint32_t cluster,
@@ -31,11 +33,8 @@ static void count_lost(GuestLoad *load, LostClusters *lost, uint32_t cluster,
     load->view->lost_clusters++;
     if (volume_has_cluster(load->volume, value)) {
         bitmap_set(lost->led_to, value);
-    } else if (value != FAT_ENTRY_EOC) {
-        problem_add(load->view, PROBLEM_FAT_VALUE, PROBLEM_DAMAGE, NULL,
-                    "the FAT's entry for cluster %u is %u, which is no "
-                    "cluster of the volume",
-                    cluster, value);
+    } else if (value != FAT_ENTRY_EOC && lost->n_astray++ == 0) {
+        lost->first_astray = cluster;
     }
 }
 
@@ -72,6 +71,13 @@ static void report_lost(GuestLoad *load, const LostClusters *lost)
     uint64_t end = (uint64_t)volume_boot_info(load->volume)->cluster_count +
                    FAT_FIRST_CLUSTER;
 
+    if (lost->n_astray) {
+        problem_add(view, PROBLEM_FAT_VALUE, PROBLEM_DAMAGE, NULL,
+                    "%" G_GUINT64_FORMAT
+                    " entries of the FAT lead outside the volume, first that "
+                    "of cluster %u",
+                    lost->n_astray, lost->first_astray);
+    }
     for (uint64_t i = bitmap_next_set(lost->lost, 0); i < end;
          i = bitmap_next_set(lost->lost, i + 1)) {
         view->lost_chains += !bitmap_test(lost->led_to, i);
@@ -93,7 +99,7 @@ static int check_clusters(GuestLoad *load)
                  FAT_FIRST_CLUSTER;
     g_autoptr(Bitmap) lost_map = bitmap_try_new(n);
     g_autoptr(Bitmap) led_to_map = bitmap_try_new(n);
-    LostClusters lost = { lost_map, led_to_map };
+    LostClusters lost = { .lost = lost_map, .led_to = led_to_map };
     int ret;
 
     if (!lost_map || !led_to_map) {

@@ -5,7 +5,9 @@
  * Tolerant where readers must be: a damaged entry holds back itself, not the
  * rest. Exact about what is wrong: each problem has a kind, a path and words.
  * Pure: bytes come through a function. Memory goes with the tree and with one
- * bit a cluster, not with the size of the volume. One thread at a time.
+ * bit a cluster (three in a full check), not with the size of the volume. Any
+ * volume ends the walk: nothing is followed twice, and nothing recurses. One
+ * thread at a time.
  */
 #ifndef VVFAT_GUEST_VIEW_H
 #define VVFAT_GUEST_VIEW_H
@@ -22,27 +24,27 @@
 typedef int VolumeRead(void *opaque, int64_t offset, int64_t bytes, void *buf);
 
 typedef enum ProblemKind {
-    PROBLEM_BOOT_BACKUP,     /* FAT32 backup boot sector differs */
-    PROBLEM_FSINFO,          /* signature or counts wrong */
-    PROBLEM_DIRTY,           /* not unmounted cleanly: a note, no damage */
-    PROBLEM_FAT_MEDIA,       /* FAT[0] is not the media byte */
-    PROBLEM_FAT_MIRROR,      /* the FATs differ */
-    PROBLEM_FAT_VALUE,       /* an entry points outside the volume */
-    PROBLEM_LOST_CLUSTERS,   /* allocated, in no file */
-    PROBLEM_CROSS_LINK,      /* a cluster in two chains */
+    PROBLEM_BOOT_BACKUP,   /* FAT32 backup boot sector differs */
+    PROBLEM_FSINFO,        /* signature or counts wrong */
+    PROBLEM_DIRTY,         /* not unmounted cleanly: a note, no damage */
+    PROBLEM_FAT_MEDIA,     /* FAT[0] is not the media byte */
+    PROBLEM_FAT_MIRROR,    /* the FATs differ */
+    PROBLEM_FAT_VALUE,     /* an entry points outside the volume */
+    PROBLEM_LOST_CLUSTERS, /* allocated, in no file */
+    PROBLEM_CROSS_LINK,    /* a cluster in two chains */
     PROBLEM_CHAIN_LOOP,
-    PROBLEM_CHAIN_BAD,       /* runs into a free, bad or outside cluster */
-    PROBLEM_CHAIN_SHORT,     /* fewer clusters than the size needs */
-    PROBLEM_CHAIN_LONG,      /* more clusters than the size needs */
-    PROBLEM_DIR_DOTS,        /* "." or ".." missing or wrong */
-    PROBLEM_DIR_SIZE,        /* a directory with a size, or too large */
-    PROBLEM_DIR_ENTRY,       /* entry that is no file, directory or label */
-    PROBLEM_AFTER_END,       /* entries behind the end mark: a note */
-    PROBLEM_LONG_NAME,       /* orphaned or damaged long-name entries */
-    PROBLEM_SHORT_NAME,      /* illegal bytes */
-    PROBLEM_UNSAFE_NAME,     /* cannot be a host name ("..", a slash) */
+    PROBLEM_CHAIN_BAD,   /* runs into a free, bad or outside cluster */
+    PROBLEM_CHAIN_SHORT, /* fewer clusters than the size needs */
+    PROBLEM_CHAIN_LONG,  /* more clusters than the size needs */
+    PROBLEM_DIR_DOTS,    /* "." or ".." missing or wrong */
+    PROBLEM_DIR_SIZE,    /* a directory with a size, or too large */
+    PROBLEM_DIR_ENTRY,   /* entry that is no file, directory or label */
+    PROBLEM_AFTER_END,   /* entries behind the end mark: a note */
+    PROBLEM_LONG_NAME,   /* orphaned or damaged long-name entries */
+    PROBLEM_SHORT_NAME,  /* illegal bytes */
+    PROBLEM_UNSAFE_NAME, /* cannot be a host name ("..", a slash) */
     PROBLEM_DUPLICATE_NAME,
-    PROBLEM_LABEL,           /* more than one, or not the boot sector's */
+    PROBLEM_LABEL, /* more than one, or not the boot sector's */
 } ProblemKind;
 
 typedef struct Problem {
@@ -78,6 +80,8 @@ int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
 /* Bytes of a file that its chain reaches: node->size, unless damaged. */
 int64_t volume_file_readable(const Volume *volume, const TreeNode *node);
 
+/* As many problems of nodes are kept; those of the whole volume, a dozen at
+ * most, all are. */
 #define GUEST_VIEW_MAX_PROBLEMS 1000u
 
 /*
@@ -85,10 +89,11 @@ int64_t volume_file_readable(const Volume *volume, const TreeNode *node);
  * an extraction would make (names.h), or NULL when there can be none.
  */
 typedef struct GuestView {
-    Tree *tree;          /* what can be reached; held-back nodes are left out
-                            unless their name and size are usable, then their
-                            chain ends where the damage begins */
-    GPtrArray *problems; /* Problem; at most GUEST_VIEW_MAX_PROBLEMS */
+    Tree *tree; /* what can be reached. A node whose chain is damaged is in
+                   it; its chain ends where the damage begins. A cluster that
+                   two chains have belongs to the one in the earlier
+                   directory or entry, breadth first */
+    GPtrArray *problems;    /* Problem */
     uint64_t more_problems; /* further ones, which were not kept */
     uint64_t n_damage;      /* problems with is_damage, kept or not */
     uint64_t n_left_out;    /* problems with left_out, kept or not */

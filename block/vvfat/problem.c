@@ -4,7 +4,7 @@
  *
  * A hostile volume can have a problem in every entry of every directory, at
  * any depth. So the number kept is bounded, and so is the length of a path;
- * all are counted.
+ * all are counted. Checks of the whole volume report each kind once.
  */
 #include "block/vvfat/guest-load.h"
 
@@ -74,7 +74,7 @@ int problem_add(GuestView *view, ProblemKind kind, unsigned severity,
 
     view->n_damage += severity != PROBLEM_NOTE;
     view->n_left_out += severity == PROBLEM_LEFT_OUT;
-    if (view->problems->len >= GUEST_VIEW_MAX_PROBLEMS) {
+    if (node && view->problems->len >= GUEST_VIEW_MAX_PROBLEMS) {
         view->more_problems++;
         return -1;
     }

