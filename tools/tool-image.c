@@ -7,33 +7,23 @@
 #include "tools/tool-args.h"
 #include "tools/tool-output.h"
 
-typedef struct CacheMode {
-    const char *name;
-    bool direct;   /* past the page cache */
-    bool no_flush; /* flushes are ignored */
-} CacheMode;
-
 /* writethrough differs from writeback in nothing that a program which flushes
- * once, at its end, could notice; directsync likewise from none. */
-static const CacheMode cache_modes[] = {
-    { "none", true, false },       { "off", true, false },
-    { "writeback", false, false }, { "writethrough", false, false },
-    { "directsync", true, false }, { "unsafe", false, true },
-};
+ * once, at its end, could notice. */
+static const char *const cache_modes[] = { "writeback", "writethrough",
+                                           "unsafe", NULL };
+/* Past the page cache, which no driver here can. */
+static const char *const direct_modes[] = { "none", "off", "directsync",
+                                            NULL };
 
-static const CacheMode *cache_mode_find(const char *name)
+void image_check_cache(const char *what, const char *cache)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(cache_modes); i++) {
-        if (g_str_equal(cache_modes[i].name, name)) {
-            return &cache_modes[i];
-        }
+    if (g_strv_contains(direct_modes, cache)) {
+        tool_args_usage("Invalid %s: %s: direct I/O is not supported; use "
+                        "writeback", what, cache);
     }
-    return NULL;
-}
-
-bool image_cache_is_valid(const char *cache)
-{
-    return cache_mode_find(cache) != NULL;
+    if (!g_strv_contains(cache_modes, cache)) {
+        tool_args_usage("Invalid %s: %s", what, cache);
+    }
 }
 
 bool image_format_exists(const char *format)
@@ -66,8 +56,8 @@ void image_args_check(const ImageArgs *args)
     if (args->image_opts && args->format) {
         tool_args_usage("--image-opts and --format are mutually exclusive");
     }
-    if (args->cache && !image_cache_is_valid(args->cache)) {
-        tool_args_usage("Invalid source cache option: %s", args->cache);
+    if (args->cache) {
+        image_check_cache("source cache option", args->cache);
     }
 }
 
@@ -91,11 +81,7 @@ static BlockBackend *open_image(const char *name, const char *format,
         }
         options_set(options, "driver", format);
     }
-    const CacheMode *mode = cache ? cache_mode_find(cache) : NULL;
-    if (mode && mode->direct) {
-        options_set_bool(options, "cache.direct", true);
-    }
-    if (mode && mode->no_flush) {
+    if (g_strcmp0(cache, "unsafe") == 0) {
         flags |= BDRV_O_NO_FLUSH;
     }
     blk = blk_open(image_opts ? NULL : name, options, flags, &error);

@@ -56,8 +56,9 @@ BlockBackend *image_open_source(const char *name, const ImageArgs *args);
 BlockBackend *image_open_target(const char *name, const char *format,
                                 bool image_opts, const char *cache);
 
-/* Whether `cache` is a mode that qemu-img has. */
-bool image_cache_is_valid(const char *cache);
+/* Exit with a usage error unless `cache` is a cache mode; `what` names the
+ * option. */
+void image_check_cache(const char *what, const char *cache);
 
 /* Warn about everything the driver skipped, renamed or clamped. */
 void image_warn_report(BlockBackend *blk);

@@ -113,9 +113,7 @@ static void check_options(const Convert *c)
     const ImageCopy *copy = &c->copy;
 
     image_args_check(&c->source);
-    if (!image_cache_is_valid(copy->cache)) {
-        tool_args_usage("Invalid cache option: %s", copy->cache);
-    }
+    image_check_cache("cache option", copy->cache);
     if (copy->target_image_opts && !copy->no_create) {
         tool_args_usage("--target-image-opts requires use of -n flag");
     }
@@ -253,7 +251,7 @@ static const ToolOption options[] = {
     { 'c', NULL, NULL, "Compress, if the target's format can" },
     { 'C', NULL, NULL, "Let the kernel copy (always done where it can)" },
     { 't', NULL, "CACHE",
-      "Cache mode for writing: none, writeback, unsafe (default), ..." },
+      "Cache mode for writing: writeback, writethrough, unsafe (default)" },
     TOOL_OPTION_SRC_CACHE,
     TOOL_OPTION_FORCE_SHARE,
     TOOL_OPTION_IMAGE_OPTS,

@@ -72,7 +72,7 @@ static bool print_human(Map *map, const Extent *e)
         return true;
     }
     if (s->flags & BDRV_BLOCK_OFFSET_VALID) {
-        printf("0x%-14" PRIx64 "0x%-14" PRIx64 "0x%-14" PRIx64, e->start,
+        printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64, e->start,
                e->bytes, s->map);
         tool_print_name(host_name(map, s));
         printf("\n");
@@ -84,7 +84,7 @@ static bool print_human(Map *map, const Extent *e)
         return false;
     }
     /* Made when it is read: partition table, FAT, directories. */
-    printf("0x%-14" PRIx64 "0x%-14" PRIx64 "%-16s-\n", e->start, e->bytes,
+    printf("%#-16" PRIx64 "%#-16" PRIx64 "%-16s-\n", e->start, e->bytes,
            "-");
     return true;
 }

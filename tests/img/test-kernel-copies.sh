@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Large files move inside the kernel: no byte of them is read or written by
+# the program. Small ones are read many at a time.
+# shellcheck source=tests/img/lib.sh
+. "$(dirname "$0")/lib.sh"
+need strace
+
+# moved FILE: bytes by the program, and bytes by the kernel.
+moved() {
+    awk '
+        /= -1 / || /= \?/ { next }
+        / (<... )?p?(read|write)(v|64|v2)?( resumed|\()/ {
+            if ($NF > 0) user += $NF
+        }
+        /copy_file_range/ && $NF > 0 { kernel += $NF }
+        /FICLONERANGE/ { split($0, part, "src_length=")
+            kernel += part[2] + 0 }
+        END { print user + 0, kernel + 0 }' "$1"
+}
+traced() {
+    strace -f -qq -o trace "$VVFAT_IMG" "$@"
+}
+
+mkdir big
+head -c 20000000 /dev/urandom >big/one
+head -c 20000000 /dev/urandom >big/two
+strace -f -qq -o /dev/null -e trace=copy_file_range true
+traced convert fat:big big.img
+read -r user kernel < <(moved trace)
+echo "by the program $user, by the kernel $kernel"
+[ "$kernel" -ge 39000000 ] || fail "the kernel copied $kernel bytes alone"
+[ "$user" -le 1500000 ] || fail "$user bytes moved through the program"
+img compare fat:big big.img
+
+traced convert big.img copy.img
+read -r user kernel < <(moved trace)
+[ "$kernel" -ge 39000000 ] || fail "raw: the kernel copied $kernel bytes"
+cmp big.img copy.img
+
+# 2,000 small files: at most one write for each, and few status calls.
+mkdir small
+(cd small && seq 1 20000 | split -a 3 -l 10 - name)
+traced convert fat:small small.img
+writes=$(grep -c 'pwrite' trace)
+[ "$writes" -le 2300 ] || fail "$writes writes for 2,000 files"
+traced convert -S 64k fat:small small2.img
+writes=$(grep -c 'pwrite' trace)
+[ "$writes" -le 40 ] || fail "$writes writes for 2,000 files with -S 64k"
+cmp small.img small2.img

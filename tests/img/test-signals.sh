@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Interrupted: no half image stays, and the program ends by the signal.
+# SIGUSR1 asks for progress.
+# shellcheck source=tests/img/lib.sh
+. "$(dirname "$0")/lib.sh"
+need strace pgrep
+
+mkdir tree
+head -c 30000000 /dev/urandom >tree/file
+
+
+# start TARGET: convert, with every copy slowed down.
+start() {
+    # A shell without job control has background jobs ignore SIGINT.
+    env --default-signal=INT strace -f -qq -o /dev/null \
+        -e trace=copy_file_range,preadv,pread64,preadv2 \
+        -e inject=copy_file_range,preadv,pread64,preadv2:delay_enter=200000 \
+        "$VVFAT_IMG" convert -m 2 -S 0 "fat:tree" "$1" 2>err &
+    STRACE=$!
+    PID=
+    for _ in $(seq 100); do
+        PID=$(pgrep -P $STRACE || true)
+        if [ -n "$PID" ] && [ -s "$1" ]; then
+            sleep 0.3
+            return
+        fi
+        sleep 0.05
+    done
+    fail "no $1 comes up: $(cat err)"
+}
+
+for signal in INT TERM HUP; do
+    start out.img
+    kill -$signal "$PID"
+    STATUS=0
+    wait $STRACE || STATUS=$?
+    [ "$STATUS" = $((128 + $(kill -l $signal))) ] ||
+        fail "SIG$signal: ended with $STATUS: $(cat err)"
+    [ ! -e out.img ] || fail "SIG$signal: half an image stays"
+done
+
+# What was there before is not removed, but it is no half image either.
+echo old >old.img
+start old.img
+kill -INT "$PID"
+wait $STRACE || true
+expect_output 0 stat -c %s old.img
+
+# A second signal does not wait.
+start out.img
+kill -INT "$PID"
+kill -TERM "$PID" 2>/dev/null || true
+wait $STRACE || true
+[ ! -e out.img ] || fail 'two signals: half an image stays'
+
+start out.img
+kill -USR1 "$PID"
+sleep 0.6
+kill -USR1 "$PID"
+STATUS=0
+wait $STRACE || STATUS=$?
+[ "$STATUS" = 0 ] || fail "SIGUSR1 ends it: $STATUS"
+[ "$(grep -c '%.*/s' err)" = 2 ] || fail "no progress is told: $(cat err)"
