@@ -424,17 +424,18 @@ Test(guest_view, problems_are_bounded)
     cr_assert_eq(
         scratch_replace(dir, "disk.img", entry + 11, others, sizeof(others)),
         3000);
-    /* A lost cluster, which has to be said all the same. */
+    /* A lost cluster, in one FAT, which has to be said all the same. */
     scratch_run(dir,
                 "printf '\\377\\377' | dd of=disk.img bs=1 conv=notrunc "
                 "seek=%u",
                 512 * le16_get(((const FatBpb *)bytes)->reserved_sectors) +
                     2 * 4000);
     v = fat_volume_open(dir, "disk.img", true);
-    cr_assert_eq(v->view->problems->len, GUEST_VIEW_MAX_PROBLEMS + 1);
+    cr_assert_eq(v->view->problems->len, GUEST_VIEW_MAX_PROBLEMS + 2);
     cr_assert_eq(v->view->more_problems, 2000);
-    cr_assert_eq(v->view->n_damage, 3001);
+    cr_assert_eq(v->view->n_damage, 3002);
     cr_assert_eq(fat_volume_problems(v, PROBLEM_LOST_CLUSTERS, NULL), 1);
+    cr_assert_eq(fat_volume_problems(v, PROBLEM_FAT_MIRROR, NULL), 1);
     cr_assert_eq(v->view->tree->n_files, 3001);
     scratch_free(dir);
 }
