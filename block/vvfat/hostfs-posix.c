@@ -274,7 +274,8 @@ static void posix_dir_close(HostFs *fs, HostDir *dir)
 
 /* ---- Files ---- */
 
-static int posix_file_open(HostFs *fs, const char *path, HostFile **file)
+static int posix_file_open(HostFs *fs, const char *path, HostFile **file,
+                           HostStat *out)
 {
     /* Not to hang when a FIFO has taken the file's place. */
     int fd = open_beneath(posix_fs(fs), path,
@@ -294,6 +295,7 @@ static int posix_file_open(HostFs *fs, const char *path, HostFile **file)
         close(fd);
         return r;
     }
+    stat_convert(&st, out);
     *file = g_new(HostFile, 1);
     (*file)->fd = fd;
     return 0;

@@ -67,8 +67,10 @@ typedef struct HostFsOps {
      * For g_free(). */
     int (*resolve)(HostFs *fs, const char *path, char **real);
 
-    /* Open a regular file for reading; -EINVAL when it is none. */
-    int (*file_open)(HostFs *fs, const char *path, HostFile **file);
+    /* Open a regular file for reading, and what it is; -EINVAL when it is no
+     * regular file. */
+    int (*file_open)(HostFs *fs, const char *path, HostFile **file,
+                     HostStat *st);
     void (*file_close)(HostFs *fs, HostFile *file);
     int (*file_stat)(HostFs *fs, HostFile *file, HostStat *st);
     /* As preadv(): bytes read, 0 at the end. niov is at most IOV_MAX. */

@@ -117,10 +117,11 @@ static const char *changed_reason(const OpenFiles *files,
 }
 
 /* Open, and free a descriptor of an unused file when there are no more. */
-static int open_host(OpenFiles *files, const char *path, HostFile **host)
+static int open_host(OpenFiles *files, const char *path, HostFile **host,
+                     HostStat *st)
 {
     for (;;) {
-        int r = files->fs->ops->file_open(files->fs, path, host);
+        int r = files->fs->ops->file_open(files->fs, path, host, st);
         OpenFile *victim = NULL;
 
         if (r == -EMFILE || r == -ENFILE) {
@@ -144,7 +145,7 @@ static int open_checked(OpenFiles *files, const TreeNode *node,
     g_autofree char *text = report_escape(path);
     const char *changed;
     HostStat st;
-    int r = open_host(files, path, host);
+    int r = open_host(files, path, host, &st);
 
     if (r < 0) {
         *message = g_strdup_printf("Could not open '%s', which was there when "
@@ -152,9 +153,7 @@ static int open_checked(OpenFiles *files, const TreeNode *node,
                                    g_strerror(-r));
         return -EIO;
     }
-    r = files->fs->ops->file_stat(files->fs, *host, &st);
-    changed = r < 0 ? "cannot be examined any more"
-                    : changed_reason(files, node, &st);
+    changed = changed_reason(files, node, &st);
     if (changed) {
         files->fs->ops->file_close(files->fs, *host);
         *message = g_strdup_printf("'%s' %s since the image was opened; open "

@@ -94,7 +94,8 @@ static int fault_resolve(HostFs *fs, const char *path, char **real)
     return r ? r : f->inner->ops->resolve(f->inner, path, real);
 }
 
-static int fault_file_open(HostFs *fs, const char *path, HostFile **file)
+static int fault_file_open(HostFs *fs, const char *path, HostFile **file,
+                           HostStat *st)
 {
     FaultFs *f = fault_fs(fs);
     int r = count_call(f);
@@ -103,7 +104,7 @@ static int fault_file_open(HostFs *fs, const char *path, HostFile **file)
     if (f->open_delay) {
         g_usleep(f->open_delay);
     }
-    r = r ? r : f->inner->ops->file_open(f->inner, path, file);
+    r = r ? r : f->inner->ops->file_open(f->inner, path, file, st);
     if (r == 0) {
         count_open(f);
     }

@@ -600,6 +600,7 @@ Test(scan, trees_deeper_than_path_max_need_few_descriptors, .timeout = 120)
     g_autofree char *real = NULL;
     const TreeNode *node;
     HostFile *file;
+    HostStat st;
     char byte;
 
     cr_assert_eq(run_command(NULL,
@@ -615,7 +616,7 @@ Test(scan, trees_deeper_than_path_max_need_few_descriptors, .timeout = 120)
     }
     real = tree_real_path(tree, node);
     cr_assert_gt(strlen(real), 4096);
-    cr_assert_eq(fs->ops->file_open(fs, real, &file), 0);
+    cr_assert_eq(fs->ops->file_open(fs, real, &file, &st), 0);
     cr_assert_eq(fs->ops->file_preadv(
                      fs, file, &(struct iovec){&byte, 1}, 1, 0), 1);
     cr_assert_eq(byte, 'x');
@@ -628,16 +629,17 @@ Test(scan, the_root_is_never_left)
     g_autofree char *beside = temp_tree_beside(t, "secret");
     g_autoptr(HostFs) fs = hostfs_posix_new(t->dir, NULL);
     HostFile *file;
+    HostStat st;
 
     cr_assert(g_file_set_contents(beside, "x", 1, NULL));
     temp_tree_link(t, "link", "../secret");
     temp_tree_link(t, "up", "..");
     temp_tree_text(t, "real", "1");
     temp_tree_link(t, "inside", "real");
-    cr_assert_lt(fs->ops->file_open(fs, "../secret", &file), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "link", &file), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "up/secret", &file), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "inside", &file), 0);
-    cr_assert_eq(fs->ops->file_open(fs, "real", &file), 0);
+    cr_assert_lt(fs->ops->file_open(fs, "../secret", &file, &st), 0);
+    cr_assert_lt(fs->ops->file_open(fs, "link", &file, &st), 0);
+    cr_assert_lt(fs->ops->file_open(fs, "up/secret", &file, &st), 0);
+    cr_assert_lt(fs->ops->file_open(fs, "inside", &file, &st), 0);
+    cr_assert_eq(fs->ops->file_open(fs, "real", &file, &st), 0);
     fs->ops->file_close(fs, file);
 }
