@@ -85,7 +85,8 @@ static bool set_bounds(const Geometry *g, const GeometryRequest *request,
         block_error_set(errp, EINVAL,
                         "A disk of %s has no room for a partition at sector "
                         "%" PRIu64 "; ask for a larger 'size' or a smaller "
-                        "'align'", size, t->start);
+                        "'align'",
+                        size, t->start);
         return false;
     }
     return true;
@@ -99,8 +100,8 @@ static uint64_t disk_sectors_for(const Geometry *g,
                                  uint64_t clusters, uint32_t spc)
 {
     uint64_t fat = (fat_bytes(32, clusters) + SECTOR_SIZE - 1) / SECTOR_SIZE;
-    uint64_t sectors = volume_start(g, request, false) +
-                       32 + MAX(spc, 8) + /* reserved, with the alignment */
+    uint64_t reserved = 32 + MAX(spc, 8); /* with what the alignment adds */
+    uint64_t sectors = volume_start(g, request, false) + reserved +
                        FAT_COUNT * fat + clusters * spc;
 
     if (g->partition == PARTITION_GPT) {
@@ -121,9 +122,8 @@ static uint64_t clusters_wanted(const GeometryRequest *request,
     uint64_t free;
 
     need = MIN(need, most);
-    free = request->free_given
-               ? request->free
-               : MAX(FREE_MIN, need * cluster_size / 8);
+    free = request->free_given ? request->free
+                               : MAX(FREE_MIN, need * cluster_size / 8);
     need += MIN(free / cluster_size + 1, most);
     return MAX(need, geometry_min_clusters(32));
 }
@@ -131,7 +131,7 @@ static uint64_t clusters_wanted(const GeometryRequest *request,
 static bool choose_grown(Geometry *g, const GeometryRequest *request,
                          GError **errp)
 {
-    Trial t = {.fat_type = 32, .align_data = true};
+    Trial t = { .fat_type = 32, .align_data = true };
     uint64_t sectors;
     uint32_t spc = request->cluster_size ? request->cluster_size / SECTOR_SIZE
                                          : 8;
@@ -179,14 +179,13 @@ static bool choose_original(Geometry *g, const GeometryRequest *request,
     TrialResult r;
     Trial t = {
         .fat_type = type,
-        .sectors_per_cluster =
-            request->cluster_size ? request->cluster_size / SECTOR_SIZE
-            : type == 32          ? 8
-                                  : ORIGINAL_SPC,
-        .root_entries = may_grow
-                            ? ORIGINAL_ROOT_ENTRIES
-                            : geometry_root_entries(request,
-                                                    ORIGINAL_ROOT_ENTRIES),
+        .sectors_per_cluster = request->cluster_size
+                                   ? request->cluster_size / SECTOR_SIZE
+                               : type == 32 ? 8
+                                            : ORIGINAL_SPC,
+        .root_entries =
+            may_grow ? ORIGINAL_ROOT_ENTRIES
+                     : geometry_root_entries(request, ORIGINAL_ROOT_ENTRIES),
     };
 
     set_drive(g, request,
@@ -216,7 +215,7 @@ bool geometry_choose_disk(Geometry *g, const GeometryRequest *request,
                           GError **errp)
 {
     GError *error = NULL;
-    Trial frame = {.align_data = true};
+    Trial frame = { .align_data = true };
 
     if (!request->size) {
         if (choose_original(g, request, &error)) {
@@ -229,8 +228,9 @@ bool geometry_choose_disk(Geometry *g, const GeometryRequest *request,
         return choose_grown(g, request, errp);
     }
 
-    set_drive(g, request, request->size / SECTOR_SIZE +
-                              (request->size % SECTOR_SIZE != 0));
+    set_drive(g, request,
+              request->size / SECTOR_SIZE +
+                  (request->size % SECTOR_SIZE != 0));
     if (!set_bounds(g, request, false, &frame, errp)) {
         return false;
     }

@@ -20,15 +20,15 @@ typedef struct FloppyFormat {
 
 /* Microsoft's formats; all FAT12. */
 static const FloppyFormat formats[] = {
-    {320, 40, 1, 8, 1, 64, 0xfe},    /* 160 KB */
-    {360, 40, 1, 9, 1, 64, 0xfc},    /* 180 KB */
-    {640, 40, 2, 8, 2, 112, 0xff},   /* 320 KB */
-    {720, 40, 2, 9, 2, 112, 0xfd},   /* 360 KB */
-    {1280, 80, 2, 8, 2, 112, 0xfb},  /* 640 KB */
-    {1440, 80, 2, 9, 2, 112, 0xf9},  /* 720 KB */
-    {2400, 80, 2, 15, 1, 224, 0xf9}, /* 1.2 MB */
-    {2880, 80, 2, 18, 1, 224, 0xf0}, /* 1.44 MB */
-    {5760, 80, 2, 36, 2, 240, 0xf0}, /* 2.88 MB */
+    { 320, 40, 1, 8, 1, 64, 0xfe },    /* 160 KB */
+    { 360, 40, 1, 9, 1, 64, 0xfc },    /* 180 KB */
+    { 640, 40, 2, 8, 2, 112, 0xff },   /* 320 KB */
+    { 720, 40, 2, 9, 2, 112, 0xfd },   /* 360 KB */
+    { 1280, 80, 2, 8, 2, 112, 0xfb },  /* 640 KB */
+    { 1440, 80, 2, 9, 2, 112, 0xf9 },  /* 720 KB */
+    { 2400, 80, 2, 15, 1, 224, 0xf9 }, /* 1.2 MB */
+    { 2880, 80, 2, 18, 1, 224, 0xf0 }, /* 1.44 MB */
+    { 5760, 80, 2, 36, 2, 240, 0xf0 }, /* 2.88 MB */
 };
 
 static const FloppyFormat *format_find(uint64_t sectors)
@@ -49,7 +49,7 @@ static void set_drive(Geometry *g, uint64_t sectors,
     g->drive_number = 0;
     g->media = format ? format->media : FAT_MEDIA_FLOPPY;
     g->heads = format ? format->heads : 2;
-    g->sectors_per_track = format             ? format->sectors_per_track
+    g->sectors_per_track = format            ? format->sectors_per_track
                            : sectors <= 2880 ? 18
                                              : 36;
     sectors = (sectors + g->heads * g->sectors_per_track - 1) /
@@ -64,7 +64,7 @@ static bool choose_standard(Geometry *g, const GeometryRequest *request,
     Trial t = {
         .fat_type = request->fat_type ? request->fat_type : 12,
         .sectors_per_cluster =
-            request->cluster_size      ? request->cluster_size / SECTOR_SIZE
+            request->cluster_size     ? request->cluster_size / SECTOR_SIZE
             : request->fat_type == 16 ? 1
                                       : format->sectors_per_cluster,
         .end = format->sectors,
@@ -88,7 +88,7 @@ bool geometry_choose_floppy(Geometry *g, const GeometryRequest *request,
 {
     uint64_t sectors = request->size / SECTOR_SIZE +
                        (request->size % SECTOR_SIZE != 0);
-    Trial frame = {.end = sectors};
+    Trial frame = { .end = sectors };
 
     if (!request->size && request->fat_type == 32) {
         block_error_set(errp, EINVAL,

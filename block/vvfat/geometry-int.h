@@ -9,7 +9,7 @@
 #define ORIGINAL_SECTORS12 64512u   /* 64 x 16 x 63 */
 #define ORIGINAL_SECTORS16 1032192u /* 1024 x 16 x 63, 504 MiB */
 #define ORIGINAL_ROOT_ENTRIES 512u
-#define MAX_ROOT_ENTRIES 65520u /* 16 bits, whole sectors */
+#define MAX_ROOT_ENTRIES 65520u              /* 16 bits, whole sectors */
 #define MAX_DISK_SECTORS (UINT64_C(1) << 32) /* 2 TiB */
 
 /* What a shape is made from. g already holds disk_sectors, CHS, media, drive
@@ -40,8 +40,7 @@ uint32_t geometry_max_clusters(unsigned fat_type);
 bool geometry_fits(const Geometry *g, const GeometryRequest *request);
 
 /* Root entries that hold what is needed, at least `usual`. */
-uint32_t geometry_root_entries(const GeometryRequest *request,
-                               uint32_t usual);
+uint32_t geometry_root_entries(const GeometryRequest *request, uint32_t usual);
 
 /* The usual cluster size, in sectors, for a volume of so many sectors. */
 uint32_t geometry_usual_cluster(unsigned fat_type, uint64_t sectors);

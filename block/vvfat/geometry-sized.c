@@ -11,7 +11,7 @@
 
 #include "block/vvfat/geometry-int.h"
 
-#define MIB(n) ((uint64_t)(n) * MIB_SECTORS)
+#define MIB(n) ((uint64_t)(n)*MIB_SECTORS)
 #define MAX_SPC (FAT_MAX_CLUSTER_SIZE / SECTOR_SIZE)
 
 uint32_t geometry_usual_cluster(unsigned fat_type, uint64_t sectors)
@@ -51,8 +51,8 @@ static TypeResult usual_shape(Geometry *g, const GeometryRequest *request,
         t->sectors_per_cluster = request->cluster_size / SECTOR_SIZE;
         return geometry_try(g, t) == TRIAL_OK ? TYPE_OK : TYPE_IMPOSSIBLE;
     }
-    t->sectors_per_cluster =
-        geometry_usual_cluster(t->fat_type, t->end - t->start);
+    t->sectors_per_cluster = geometry_usual_cluster(t->fat_type,
+                                                    t->end - t->start);
     r = geometry_try(g, t);
     while (r == TRIAL_MANY && t->sectors_per_cluster < MAX_SPC) {
         t->sectors_per_cluster *= 2;
@@ -94,7 +94,7 @@ static TypeResult try_type(Geometry *g, const GeometryRequest *request,
 static void list_types(const Geometry *g, const GeometryRequest *request,
                        unsigned types[4])
 {
-    static const unsigned all[] = {12, 16, 32};
+    static const unsigned all[] = { 12, 16, 32 };
     unsigned usual = usual_type(g->disk_sectors), n = 0;
 
     if (request->fat_type) {
@@ -117,7 +117,7 @@ static void list_types(const Geometry *g, const GeometryRequest *request,
 bool geometry_choose_sized(Geometry *g, const GeometryRequest *request,
                            const Trial *frame, GError **errp)
 {
-    Geometry failed = {0};
+    Geometry failed = { 0 };
     unsigned types[4];
     bool is_full = false;
 

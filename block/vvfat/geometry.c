@@ -111,9 +111,8 @@ TrialResult geometry_try(Geometry *g, const Trial *t)
     g->root_start = (uint32_t)(reserved + FAT_COUNT * fats);
     g->data_start = (uint32_t)data;
     g->cluster_count = (uint32_t)clusters;
-    g->volume_sectors = g->partition == PARTITION_NONE
-                            ? total
-                            : data + clusters * spc;
+    g->volume_sectors = g->partition == PARTITION_NONE ? total
+                                                       : data + clusters * spc;
     if (clusters < geometry_min_clusters(t->fat_type)) {
         return TRIAL_FEW;
     }
@@ -128,8 +127,7 @@ static uint64_t clusters_needed(const GeometryRequest *request,
 {
     uint64_t free = request->free_given ? request->free : 0;
 
-    return request->clusters_needed(cluster_size, with_root,
-                                    request->opaque) +
+    return request->clusters_needed(cluster_size, with_root, request->opaque) +
            free / cluster_size + (free % cluster_size != 0);
 }
 
@@ -160,23 +158,23 @@ void geometry_error_full(GError **errp, const Geometry *g,
     g_autofree char *what =
         g->fat_type != 32 && request->root_entries > g->root_entries
             ? g_strdup_printf("its top level needs %u entries, and %u is the "
-                              "most", request->root_entries, g->root_entries)
-            : g_strdup_printf("%s are needed%s", size,
-                              request->free_given
-                                  ? ", with what 'free' asks for"
-                                  : "");
-    const char *remedy =
-        request->size     ? "ask for a larger 'size', or for none"
-        : request->floppy ? "leave out 'floppy'"
-        : request->fat_type == 12 || request->fat_type == 16
-            ? "ask for 'fat-type' 32, or for none"
-            : "a disk has at most 2 TiB";
+                              "most",
+                              request->root_entries, g->root_entries)
+            : g_strdup_printf(
+                  "%s are needed%s", size,
+                  request->free_given ? ", with what 'free' asks for" : "");
+    const char *remedy = request->size ? "ask for a larger 'size', or for none"
+                         : request->floppy ? "leave out 'floppy'"
+                         : request->fat_type == 12 || request->fat_type == 16
+                             ? "ask for 'fat-type' 32, or for none"
+                             : "a disk has at most 2 TiB";
 
     /* In units of 1000 KiB, as the original counts. */
     block_error_set(errp, ENOSPC,
                     "Directory does not fit in FAT%u (capacity %.2f MB): "
-                    "%s; %s", g->fat_type,
-                    (double)g->volume_sectors / 2000.0, what, remedy);
+                    "%s; %s",
+                    g->fat_type, (double)g->volume_sectors / 2000.0, what,
+                    remedy);
 }
 
 void geometry_error_clusters(GError **errp, const Geometry *g)
@@ -231,7 +229,7 @@ static bool request_check(const GeometryRequest *r, GError **errp)
 bool geometry_choose(Geometry *g, const GeometryRequest *request,
                      GError **errp)
 {
-    *g = (Geometry){.floppy = request->floppy, .esp = request->esp};
+    *g = (Geometry){ .floppy = request->floppy, .esp = request->esp };
     if (!request_check(request, errp)) {
         return false;
     }

@@ -37,7 +37,7 @@ typedef struct HostStat {
     bool is_sparse; /* takes less room than its size */
     uint64_t dev, ino;
     int64_t size;
-    int64_t mtime;  /* seconds since 1970, */
+    int64_t mtime; /* seconds since 1970, */
     uint32_t mtime_ns;
 } HostStat;
 
@@ -100,8 +100,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFs, hostfs_free)
  * -ENODATA when the file ends before.
  */
 int hostfs_read_full(HostFs *fs, HostFile *file, int64_t offset,
-                     const IOVector *iov, size_t iov_offset,
-                     size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+                     const IOVector *iov, size_t iov_offset, size_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * A whole small file by its ordinary host name, relative to the current

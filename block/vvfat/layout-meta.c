@@ -23,8 +23,7 @@ static uint32_t entry_value(const Layout *layout, uint32_t cluster,
     while (cluster - run->first >= run->count) {
         run = chain_runs(&layout->placed[++*index]->chain);
     }
-    return cluster + 1 < run->first + run->count ? cluster + 1
-                                                 : FAT_ENTRY_EOC;
+    return cluster + 1 < run->first + run->count ? cluster + 1 : FAT_ENTRY_EOC;
 }
 
 static void render_fat(const Layout *layout, uint64_t sector_number,
@@ -39,9 +38,8 @@ static void render_fat(const Layout *layout, uint64_t sector_number,
     end = MIN(end, layout->next_free);
     for (; cluster < FAT_FIRST_CLUSTER; cluster++) {
         fat_entry_put(type, sector, SECTOR_SIZE, offset, cluster,
-                      cluster == 0
-                          ? fat_entry_0(type, layout->geometry.media)
-                          : fat_entry_1(type));
+                      cluster == 0 ? fat_entry_0(type, layout->geometry.media)
+                                   : fat_entry_1(type));
     }
     if (cluster >= end) {
         return;

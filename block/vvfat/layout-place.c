@@ -34,8 +34,7 @@ uint32_t layout_dir_slots(const Layout *layout, const TreeNode *dir)
 
 uint64_t layout_dir_bytes(const Layout *layout, const TreeNode *dir)
 {
-    uint64_t bytes =
-        (uint64_t)layout_dir_slots(layout, dir) * FAT_DIRENT_SIZE;
+    uint64_t bytes = (uint64_t)layout_dir_slots(layout, dir) * FAT_DIRENT_SIZE;
 
     return (bytes + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
 }
@@ -60,8 +59,9 @@ static bool place_children(TreeNode *dir, void *opaque)
             block_error_set(walk->errp, EFBIG,
                             "Directory '%s' is too large for FAT: its %u "
                             "names take more than %u entries; divide it, or "
-                            "shorten the names", *text ? text : ".",
-                            dir->n_children, FAT_MAX_DIR_ENTRIES);
+                            "shorten the names",
+                            *text ? text : ".", dir->n_children,
+                            FAT_MAX_DIR_ENTRIES);
             return false;
         }
     }
@@ -70,7 +70,7 @@ static bool place_children(TreeNode *dir, void *opaque)
 
 bool layout_place_entries(Layout *layout, GError **errp)
 {
-    SlotWalk walk = {.layout = layout, .errp = errp};
+    SlotWalk walk = { .layout = layout, .errp = errp };
 
     return tree_walk(layout->tree, place_children, &walk);
 }
@@ -92,7 +92,8 @@ static uint64_t node_clusters(const Layout *layout, const TreeNode *node,
         return clusters_for(node->size, cluster_size);
     }
     n = clusters_for((uint64_t)layout_dir_slots(layout, node) *
-                         FAT_DIRENT_SIZE, cluster_size);
+                         FAT_DIRENT_SIZE,
+                     cluster_size);
     return MAX(n, 1);
 }
 
@@ -106,8 +107,7 @@ static bool count_clusters(TreeNode *node, void *opaque)
 {
     ClusterCount *count = opaque;
 
-    count->clusters += node_clusters(count->layout, node,
-                                     count->cluster_size);
+    count->clusters += node_clusters(count->layout, node, count->cluster_size);
     return true;
 }
 
@@ -115,7 +115,7 @@ uint64_t layout_clusters_needed(uint32_t cluster_size, bool with_root,
                                 const void *opaque)
 {
     const Layout *layout = opaque;
-    ClusterCount count = {.layout = layout, .cluster_size = cluster_size};
+    ClusterCount count = { .layout = layout, .cluster_size = cluster_size };
 
     tree_walk(layout->tree, count_clusters, &count);
     if (!with_root) {
@@ -128,7 +128,7 @@ uint64_t layout_clusters_needed(uint32_t cluster_size, bool with_root,
 static bool place_node(TreeNode *node, void *opaque)
 {
     Layout *layout = opaque;
-    ClusterRun run = {.first = layout->next_free};
+    ClusterRun run = { .first = layout->next_free };
 
     if (!node->parent && layout->geometry.fat_type != 32) {
         return true; /* the root stands in front of the clusters */

@@ -61,8 +61,8 @@ static void add_volume(Layout *layout)
     }
     if (g->root_sectors) {
         area_add(layout, AREA_ROOT,
-                 root + sectors_of(layout_dir_bytes(layout,
-                                                    layout->tree->root)),
+                 root +
+                     sectors_of(layout_dir_bytes(layout, layout->tree->root)),
                  root);
     }
     area_add(layout, AREA_ZERO, data, 0);
@@ -140,18 +140,19 @@ static bool set_code(Layout *layout, const LayoutRequest *request,
                      GError **errp)
 {
     const Geometry *g = &layout->geometry;
-    size_t most = g->fat_type == 32
-                      ? (size_t)g->reserved_sectors * SECTOR_SIZE
-                      : SECTOR_SIZE;
+    size_t most = g->fat_type == 32 ? (size_t)g->reserved_sectors * SECTOR_SIZE
+                                    : SECTOR_SIZE;
 
     if (request->boot_code_bytes > most) {
-        block_error_set(errp, EFBIG, "The boot code has %zu bytes, and a "
+        block_error_set(errp, EFBIG,
+                        "The boot code has %zu bytes, and a "
                         "FAT%u volume has room for %zu",
                         request->boot_code_bytes, g->fat_type, most);
         return false;
     }
     if (request->mbr_code && g->partition == PARTITION_NONE) {
-        block_error_set(errp, EINVAL, "'mbr-code' needs a partition table; "
+        block_error_set(errp, EINVAL,
+                        "'mbr-code' needs a partition table; "
                         "without one, 'boot-code' is what a disk begins "
                         "with");
         return false;
@@ -195,8 +196,8 @@ Layout *layout_new(Tree *tree, const LayoutRequest *request, GError **errp)
     end = g->cluster_count + FAT_FIRST_CLUSTER;
     layout->boot.volume_id = request->volume_id;
     layout->boot.free_clusters = end - layout->next_free;
-    layout->boot.next_free =
-        layout->next_free < end ? layout->next_free : FAT_FSINFO_UNKNOWN;
+    layout->boot.next_free = layout->next_free < end ? layout->next_free
+                                                     : FAT_FSINFO_UNKNOWN;
     make_gpt_seed(layout);
     add_areas(layout);
     return g_steal_pointer(&layout);

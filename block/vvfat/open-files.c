@@ -31,7 +31,8 @@ struct OpenFile {
     unsigned users; /* readers and waiters */
     OpenState state;
     int error;
-    char *message; /* FAILED: for each who wanted it; messages are a thread's */
+    char
+        *message; /* FAILED: for each who wanted it; messages are a thread's */
     GList idle_link; /* in OpenFiles.idle while users is 0 */
 };
 
@@ -104,11 +105,11 @@ HostFile *open_file_host(const OpenFile *file)
 
 /* ---- Opening ---- */
 
-static const char *changed_reason(const OpenFiles *files,
-                                  const TreeNode *node, const HostStat *st)
+static const char *changed_reason(const OpenFiles *files, const TreeNode *node,
+                                  const HostStat *st)
 {
-    uint64_t dev =
-        g_array_index(files->tree->devices, uint64_t, node->host_dev);
+    uint64_t dev = g_array_index(files->tree->devices, uint64_t,
+                                 node->host_dev);
 
     if (st->ino != node->host_ino || st->dev != dev) {
         return "was replaced by another file";
@@ -149,15 +150,16 @@ static int open_checked(OpenFiles *files, const TreeNode *node,
 
     if (r < 0) {
         *message = g_strdup_printf("Could not open '%s', which was there when "
-                                   "the image was opened: %s", text,
-                                   g_strerror(-r));
+                                   "the image was opened: %s",
+                                   text, g_strerror(-r));
         return -EIO;
     }
     changed = changed_reason(files, node, &st);
     if (changed) {
         files->fs->ops->file_close(files->fs, *host);
         *message = g_strdup_printf("'%s' %s since the image was opened; open "
-                                   "the image again", text, changed);
+                                   "the image again",
+                                   text, changed);
         return -EIO;
     }
     return 0;

@@ -25,8 +25,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(OpenFiles, open_files_free)
  * -EIO, with a message for the user, when the host's file is not the one that
  * was scanned any more: gone, replaced, or shorter.
  */
-int open_files_get(OpenFiles *files, const TreeNode *node,
-                   OpenFile **file) G_GNUC_WARN_UNUSED_RESULT;
+int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **file)
+    G_GNUC_WARN_UNUSED_RESULT;
 void open_files_put(OpenFiles *files, OpenFile *file);
 
 HostFile *open_file_host(const OpenFile *file);

@@ -58,13 +58,13 @@ static void read_metadata(const DiskReader *reader, int64_t offset,
 
 static int fail(const DiskReader *reader, const TreeNode *node, int r)
 {
-    g_autofree char *path =
-        tree_real_path(layout_tree(reader->layout), node);
+    g_autofree char *path = tree_real_path(layout_tree(reader->layout), node);
     g_autofree char *text = report_escape(path);
 
     if (r == -ENODATA) {
         bdrv_set_io_error("'%s' has shrunk since the image was opened; open "
-                          "the image again", text);
+                          "the image again",
+                          text);
         return -EIO;
     }
     bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-r));
@@ -86,8 +86,7 @@ static int read_file(DiskReader *reader, const TreeNode *node, int64_t offset,
     return r < 0 ? fail(reader, node, r) : 0;
 }
 
-int disk_reader_preadv(DiskReader *reader, int64_t offset,
-                       const IOVector *iov)
+int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
 {
     size_t done = 0;
 

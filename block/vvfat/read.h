@@ -24,8 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskReader, disk_reader_free)
  * the disk. -EIO, with a message, for a file that is not what was scanned any
  * more: never other bytes.
  */
-int disk_reader_preadv(DiskReader *reader, int64_t offset,
-                       const IOVector *iov) G_GNUC_WARN_UNUSED_RESULT;
+int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 typedef struct DiskExtent {
     int64_t bytes;        /* >= 1 */
@@ -39,8 +39,8 @@ typedef struct DiskExtent {
  * the answer. precise: look for holes in sparse host files.
  */
 int disk_reader_extent(DiskReader *reader, int64_t offset, int64_t bytes,
-                       bool precise,
-                       DiskExtent *extent) G_GNUC_WARN_UNUSED_RESULT;
+                       bool precise, DiskExtent *extent)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Files shorter than this are not worth a copy in the kernel of their own. */
 #define DISK_READER_MIN_COPY (64 * 1024)
@@ -50,7 +50,7 @@ int disk_reader_extent(DiskReader *reader, int64_t offset, int64_t bytes,
  * our memory. -ENOTSUP when it does not, or cannot be copied so.
  */
 int disk_reader_copy(DiskReader *reader, int64_t offset, BlockDriverState *dst,
-                     int64_t dst_offset, int64_t bytes,
-                     unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+                     int64_t dst_offset, int64_t bytes, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

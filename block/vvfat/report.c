@@ -49,7 +49,7 @@ void report_free(Report *report)
 void report_add(Report *report, ReportKind kind, const char *path,
                 const char *detail_fmt, ...)
 {
-    ReportEntry entry = {.kind = kind};
+    ReportEntry entry = { .kind = kind };
     g_autofree char *detail = NULL;
     va_list args;
 
@@ -59,7 +59,8 @@ void report_add(Report *report, ReportKind kind, const char *path,
 
     if (report->entries->len) {
         entry.detail = g_array_index(report->entries, ReportEntry,
-                                     report->entries->len - 1).detail;
+                                     report->entries->len - 1)
+                           .detail;
     }
     if (!entry.detail || strcmp(entry.detail, detail) != 0) {
         entry.detail = arena_strdup(report->strings, detail);
@@ -98,8 +99,8 @@ static void option_set(Options *opts, unsigned index, const char *field,
 void report_to_options(const Report *report, Options *opts)
 {
     for (unsigned i = 0; i < report->entries->len; i++) {
-        const ReportEntry *entry =
-            &g_array_index(report->entries, ReportEntry, i);
+        const ReportEntry *entry = &g_array_index(report->entries, ReportEntry,
+                                                  i);
         g_autofree char *path = report_escape(entry->path);
         g_autofree char *detail = report_escape(entry->detail);
 

@@ -10,10 +10,10 @@ typedef struct Scan {
     const ScanOptions *options;
     Report *report;
     Tree *tree;
-    GPtrArray *pending;   /* TreeNode: directories still to be listed */
-    GHashTable *lost;     /* TreeNode: directories that could not be */
-    GStringChunk *names;  /* of the directory being listed */
-    uint64_t n_entries;   /* so far, in the whole tree */
+    GPtrArray *pending;  /* TreeNode: directories still to be listed */
+    GHashTable *lost;    /* TreeNode: directories that could not be */
+    GStringChunk *names; /* of the directory being listed */
+    uint64_t n_entries;  /* so far, in the whole tree */
 } Scan;
 
 /* Path of an entry of dir, for messages. */

@@ -51,8 +51,8 @@ LinkResult scan_link(Scan *scan, const TreeNode *dir, const char *name,
     g_autofree char *path = scan_path(dir, name);
     g_autofree char *text = report_escape(path);
     g_autofree char *parent = tree_real_path(scan->tree, dir);
-    g_autofree char *link =
-        *parent ? g_strconcat(parent, "/", name, NULL) : g_strdup(name);
+    g_autofree char *link = *parent ? g_strconcat(parent, "/", name, NULL)
+                                    : g_strdup(name);
     g_autofree char *real = NULL;
     const char *why = NULL;
     int r;
@@ -63,9 +63,11 @@ LinkResult scan_link(Scan *scan, const TreeNode *dir, const char *name,
         return LINK_SKIPPED;
     }
     if (scan->options->symlinks == SYMLINKS_ERROR) {
-        block_error_set(errp, ELOOP, "'%s' is a symbolic link; follow those "
+        block_error_set(errp, ELOOP,
+                        "'%s' is a symbolic link; follow those "
                         "that stay inside with symlinks=inside, or leave "
-                        "them out with symlinks=skip", text);
+                        "them out with symlinks=skip",
+                        text);
         return LINK_FAILED;
     }
 

@@ -145,7 +145,8 @@ static bool assign_short_name(const Naming *naming, ShortNames *names,
             g_autofree char *path = scan_path(naming->dir, node->host_name);
             g_autofree char *text = report_escape(path);
 
-            block_error_set(errp, ENOSPC, "No short name is left for '%s': "
+            block_error_set(errp, ENOSPC,
+                            "No short name is left for '%s': "
                             "too many names in its directory are alike",
                             text);
             return false;
@@ -156,8 +157,8 @@ static bool assign_short_name(const Naming *naming, ShortNames *names,
 
 static bool assign_short_names(const Naming *naming, GError **errp)
 {
-    g_autoptr(ShortNames) names =
-        short_names_new(naming->scan->options->codepage);
+    g_autoptr(ShortNames)
+        names = short_names_new(naming->scan->options->codepage);
     g_autoptr(GPtrArray) others = g_ptr_array_new();
 
     for (uint32_t i = 0; i < naming->n; i++) {
@@ -179,8 +180,8 @@ static bool assign_short_names(const Naming *naming, GError **errp)
 bool scan_names(Scan *scan, const TreeNode *dir, TreeNode **nodes, uint32_t n,
                 GError **errp)
 {
-    g_autoptr(GHashTable) folded =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable)
+        folded = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Naming naming = {
         .scan = scan,
         .dir = dir,

@@ -61,8 +61,10 @@ static bool refuse(Scan *scan, const TreeNode *dir, const char *name, int err,
         report_add(scan->report, REPORT_SKIPPED, path, "%s", why);
         return true;
     }
-    block_error_set(errp, err, "'%s' %s; leave such files out with "
-                    "unsupported=skip", text, why);
+    block_error_set(errp, err,
+                    "'%s' %s; leave such files out with "
+                    "unsupported=skip",
+                    text, why);
     return false;
 }
 
@@ -246,7 +248,8 @@ static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
             g_autofree char *path = tree_host_path(dir);
             g_autofree char *text = report_escape(path);
 
-            block_error_set(errp, EFBIG, "Directory '%s' has more entries "
+            block_error_set(errp, EFBIG,
+                            "Directory '%s' has more entries "
                             "than FAT can hold in one (%u); divide it",
                             *text ? text : ".", FAT_MAX_DIR_ENTRIES);
             return false;
@@ -283,8 +286,7 @@ static void adopt(Scan *scan, TreeNode *dir, GPtrArray *nodes)
 /* A directory that was there a moment ago cannot be opened. */
 static bool lose(Scan *scan, TreeNode *dir, int r, GError **errp)
 {
-    bool changed = r == -ENOENT || r == -ENOTDIR || r == -ELOOP ||
-                   r == -EXDEV;
+    bool changed = r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EXDEV;
     bool denied = r == -EACCES || r == -EPERM;
 
     if (dir == scan->tree->root || !(changed || denied)) {
@@ -294,8 +296,7 @@ static bool lose(Scan *scan, TreeNode *dir, int r, GError **errp)
     if (changed) {
         skip(scan, dir->parent, dir->host_name,
              "changed while the directory was read");
-    } else if (!refuse(scan, dir->parent, dir->host_name, -r, DENIED,
-                       errp)) {
+    } else if (!refuse(scan, dir->parent, dir->host_name, -r, DENIED, errp)) {
         return false;
     }
     g_hash_table_add(scan->lost, dir);
@@ -320,8 +321,8 @@ static bool scan_dir(Scan *scan, TreeNode *dir, GError **errp)
     }
     ok = r >= 0 && scan_names_of(scan, dir, hd, names, nodes, errp);
     scan->fs->ops->dir_close(scan->fs, hd);
-    if (!ok || !scan_names(scan, dir, (TreeNode **)nodes->pdata, nodes->len,
-                           errp)) {
+    if (!ok ||
+        !scan_names(scan, dir, (TreeNode **)nodes->pdata, nodes->len, errp)) {
         return false;
     }
     adopt(scan, dir, nodes);

@@ -37,7 +37,7 @@ typedef struct ScanOptions {
     int64_t clamp_time;            /* SOURCE_DATE_EPOCH: no later time is
                                       shown; INT64_MAX: none */
     const Codepage *codepage;
-    uint32_t max_entries;          /* files and directories that are too many:
+    uint32_t max_entries; /* files and directories that are too many:
                                       links can multiply a small tree without
                                       end. 0: SCAN_MAX_ENTRIES */
 } ScanOptions;

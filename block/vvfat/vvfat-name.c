@@ -67,8 +67,10 @@ bool vvfat_parse_filename(const char *filename, Options *options,
         rest = colon + 1;
     }
     if (!*rest) {
-        block_error_set(errp, EINVAL, "'%s' names no directory; write "
-                        PREFIX "[12:|16:|32:][floppy:][rw:]DIR", filename);
+        block_error_set(errp, EINVAL,
+                        "'%s' names no directory; write " PREFIX
+                        "[12:|16:|32:][floppy:][rw:]DIR",
+                        filename);
         return false;
     }
     options_set(options, "dir", rest);
@@ -107,7 +109,7 @@ char *vvfat_make_filename(const Options *options)
 {
     g_autoptr(GString) name = g_string_new(PREFIX);
     g_autoptr(Options) parsed = options_new();
-    Comparison c = {.other = parsed};
+    Comparison c = { .other = parsed };
     const char *dir = options_get(options, "dir");
 
     if (!dir) {

@@ -15,65 +15,102 @@
 #define MAX_BOOT_CODE (64 * 1024)
 
 /* In the order of the enums they stand for. */
-static const char *const partition_names[] = {"none", "mbr", "gpt", NULL};
-static const char *const symlink_names[] = {"inside", "skip", "error", NULL};
-static const char *const unsupported_names[] = {"error", "skip", NULL};
-static const char *const timezone_names[] = {"local", "utc", NULL};
+static const char *const partition_names[] = { "none", "mbr", "gpt", NULL };
+static const char *const symlink_names[] = { "inside", "skip", "error", NULL };
+static const char *const unsupported_names[] = { "error", "skip", NULL };
+static const char *const timezone_names[] = { "local", "utc", NULL };
 
 const OptionDesc vvfat_option_table[] = {
-    {.name = "dir", .type = OPTION_STRING,
-     .help = "directory to show as a disk"},
-    {.name = "fat-type", .type = OPTION_NUMBER,
-     .help = "12, 16 or 32 (default: 16 while everything fits, else 32)"},
-    {.name = "floppy", .type = OPTION_BOOL, .def = "off",
-     .help = "a floppy rather than a hard disk"},
-    {.name = "label", .type = OPTION_STRING, .def = LABEL_DEFAULT,
-     .help = "volume label, at most 11 characters; empty: none"},
-    {.name = "rw", .type = OPTION_BOOL, .def = "off",
-     .help = "write changes back into the directory (not supported yet)"},
-    {.name = "size", .type = OPTION_SIZE, .min = 64 << 10,
-     .max = UINT64_C(2) << 40,
-     .help = "size of the disk (default: the original's, or what is needed)"},
-    {.name = "cluster-size", .type = OPTION_SIZE, .min = 512, .max = 64 << 10,
-     .help = "bytes a cluster, a power of two (default: as usual)"},
-    {.name = "free", .type = OPTION_SIZE, .max = UINT64_C(2) << 40,
-     .help = "room to leave free at least (default: 64M or an eighth, when "
-             "the disk grows)"},
-    {.name = "partition", .type = OPTION_ENUM, .values = partition_names,
-     .help = "partition table (default: mbr, with esp gpt)"},
-    {.name = "align", .type = OPTION_SIZE, .min = 512, .max = 1 << 30,
-     .help = "where the partition may begin (default: 1M, on disks like the "
-             "original's sector 63)"},
-    {.name = "esp", .type = OPTION_BOOL, .def = "off",
-     .help = "mark the partition an EFI system partition"},
-    {.name = "volume-id", .type = OPTION_NUMBER,
-     .def = "0xfabe1afd", .max = UINT32_MAX,
-     .help = "serial number of the volume"},
-    {.name = "boot-code", .type = OPTION_STRING,
-     .help = "file with the code for the boot sector"},
-    {.name = "mbr-code", .type = OPTION_STRING,
-     .help = "file with the code for the MBR"},
-    {.name = "timezone", .type = OPTION_ENUM, .values = timezone_names,
-     .help = "times in local time or UTC (default: local, with "
-             "SOURCE_DATE_EPOCH utc)"},
-    {.name = "codepage", .type = OPTION_NUMBER, .def = "437",
-     .help = "code page of short names and label"},
-    {.name = "symlinks", .type = OPTION_ENUM, .def = "inside",
-     .values = symlink_names,
-     .help = "symbolic links: follow those that stay inside, or none"},
-    {.name = "unsupported", .type = OPTION_ENUM, .def = "error",
-     .values = unsupported_names,
-     .help = "files that are too large or may not be read"},
-    {.name = "hidden", .type = OPTION_BOOL, .def = "on",
-     .help = "take names with a leading dot"},
-    {.name = NULL},
+    { .name = "dir",
+      .type = OPTION_STRING,
+      .help = "directory to show as a disk" },
+    { .name = "fat-type",
+      .type = OPTION_NUMBER,
+      .help = "12, 16 or 32 (default: 16 while everything fits, else 32)" },
+    { .name = "floppy",
+      .type = OPTION_BOOL,
+      .def = "off",
+      .help = "a floppy rather than a hard disk" },
+    { .name = "label",
+      .type = OPTION_STRING,
+      .def = LABEL_DEFAULT,
+      .help = "volume label, at most 11 characters; empty: none" },
+    { .name = "rw",
+      .type = OPTION_BOOL,
+      .def = "off",
+      .help = "write into the directory (not in this version)" },
+    { .name = "size",
+      .type = OPTION_SIZE,
+      .min = 64 << 10,
+      .max = UINT64_C(2) << 40,
+      .help =
+          "size of the disk (default: the original's, or what is needed)" },
+    { .name = "cluster-size",
+      .type = OPTION_SIZE,
+      .min = 512,
+      .max = 64 << 10,
+      .help = "bytes a cluster, a power of two (default: as usual)" },
+    { .name = "free",
+      .type = OPTION_SIZE,
+      .max = UINT64_C(2) << 40,
+      .help = "room to leave free at least (default: 64M or an eighth, when "
+              "the disk grows)" },
+    { .name = "partition",
+      .type = OPTION_ENUM,
+      .values = partition_names,
+      .help = "partition table (default: mbr, with esp gpt)" },
+    { .name = "align",
+      .type = OPTION_SIZE,
+      .min = 512,
+      .max = 1 << 30,
+      .help = "where the partition may begin (default: 1M, on disks like the "
+              "original's sector 63)" },
+    { .name = "esp",
+      .type = OPTION_BOOL,
+      .def = "off",
+      .help = "mark the partition an EFI system partition" },
+    { .name = "volume-id",
+      .type = OPTION_NUMBER,
+      .def = "0xfabe1afd",
+      .max = UINT32_MAX,
+      .help = "serial number of the volume" },
+    { .name = "boot-code",
+      .type = OPTION_STRING,
+      .help = "file with the code for the boot sector" },
+    { .name = "mbr-code",
+      .type = OPTION_STRING,
+      .help = "file with the code for the MBR" },
+    { .name = "timezone",
+      .type = OPTION_ENUM,
+      .values = timezone_names,
+      .help = "times in local time or UTC (default: local, with "
+              "SOURCE_DATE_EPOCH utc)" },
+    { .name = "codepage",
+      .type = OPTION_NUMBER,
+      .def = "437",
+      .help = "code page of short names and label" },
+    { .name = "symlinks",
+      .type = OPTION_ENUM,
+      .def = "inside",
+      .values = symlink_names,
+      .help = "symbolic links: follow those that stay inside, or none" },
+    { .name = "unsupported",
+      .type = OPTION_ENUM,
+      .def = "error",
+      .values = unsupported_names,
+      .help = "files that are too large or may not be read" },
+    { .name = "hidden",
+      .type = OPTION_BOOL,
+      .def = "on",
+      .help = "take names with a leading dot" },
+    { .name = NULL },
 };
 
 const char *const vvfat_strong_options[] = {
-    "dir",          "fat-type",  "floppy",   "label",     "rw",
-    "size",         "cluster-size", "free",  "partition", "align",
-    "esp",          "volume-id", "boot-code", "mbr-code", "timezone",
-    "codepage",     "symlinks",  "unsupported", "hidden", NULL,
+    "dir",      "fat-type",     "floppy",      "label",     "rw",
+    "size",     "cluster-size", "free",        "partition", "align",
+    "esp",      "volume-id",    "boot-code",   "mbr-code",  "timezone",
+    "codepage", "symlinks",     "unsupported", "hidden",    NULL,
 };
 
 /* ---- Groups of options ---- */
@@ -103,7 +140,8 @@ static bool take_label(VvfatConfig *config, const OptionValues *values,
         block_error_set(errp, EINVAL,
                         "vvfat label '%s' begins with a space or has a "
                         "character that FAT or the code page does not allow "
-                        "in a label", label);
+                        "in a label",
+                        label);
         return false;
     }
     return true;
@@ -115,8 +153,8 @@ static bool take_geometry(VvfatConfig *config, const OptionValues *values,
     GeometryRequest *g = &config->layout.geometry;
     uint64_t type = option_values_number(values, "fat-type");
 
-    if (option_values_given(values, "fat-type") && type != 12 &&
-        type != 16 && type != 32) {
+    if (option_values_given(values, "fat-type") && type != 12 && type != 16 &&
+        type != 32) {
         block_error_set(errp, EINVAL,
                         "Valid FAT types are only 12, 16 and 32");
         return false;
@@ -129,8 +167,7 @@ static bool take_geometry(VvfatConfig *config, const OptionValues *values,
     g->free = option_values_size(values, "free");
     g->partition_given = option_values_given(values, "partition");
     if (g->partition_given) {
-        g->partition =
-            (PartitionTable)option_values_enum(values, "partition");
+        g->partition = (PartitionTable)option_values_enum(values, "partition");
     }
     g->align = option_values_size(values, "align");
     g->esp = option_values_bool(values, "esp");
@@ -172,7 +209,8 @@ static bool take_times(ScanOptions *scan, const OptionValues *values,
 
         if (!g_ascii_string_to_signed(epoch, 10, 0, INT64_MAX, &seconds,
                                       NULL)) {
-            block_error_set(errp, EINVAL, "SOURCE_DATE_EPOCH is '%s', and "
+            block_error_set(errp, EINVAL,
+                            "SOURCE_DATE_EPOCH is '%s', and "
                             "should be a number of seconds since 1970",
                             epoch);
             return false;
@@ -192,15 +230,14 @@ static bool take_scan(VvfatConfig *config, const OptionValues *values,
     ScanOptions *scan = &config->scan;
     uint64_t codepage = option_values_number(values, "codepage");
 
-    config->codepage = codepage_new((unsigned)MIN(codepage, UINT16_MAX),
-                                    errp);
+    config->codepage = codepage_new((unsigned)MIN(codepage, UINT16_MAX), errp);
     if (!config->codepage) {
         return false;
     }
     scan->codepage = config->codepage;
     scan->symlinks = (SymlinkPolicy)option_values_enum(values, "symlinks");
-    scan->unsupported =
-        (UnsupportedPolicy)option_values_enum(values, "unsupported");
+    scan->unsupported = (UnsupportedPolicy)option_values_enum(values,
+                                                              "unsupported");
     scan->hidden = option_values_bool(values, "hidden");
     return take_times(scan, values, errp);
 }
@@ -210,8 +247,8 @@ static bool take_scan(VvfatConfig *config, const OptionValues *values,
 VvfatConfig *vvfat_config_new(Options *options, GError **errp)
 {
     g_autoptr(VvfatConfig) config = g_new0(VvfatConfig, 1);
-    g_autoptr(OptionValues) values =
-        option_values_absorb(vvfat_option_table, options, errp);
+    g_autoptr(OptionValues)
+        values = option_values_absorb(vvfat_option_table, options, errp);
 
     if (!values) {
         return NULL;
@@ -223,8 +260,8 @@ VvfatConfig *vvfat_config_new(Options *options, GError **errp)
         return NULL;
     }
     config->rw = option_values_bool(values, "rw");
-    config->layout.volume_id =
-        (uint32_t)option_values_number(values, "volume-id");
+    config->layout.volume_id = (uint32_t)option_values_number(values,
+                                                              "volume-id");
     if (!take_scan(config, values, errp) ||
         !take_label(config, values, errp) ||
         !take_geometry(config, values, errp) ||

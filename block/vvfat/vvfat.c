@@ -18,7 +18,7 @@
 
 typedef struct Vvfat {
     char *dir;
-    char *label; /* NULL: none */
+    char *label;    /* NULL: none */
     Options *given; /* our options, as the user gave them */
     HostFs *fs;
     Report *report;
@@ -62,11 +62,13 @@ static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
             bs, "vvfat shows the directory read-only", errp);
     }
     if (bdrv_is_read_only(bs)) {
-        block_error_set(errp, EINVAL, "Unable to set VVFAT to 'rw' when "
+        block_error_set(errp, EINVAL,
+                        "Unable to set VVFAT to 'rw' when "
                         "drive is read-only");
         return false;
     }
-    block_error_set(errp, ENOTSUP, "Writing into the directory ('rw') is not "
+    block_error_set(errp, ENOTSUP,
+                    "Writing into the directory ('rw') is not "
                     "part of this version of vvfat; open it read-only, or "
                     "convert it to an image and write to that");
     return false;
@@ -182,8 +184,8 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
         status->flags |= BDRV_BLOCK_OFFSET_VALID;
         status->map = extent.file_offset;
         if (want & BDRV_WANT_HOST_FILE) {
-            g_autofree char *path =
-                tree_real_path(layout_tree(s->layout), extent.node);
+            g_autofree char *path = tree_real_path(layout_tree(s->layout),
+                                                   extent.node);
 
             status->host_file = g_build_filename(s->dir, path, NULL);
         }

@@ -134,8 +134,8 @@ static ssize_t fault_file_preadv(HostFs *fs, HostFile *file,
     FaultFs *f = fault_fs(fs);
     int r = count_call(f);
 
-    return r ? r : f->inner->ops->file_preadv(f->inner, file, iov, niov,
-                                              offset);
+    return r ? r
+             : f->inner->ops->file_preadv(f->inner, file, iov, niov, offset);
 }
 
 static int64_t fault_file_seek(HostFs *fs, HostFile *file, int64_t offset,

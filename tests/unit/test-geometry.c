@@ -18,8 +18,7 @@ static uint64_t content_clusters(uint32_t cluster_size, bool with_root,
 {
     const Content *c = opaque;
 
-    return (c->bytes + cluster_size - 1) / cluster_size + c->files +
-           with_root;
+    return (c->bytes + cluster_size - 1) / cluster_size + c->files + with_root;
 }
 
 static GeometryRequest request_for(const Content *content)
@@ -57,7 +56,7 @@ static char *refused(const GeometryRequest *request, int code)
 
 /* ---- The original's shapes ---- */
 
-static const Content small = {.bytes = 100000};
+static const Content small = { .bytes = 100000 };
 
 static void check_disk(const Geometry *g, unsigned type, uint32_t cylinders,
                        uint64_t sectors, uint32_t spc)
@@ -120,7 +119,7 @@ static void check_floppy(uint64_t size, unsigned type, uint64_t sectors,
                          uint32_t spc, uint32_t root, uint32_t spf,
                          uint8_t media)
 {
-    GeometryRequest request = request_for(&(Content){.bytes = 1000});
+    GeometryRequest request = request_for(&(Content){ .bytes = 1000 });
     Geometry g;
 
     request.floppy = true;
@@ -216,7 +215,7 @@ Test(geometry, grows_to_aligned_fat32_with_room_to_spare)
 
     for (uint64_t size = 500 * mib; size < (UINT64_C(3) << 40) / 2;
          size = size * 3 / 2) {
-        Content content = {.bytes = size, .files = 1000};
+        Content content = { .bytes = size, .files = 1000 };
         GeometryRequest request = request_for(&content);
         Geometry g = choose(&request);
         uint64_t need, spare;
@@ -230,8 +229,8 @@ Test(geometry, grows_to_aligned_fat32_with_room_to_spare)
         cr_assert_eq(g.fat_type, 32);
         cr_assert_eq(g.disk_sectors % 2048, 0);
         cr_assert_eq(g.volume_start, 2048);
-        cr_assert_eq(geometry_cluster_offset(&g, 2) %
-                     geometry_cluster_size(&g), 0);
+        cr_assert_eq(
+            geometry_cluster_offset(&g, 2) % geometry_cluster_size(&g), 0);
         cr_assert_geq(g.cluster_count, 65525 + 16);
         cr_assert_geq(spare, MAX(64 * mib, need / 8));
         cr_assert_leq(spare, MAX(64 * mib, need / 8) + need / 50 + 8 * mib);
@@ -240,7 +239,7 @@ Test(geometry, grows_to_aligned_fat32_with_room_to_spare)
 
 Test(geometry, free_is_left_free)
 {
-    Content content = {.bytes = 400 << 20};
+    Content content = { .bytes = 400 << 20 };
     GeometryRequest request = request_for(&content);
     Geometry g;
 
@@ -259,7 +258,7 @@ Test(geometry, free_is_left_free)
 
 Test(geometry, no_disk_is_larger_than_2_tib)
 {
-    Content content = {.bytes = UINT64_C(2) << 40};
+    Content content = { .bytes = UINT64_C(2) << 40 };
     GeometryRequest request = request_for(&content);
 
     g_free(refused(&request, ENOSPC));
@@ -271,7 +270,7 @@ Test(geometry, no_disk_is_larger_than_2_tib)
 
 Test(geometry, says_how_much_fits_as_the_original_does)
 {
-    Content content = {.bytes = 600 << 20};
+    Content content = { .bytes = 600 << 20 };
     GeometryRequest request = request_for(&content);
     g_autofree char *message = NULL;
 
@@ -290,8 +289,8 @@ Test(geometry, type_follows_from_the_size)
     static const struct {
         uint64_t mib;
         unsigned type;
-    } cases[] = {{1, 12}, {16, 12}, {17, 16}, {512, 16}, {513, 32},
-                 {2097152, 32}};
+    } cases[] = { { 1, 12 },   { 16, 12 },  { 17, 16 },
+                  { 512, 16 }, { 513, 32 }, { 2097152, 32 } };
     GeometryRequest request = request_for(&small);
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -307,7 +306,7 @@ Test(geometry, type_follows_from_the_size)
 
 Test(geometry, content_that_does_not_fit_takes_smaller_clusters_or_next_type)
 {
-    Content content = {.files = 6000};
+    Content content = { .files = 6000 };
     GeometryRequest request = request_for(&content);
     Geometry g;
 
@@ -415,14 +414,13 @@ static void check_shape(const GeometryRequest *r, const Geometry *g)
     cr_assert_eq(fat_type_of(g->cluster_count), g->fat_type);
     cr_assert_leq(fat_bytes(g->fat_type, g->cluster_count),
                   (uint64_t)g->sectors_per_fat * 512);
-    cr_assert_eq(g->root_start,
-                 g->reserved_sectors + 2 * g->sectors_per_fat);
+    cr_assert_eq(g->root_start, g->reserved_sectors + 2 * g->sectors_per_fat);
     cr_assert_eq(g->data_start, g->root_start + g->root_sectors);
     cr_assert_eq(g->root_sectors * 16, g->root_entries);
     cr_assert_leq(last, end);
     cr_assert_lt(end - last, g->sectors_per_cluster);
-    cr_assert_leq(end, g->disk_sectors -
-                       (g->partition == PARTITION_GPT ? 33 : 0));
+    cr_assert_leq(end,
+                  g->disk_sectors - (g->partition == PARTITION_GPT ? 33 : 0));
     cr_assert_leq(g->volume_sectors, UINT32_MAX);
     cr_assert_leq(g->cylinders, 65535);
     cr_assert_leq(g->reserved_sectors, 65535);
@@ -442,10 +440,10 @@ static void check_shape(const GeometryRequest *r, const Geometry *g)
 
 Test(geometry, every_answer_is_a_sound_volume)
 {
-    static const unsigned types[] = {0, 12, 16, 32};
-    static const PartitionTable tables[] = {PARTITION_NONE, PARTITION_MBR,
-                                            PARTITION_GPT};
-    GeometryRequest request = request_for(&(Content){.bytes = 1});
+    static const unsigned types[] = { 0, 12, 16, 32 };
+    static const PartitionTable tables[] = { PARTITION_NONE, PARTITION_MBR,
+                                             PARTITION_GPT };
+    GeometryRequest request = request_for(&(Content){ .bytes = 1 });
     unsigned answers = 0;
 
     for (uint64_t size = 64 << 10; size <= UINT64_C(2) << 40;
@@ -477,9 +475,9 @@ Test(geometry, chs_saturates)
     uint8_t chs[3];
 
     geometry_lba_to_chs(&g, 63, chs);
-    cr_assert_arr_eq(chs, ((uint8_t[]){1, 1, 0}), 3);
+    cr_assert_arr_eq(chs, ((uint8_t[]){ 1, 1, 0 }), 3);
     geometry_lba_to_chs(&g, 1032191, chs);
-    cr_assert_arr_eq(chs, ((uint8_t[]){15, 0xc0 | 63, 0xff}), 3);
+    cr_assert_arr_eq(chs, ((uint8_t[]){ 15, 0xc0 | 63, 0xff }), 3);
     geometry_lba_to_chs(&g, 1032192, chs);
-    cr_assert_arr_eq(chs, ((uint8_t[]){0xff, 0xff, 0xff}), 3);
+    cr_assert_arr_eq(chs, ((uint8_t[]){ 0xff, 0xff, 0xff }), 3);
 }

@@ -54,8 +54,10 @@ static void check_volume(TestDisk *disk, const TempTree *t)
     cr_assert_eq(run_command(&out,
                              "rm -rf '%s'; mkdir '%s'; "
                              "mcopy -s -m -Q -i '%s' :: '%s'",
-                             back, back, image, back), 0, "%s", out);
-    run_command(&diff, "diff -r '%s' '%s' | grep -v '^Only in .*: "
+                             back, back, image, back),
+                 0, "%s", out);
+    run_command(&diff,
+                "diff -r '%s' '%s' | grep -v '^Only in .*: "
                 "\\(a:b\\*c\\|a.*b.*c\\|cASE\\|cASE~2\\|.*ut and .*\\)$'",
                 t->dir, back);
     cr_assert_str_eq(diff, "", "%s", diff);
@@ -79,8 +81,8 @@ static void check_tables(TestDisk *disk, const TempTree *t)
 
 Test(layout, every_type_and_partition_kind_is_sound, .timeout = 300)
 {
-    static const unsigned types[] = {0, 12, 16, 32};
-    static const uint64_t sizes[] = {0, 8 << 20, 40 << 20, 600 << 20};
+    static const unsigned types[] = { 0, 12, 16, 32 };
+    static const uint64_t sizes[] = { 0, 8 << 20, 40 << 20, 600 << 20 };
     g_autoptr(TempTree) t = sample_tree();
     unsigned made = 0;
 
@@ -111,8 +113,8 @@ Test(layout, every_type_and_partition_kind_is_sound, .timeout = 300)
 
 Test(layout, floppies_are_sound, .timeout = 120)
 {
-    static const uint64_t sizes[] = {0, 160 << 10, 720 << 10, 1440 << 10,
-                                     300 << 10, 5 << 20};
+    static const uint64_t sizes[] = { 0,          160 << 10, 720 << 10,
+                                      1440 << 10, 300 << 10, 5 << 20 };
     g_autoptr(TempTree) t = temp_tree_new();
 
     need_program("fsck.fat");
@@ -133,7 +135,7 @@ Test(layout, floppies_are_sound, .timeout = 120)
 
 Test(layout, empty_directory_is_sound)
 {
-    static const unsigned types[] = {12, 16, 32};
+    static const unsigned types[] = { 12, 16, 32 };
     g_autoptr(TempTree) t = temp_tree_new();
 
     need_program("fsck.fat");
@@ -176,7 +178,7 @@ Test(layout, regions_tile_the_disk)
     g_autoptr(TempTree) t = sample_tree();
 
     for (unsigned i = 0; i < 8; i++) {
-        static const unsigned types[] = {12, 16, 32, 0};
+        static const unsigned types[] = { 12, 16, 32, 0 };
         LayoutRequest request = layout_request_default();
         g_autoptr(TestDisk) disk = NULL;
         int64_t at = 0, file_bytes = 0;
@@ -206,7 +208,7 @@ Test(layout, regions_tile_the_disk)
         }
         cr_assert_eq(at, layout_disk_bytes(disk->layout));
         cr_assert_eq(file_bytes, 8 + 4 + 1 + 6 + 1 + 1 + 511 + 512 + 513 +
-                                 8191 + 8192 + 8193 + 4 + 300);
+                                     8191 + 8192 + 8193 + 4 + 300);
     }
 }
 
@@ -327,7 +329,7 @@ Test(layout, code_that_is_too_large_is_refused)
 {
     g_autoptr(TempTree) t = temp_tree_new();
     LayoutRequest request = layout_request_default();
-    uint8_t code[1024] = {0};
+    uint8_t code[1024] = { 0 };
 
     request.boot_code = code;
     request.boot_code_bytes = sizeof(code);
@@ -349,9 +351,11 @@ Test(layout, a_directory_of_too_many_entries_is_refused_by_name,
     g_autoptr(TempTree) t = temp_tree_new();
     g_autofree char *pad = g_strnfill(200, 'x');
 
-    cr_assert_eq(run_command(NULL, "mkdir '%s/crowd' && cd '%s/crowd' && "
-                             "seq -f '%s%%g' 4000 | xargs touch", t->dir,
-                             t->dir, pad), 0);
+    cr_assert_eq(run_command(NULL,
+                             "mkdir '%s/crowd' && cd '%s/crowd' && "
+                             "seq -f '%s%%g' 4000 | xargs touch",
+                             t->dir, t->dir, pad),
+                 0);
     /* 17 entries each: 68,000 */
     cr_assert_eq(layout_refused(t, NULL, "'crowd'"), EFBIG);
 }
@@ -373,7 +377,8 @@ Test(layout, the_same_tree_gives_the_same_bytes)
                              "find . -type d | sort -r | cpio -pdm --quiet "
                              "'%s' && touch -r . '%s'",
                              t->dir, copy->dir, copy->dir, copy->dir,
-                             copy->dir), 0);
+                             copy->dir),
+                 0);
     request.geometry.esp = true;
     disk = test_disk_new(t, &request);
     other = test_disk_new(copy, &request);

@@ -210,8 +210,7 @@ Test(read, every_fault_is_a_clean_error_and_reading_goes_on)
     request.geometry.fat_type = 12;
     for (int k = 1; !done; k++) {
         FaultFs *f = fault_fs_new(hostfs_posix_new(t->dir, NULL));
-        g_autoptr(TestDisk) disk =
-            test_disk_try(&f->fs, NULL, &request, NULL);
+        g_autoptr(TestDisk) disk = test_disk_try(&f->fs, NULL, &request, NULL);
         int r;
 
         f->calls = 0;
@@ -219,8 +218,8 @@ Test(read, every_fault_is_a_clean_error_and_reading_goes_on)
         f->error = k % 2 ? -EIO : -ENOMEM;
         r = test_disk_read(disk, 0, total, again);
         done = f->calls < k;
-        cr_assert(done ? r == 0 : r == -EIO || r == f->error, "call %d: %d",
-                  k, r);
+        cr_assert(done ? r == 0 : r == -EIO || r == f->error, "call %d: %d", k,
+                  r);
         f->fail_at = 0;
         cr_assert_eq(test_disk_read(disk, 0, total, again), 0);
         if (k == 1) {
@@ -351,13 +350,15 @@ Test(read, holes_of_sparse_files_are_seen_when_asked)
     file_node(disk, "sparse", &offset);
 
     cr_assert_eq(disk_reader_extent(disk->reader, offset, INT64_C(1) << 32,
-                                    false, &extent), 0);
+                                    false, &extent),
+                 0);
     cr_assert_not(extent.is_zero);
     cr_assert_eq(extent.bytes, size / 512 * 512);
     for (int64_t at = 0; at < size;) {
         cr_assert_eq(disk_reader_extent(disk->reader, offset + at,
                                         (size - at + 511) / 512 * 512, true,
-                                        &extent), 0);
+                                        &extent),
+                     0);
         cr_assert_eq(extent.bytes % 512, 0);
         cr_assert_eq(extent.file_offset, at);
         if (!extent.is_zero) {
@@ -384,12 +385,13 @@ Test(read, a_sparse_file_that_shrank_has_no_holes)
     temp_tree_sparse(t, "sparse", 10 << 20);
     disk = test_disk_new(t, NULL);
     file_node(disk, "sparse", &offset);
-    cr_assert_eq(disk_reader_extent(disk->reader, offset, 4096, true,
-                                    &extent), 0);
+    cr_assert_eq(disk_reader_extent(disk->reader, offset, 4096, true, &extent),
+                 0);
     cr_assert(extent.is_zero);
     cr_assert_eq(truncate(path, 5 << 20), 0);
     cr_assert_eq(disk_reader_extent(disk->reader, offset + (6 << 20), 4096,
-                                    true, &extent), 0);
+                                    true, &extent),
+                 0);
     cr_assert_not(extent.is_zero, "reading it must fail");
     check_io_error(disk, offset + (6 << 20));
 }
@@ -413,8 +415,9 @@ Test(read, extents_agree_with_the_bytes)
     for (int64_t at = 0; at < total;) {
         DiskExtent extent;
 
-        cr_assert_eq(disk_reader_extent(disk->reader, at, total - at, true,
-                                        &extent), 0);
+        cr_assert_eq(
+            disk_reader_extent(disk->reader, at, total - at, true, &extent),
+            0);
         for (int64_t i = at; extent.is_zero && i < at + extent.bytes; i++) {
             cr_assert_eq(whole[i], 0, "at %d", (int)i);
             zeroes++;

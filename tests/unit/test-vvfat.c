@@ -205,8 +205,13 @@ static uint8_t *read_all(BlockBackend *blk, int64_t *bytes)
 Test(vvfat, the_name_of_an_image_opens_the_same_image)
 {
     static const char *const words[] = {
-        "", "12:", "floppy:", "label=X:volume-id=7:", "size=40M:free=1M:",
-        "partition=gpt:hidden=off:", "esp=on:timezone=utc:codepage=850:",
+        "",
+        "12:",
+        "floppy:",
+        "label=X:volume-id=7:",
+        "size=40M:free=1M:",
+        "partition=gpt:hidden=off:",
+        "esp=on:timezone=utc:codepage=850:",
         "partition=none:size=9M:cluster-size=2k:",
     };
     g_autoptr(TempTree) t = temp_tree_new();
@@ -246,10 +251,11 @@ Test(vvfat, status_says_which_host_file_has_the_bytes)
     blk = opened(t, "12:floppy:");
     data = read_all(blk, &length);
     for (int64_t at = 0; at < length;) {
-        g_auto(BdrvBlockStatus) st = {0};
+        g_auto(BdrvBlockStatus) st = { 0 };
 
-        cr_assert_eq(blk_block_status(blk, at, length - at,
-                                      BDRV_WANT_HOST_FILE, &st), 0);
+        cr_assert_eq(
+            blk_block_status(blk, at, length - at, BDRV_WANT_HOST_FILE, &st),
+            0);
         cr_assert_gt(st.bytes, 0);
         for (int64_t i = at; i < at + st.bytes; i++) {
             if (st.flags & BDRV_BLOCK_ZERO) {

@@ -116,7 +116,8 @@ void temp_tree_link(const TempTree *t, const char *name, const char *target)
 void temp_tree_time(const TempTree *t, const char *name, int64_t seconds)
 {
     g_autofree char *path = temp_tree_path(t, name);
-    struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+    struct timespec times[2] = { { .tv_sec = seconds },
+                                 { .tv_sec = seconds } };
 
     cr_assert_eq(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
 }
@@ -140,7 +141,7 @@ ScanOptions scan_options_default(void)
 
 LayoutRequest layout_request_default(void)
 {
-    LayoutRequest request = {.volume_id = BOOT_VOLUME_ID_DEFAULT};
+    LayoutRequest request = { .volume_id = BOOT_VOLUME_ID_DEFAULT };
 
     memcpy(request.label, "QEMU VVFAT ", FAT_SHORT_NAME_SIZE);
     return request;
@@ -160,8 +161,7 @@ TestDisk *test_disk_try(HostFs *fs, const ScanOptions *scan,
     if (!tree) {
         return NULL;
     }
-    disk->layout =
-        layout_new(tree, request ? request : &usual_request, errp);
+    disk->layout = layout_new(tree, request ? request : &usual_request, errp);
     if (!disk->layout) {
         return NULL;
     }
@@ -214,8 +214,8 @@ void test_disk_save(TestDisk *disk, const char *filename, bool volume_alone)
         DiskExtent extent;
 
         cr_assert_eq(disk_reader_extent(disk->reader, at,
-                                        MIN(end - at, 1 << 20), true,
-                                        &extent), 0);
+                                        MIN(end - at, 1 << 20), true, &extent),
+                     0);
         cr_assert_gt(extent.bytes, 0);
         if (!extent.is_zero) {
             cr_assert_eq(test_disk_read(disk, at, (size_t)extent.bytes, buf),
@@ -243,17 +243,17 @@ char *report_text(const Report *report)
     report_to_options(report, opts);
     for (unsigned i = 0; i < report_count(report); i++) {
         const char *part[3];
-        const char *const names[] = {"kind", "path", "detail"};
+        const char *const names[] = { "kind", "path", "detail" };
 
         for (int n = 0; n < 3; n++) {
-            g_autofree char *key =
-                g_strdup_printf("report.%u.%s", i, names[n]);
+            g_autofree char *key = g_strdup_printf("report.%u.%s", i,
+                                                   names[n]);
 
             part[n] = options_get(opts, key);
             cr_assert_not_null(part[n]);
         }
-        g_ptr_array_add(lines, g_strdup_printf("%s %s: %s", part[0], part[1],
-                                               part[2]));
+        g_ptr_array_add(
+            lines, g_strdup_printf("%s %s: %s", part[0], part[1], part[2]));
     }
     g_ptr_array_sort(lines, compare_lines);
     g_ptr_array_add(lines, NULL);
@@ -267,7 +267,7 @@ int run_command(char **output, const char *fmt, ...)
     g_autofree char *command = NULL;
     g_autofree char *line = NULL;
     g_autofree char *out = NULL;
-    char *argv[] = {(char *)"/bin/sh", (char *)"-c", NULL, NULL};
+    char *argv[] = { (char *)"/bin/sh", (char *)"-c", NULL, NULL };
     int status = -1;
     va_list args;
 
@@ -276,7 +276,8 @@ int run_command(char **output, const char *fmt, ...)
     va_end(args);
     line = g_strdup_printf("export PATH=\"$PATH:/usr/sbin:/sbin\"; "
                            "export MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8; "
-                           "exec 2>&1; %s", command);
+                           "exec 2>&1; %s",
+                           command);
     argv[2] = line;
     cr_assert(g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &out,
                            NULL, &status, NULL));
