@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "block/block-int.h"
+#include "block/open-name.h"
 #include "block/open-options.h"
 
 static bool validate_options(const BlockDriver *drv, const Options *options,
@@ -22,6 +23,21 @@ static bool validate_options(const BlockDriver *drv, const Options *options,
     return values != NULL && options_reject_unknown(rest, who, known, errp);
 }
 
+/* A name with a protocol is no file name: "fat:DIR" must not make a file that
+ * is called so. */
+static bool check_protocol(const char *filename, GError **errp)
+{
+    const BlockDriver *drv = open_name_driver(filename, errp);
+
+    if (drv != NULL && drv->create == NULL) {
+        block_error_set(errp, ENOTSUP,
+                        "Images with names like '%s' cannot be created",
+                        filename);
+        return false;
+    }
+    return drv != NULL;
+}
+
 bool bdrv_create(const char *format, const char *filename,
                  const Options *options, GError **errp)
 {
@@ -35,7 +51,8 @@ bool bdrv_create(const char *format, const char *filename,
                         "Images of the format '%s' cannot be created", format);
         return false;
     }
-    if (!validate_options(drv, options, errp)) {
+    if (!validate_options(drv, options, errp) ||
+        !check_protocol(filename, errp)) {
         return false;
     }
     g_autoptr(Options) copy = options ? options_copy(options) : options_new();

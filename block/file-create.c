@@ -218,8 +218,11 @@ static bool make_image(int fd, const char *path, const OptionValues *values,
     FileLock lock = { .fd = file_lock_works(fd) ? fd : -1 };
     struct stat st;
 
+    /* What another program has open for writing is not ours to empty, even if
+     * that program would tolerate it. */
     if (!file_lock_take(&lock, path, BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                        BLK_PERM_ALL & ~BLK_PERM_RESIZE, errp)) {
+                        BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE_UNCHANGED,
+                        errp)) {
         return false;
     }
     if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode)) {

@@ -78,6 +78,7 @@ static bool node_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
             return true;
         }
     }
+    info->specific_format = bs->drv->format_name;
     return bs->drv->info(bs, info, errp);
 }
 

@@ -151,7 +151,7 @@ static void write_json(JsonWriter *w, const BdrvInfo *info)
     }
     if (info->specific && options_size(info->specific) > 0) {
         json_begin_object(w, "format-specific");
-        json_string(w, "type", info->format);
+        json_string(w, "type", info->specific_format);
         json_options(w, "data", info->specific);
         json_end_object(w);
     }

@@ -196,6 +196,7 @@ typedef struct BdrvInfo {
     bool read_only;
     bool encrypted;
     const char *format;     /* driver name; static */
+    const char *specific_format; /* driver that `specific` is from; static */
     char *filename;         /* plain name, or "json:{...}" */
     char *backing_filename; /* as recorded in the image; NULL: none */
     char *backing_format;   /* NULL: none recorded */
