@@ -43,7 +43,7 @@ ln plain.img hard.img
 expect_error 1 "source and target" img convert plain.img hard.img
 rm hard.img
 cmp plain.img link.img
-cp plain.img tree.before
+cp -a tree tree.before
 expect_error 1 "inside the source directory 'tree'.*outside" \
     img convert fat:tree tree/out.img
 expect_error 1 "inside the source directory" \
@@ -58,8 +58,7 @@ expect_error 1 "inside the source directory" \
 rm tree/out.img
 expect_error 1 "(directory|source)" img convert fat:tree .
 expect_error 1 "(directory|source)" img convert fat:tree tree
-img convert fat:tree tree.after
-cmp tree.before tree.after || fail 'the source directory has changed'
+same_tree tree.before tree
 mkdir sibling tree2
 img convert fat:tree sibling/out.img
 img convert fat:tree tree2/out.img
@@ -88,7 +87,7 @@ fi
 # The disk fills up in the middle.
 if [ "$(id -u)" = 0 ] && mkdir small &&
     mount -t tmpfs -o size=300k tmpfs small 2>/dev/null; then
-    trap 'umount "$WORK/small" 2>/dev/null; cleanup' EXIT
+    trap 'umount "$WORK/small" 2>/dev/null || true; cleanup' EXIT
     head -c 900000 /dev/urandom >tree/large
     expect_error 1 "small/out.img.*No space left" \
         img convert fat:tree small/out.img

@@ -15,22 +15,22 @@ make_tree() {
         seq 1 1000 | (cd "$1/d$d" && split -a 3 -l 1 - 'alike name ')
     done
 }
-make_tree small 2000
-make_tree large 8000
+make_tree small 1000
+make_tree large 4000
 mkdir alike-small alike-large
-(cd alike-small && seq -f 'alike-name-%.0f' 2000 | xargs touch)
-(cd alike-large && seq -f 'alike-name-%.0f' 8000 | xargs touch)
+(cd alike-small && seq -f 'alike-name-%.0f' 1000 | xargs touch)
+(cd alike-large && seq -f 'alike-name-%.0f' 4000 | xargs touch)
 
-# The total's column of calls: the fourth number of its line.
+# Waiting of threads for each other is a matter of chance and not counted.
 total_calls() {
-    strace -f -qq -c -U name,calls -o counts "$VVFAT_IMG" "$@" >/dev/null
+    strace -f -qq -c -e trace='!futex' -U name,calls -o counts "$VVFAT_IMG" "$@" >/dev/null
     awk '$1 == "total" { print $2 }' counts
 }
 
 # grows_linearly WHAT SMALL LARGE: four times the files, at most five times
 # the work.
 grows_linearly() {
-    echo "$1: $2 for 2,000 files, $3 for 8,000"
+    echo "$1: $2 for 1,000 files, $3 for 4,000"
     [ "$3" -le $((5 * $2)) ] || fail "$1 grows faster than the files"
 }
 
@@ -41,8 +41,8 @@ large=$(total_calls convert fat:large large.img)
 grows_linearly 'system calls of converting' "$small" "$large"
 # Opening, checking, reading and closing each file, and one write for it and
 # its neighbours: nothing else for every file.
-[ "$large" -le $((8 * 8000)) ] ||
-    fail "$((large / 8000)) system calls for each file: $(cat counts)"
+[ "$large" -le $((8 * 4000)) ] ||
+    fail "$((large / 4000)) system calls for each file: $(cat counts)"
 
 if command -v valgrind >/dev/null; then
     instructions() {
