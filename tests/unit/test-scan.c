@@ -265,24 +265,3 @@ Test(scan, trees_deeper_than_path_max_need_few_descriptors, .timeout = 120)
     cr_assert_eq(byte, 'x');
     fs->ops->file_close(fs, file);
 }
-
-Test(scan, the_root_is_never_left)
-{
-    g_autoptr(TempTree) t = temp_tree_new();
-    g_autofree char *beside = temp_tree_beside(t, "secret");
-    g_autoptr(HostFs) fs = hostfs_posix_new(t->dir, NULL);
-    HostFile *file;
-    HostStat st;
-
-    cr_assert(g_file_set_contents(beside, "x", 1, NULL));
-    temp_tree_link(t, "link", "../secret");
-    temp_tree_link(t, "up", "..");
-    temp_tree_text(t, "real", "1");
-    temp_tree_link(t, "inside", "real");
-    cr_assert_lt(fs->ops->file_open(fs, "../secret", &file, &st), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "link", &file, &st), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "up/secret", &file, &st), 0);
-    cr_assert_lt(fs->ops->file_open(fs, "inside", &file, &st), 0);
-    cr_assert_eq(fs->ops->file_open(fs, "real", &file, &st), 0);
-    fs->ops->file_close(fs, file);
-}
