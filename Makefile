@@ -75,7 +75,8 @@ SO_VERSION := 0
 STATIC_LIB := $(BUILD)/libvvfat.a
 SHARED_LIB := $(BUILD)/libvvfat.so
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/vvfat-img)
-PLUGIN := $(if $(filter yes,$(HAVE_NBDKIT)),$(if $(PLUGIN_SOURCES),\
+# nbdkit cannot load a plugin that a sanitizer must come before.
+PLUGIN := $(if $(filter yes,$(HAVE_NBDKIT)),$(if $(SANITIZE),,\
     $(BUILD)/nbdkit-vvfat-plugin.so))
 UNIT_TESTS := $(BUILD)/tests/unit-tests
 
@@ -265,6 +266,7 @@ format:
 
 lint:
 	$(Q)shellcheck -x -S warning -P SCRIPTDIR:. $(SHELL_FILES)
+	$(Q)mandoc -T lint -W warning $(MAN_PAGES)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --library=gtk \
 	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES)
@@ -318,7 +320,7 @@ help:
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
 	@echo 'format     clang-format over the source'
-	@echo 'lint       shellcheck, cppcheck, clang-tidy'
+	@echo 'lint       shellcheck, mandoc, cppcheck, clang-tidy'
 	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'

@@ -157,7 +157,7 @@ guest_qemu() { # timeout argument...
 guest_boot_linux() { # drive [argument...]
     local drive=$1
     shift
-    guest_qemu 240 -kernel "$kernel" -initrd "$initrd" \
+    guest_qemu 500 -kernel "$kernel" -initrd "$initrd" \
         -append 'console=ttyS0 loglevel=4 panic=-1' \
         -drive "if=virtio,readonly=on,format=raw,file=$drive" "$@"
 }

@@ -37,7 +37,7 @@ for partition in gpt mbr; do
     "$VVFAT_IMG" convert -O raw --image-opts \
         "driver=vvfat,dir=source,esp=on,partition=$partition" disk.img
     cp $variables variables.fd
-    guest_qemu 300 -machine q35 \
+    guest_qemu 500 -machine q35 \
         -drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
         -drive if=pflash,unit=1,format=raw,file=variables.fd \
         -drive if=none,id=disk,readonly=on,format=raw,file=disk.img \
