@@ -104,10 +104,12 @@ void volume_check_print(const VolumeCheck *check)
     const BootInfo *boot = volume_boot_info(fat_image_volume(check->fat));
     g_autofree char *label = volume_label(check);
     g_autofree char *clean = label ? tool_escape(label, false) : NULL;
-    printf("%s: FAT%u%s%s%s, %" PRIu64 " files, %" PRIu64 " directories, %"
+    const Tree *tree = view->tree;
+    printf("%s: FAT%u%s%s%s, %" PRIu64 " file%s, %" PRIu64 " director%s, %"
            PRIu64 "/%" PRIu32 " clusters of %" PRIu32 " bytes\n",
            name, boot->fat_type, clean ? " '" : "", clean ? clean : "",
-           clean ? "'" : "", view->tree->n_files, view->tree->n_directories,
+           clean ? "'" : "", tree->n_files, tree->n_files == 1 ? "" : "s",
+           tree->n_directories, tree->n_directories == 1 ? "y" : "ies",
            view->used_clusters, boot->cluster_count,
            volume_cluster_size(fat_image_volume(check->fat)));
 }
