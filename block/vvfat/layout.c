@@ -140,14 +140,10 @@ static bool set_code(Layout *layout, const LayoutRequest *request,
                      GError **errp)
 {
     const Geometry *g = &layout->geometry;
-    size_t most = g->fat_type == 32 ? (size_t)g->reserved_sectors * SECTOR_SIZE
-                                    : SECTOR_SIZE;
 
-    if (request->boot_code_bytes > most) {
-        block_error_set(errp, EFBIG,
-                        "The boot code has %zu bytes, and a "
-                        "FAT%u volume has room for %zu",
-                        request->boot_code_bytes, g->fat_type, most);
+    if (request->boot_code &&
+        !boot_code_check(g->fat_type, g->reserved_sectors, request->boot_code,
+                         request->boot_code_bytes, errp)) {
         return false;
     }
     if (request->mbr_code && g->partition == PARTITION_NONE) {

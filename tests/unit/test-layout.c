@@ -325,16 +325,18 @@ static int layout_refused(const TempTree *t, const LayoutRequest *request,
     return error->code;
 }
 
-Test(layout, code_that_is_too_large_is_refused)
+Test(layout, code_that_cannot_be_used_is_refused)
 {
     g_autoptr(TempTree) t = temp_tree_new();
     LayoutRequest request = layout_request_default();
-    uint8_t code[1024] = { 0 };
+    uint8_t code[1024] = { 0xeb, 0x3c, 0x90 };
 
     request.boot_code = code;
     request.boot_code_bytes = sizeof(code);
-    cr_assert_eq(layout_refused(t, &request, "boot code"), EFBIG);
+    cr_assert_eq(layout_refused(t, &request, "63 to 512 bytes"), EINVAL);
     request.geometry.fat_type = 32;
+    cr_assert_eq(layout_refused(t, &request, "not for FAT32"), EINVAL);
+    code[1] = 0x58;
     test_disk_free(test_disk_new(t, &request));
     request.boot_code = NULL;
     request.boot_code_bytes = 0;
