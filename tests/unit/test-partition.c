@@ -257,6 +257,21 @@ Test(partition, sfdisk_and_sgdisk_find_nothing_wrong)
     }
 }
 
+/* UEFI specification 2.10, table 5.3: no signature, one entry, not active. */
+Test(partition, protective_mbr_says_nothing_else)
+{
+    Geometry g = choose(32, PARTITION_GPT, false, 64 * MIB);
+    uint8_t s[SECTOR_SIZE];
+
+    partition_render_mbr(&g, NULL, 0, s);
+    cr_assert_arr_eq(s + 440, "\0\0\0\0\0\0", 6);
+    cr_assert_arr_eq(s + 446, "\0\0\x02\0\xee\xff\xff\xff\x01\0\0\0", 12);
+    cr_assert_eq(s[458] | s[459] << 8 | s[460] << 16, g.disk_sectors - 1);
+    for (unsigned i = 462; i < 510; i++) {
+        cr_assert_eq(s[i], 0);
+    }
+}
+
 Test(partition, gpt_guids_depend_on_the_seed_alone)
 {
     static const uint8_t other[16] = "another seed....";
