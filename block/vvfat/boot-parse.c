@@ -72,7 +72,7 @@ static bool parse_bpb(const FatBpb *bpb, BootInfo *info, GError **errp)
     if (info->fat_count == 0) {
         return refuse(errp, "it has no FAT");
     }
-    if (info->media != FAT_MEDIA_FLOPPY && info->media < FAT_MEDIA_DISK) {
+    if (!fat_media_is_valid(info->media)) {
         return refuse(errp,
                       "its media byte is 0x%02x, not 0xf0 or 0xf8 to 0xff",
                       info->media);

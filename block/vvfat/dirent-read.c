@@ -79,6 +79,9 @@ static void feed_long(DirentReader *reader, const FatDirent *entry,
         drop_long(reader, DIRENT_BAD_CHECKSUM);
         return;
     }
+    if (l.type != 0 || le16_get(l.cluster) != 0) {
+        reader->defects |= DIRENT_BAD_RESERVED;
+    }
     store_units(reader, &l, order);
     reader->next_order = (uint8_t)(order - 1);
 }
@@ -87,24 +90,26 @@ static void feed_long(DirentReader *reader, const FatDirent *entry,
 static unsigned long_length(DirentReader *reader)
 {
     unsigned room = reader->n_long * FAT_LONG_UNITS, length = 0;
-    bool is_sound = true;
+    bool is_padded = true;
 
     while (length < room && reader->units[length] != 0) {
         uint16_t unit = reader->units[length++];
 
-        is_sound &= unit >= 0x20 && unit != LONG_PAD &&
-                    (unit >= 0x80 || !strchr("\"*/:<>?\\|", unit));
+        is_padded &= unit != LONG_PAD;
+        if (unit < 0x20 || (unit < 0x80 && strchr("\"*/:<>?\\|", unit))) {
+            reader->defects |= DIRENT_BAD_LONG_NAME;
+        }
     }
     /* The NUL stands in the last entry, and nothing but padding behind. */
-    is_sound &= length > room - FAT_LONG_UNITS;
+    is_padded &= length > room - FAT_LONG_UNITS;
     for (unsigned i = length + 1; i < room; i++) {
-        is_sound &= reader->units[i] == LONG_PAD;
+        is_padded &= reader->units[i] == LONG_PAD;
     }
     if (length > FAT_LONG_MAX_UNITS) {
         length = 0;
     }
-    if (!is_sound || length == 0) {
-        reader->defects |= DIRENT_BAD_LONG_NAME;
+    if (!is_padded || length == 0) {
+        reader->defects |= DIRENT_BAD_PADDING;
     }
     return length;
 }

@@ -57,7 +57,9 @@ typedef enum DirentKind {
 #define DIRENT_BAD_CHECKSUM 0x2u
 #define DIRENT_BAD_ORDER 0x4u
 #define DIRENT_BAD_SHORT_NAME 0x8u
-#define DIRENT_BAD_LONG_NAME 0x10u /* illegal units, bad padding */
+#define DIRENT_BAD_LONG_NAME 0x10u /* illegal units */
+#define DIRENT_BAD_PADDING 0x20u   /* behind the long name */
+#define DIRENT_BAD_RESERVED 0x40u  /* type or cluster of a long-name entry */
 
 typedef struct DirentItem {
     DirentKind kind;

@@ -115,6 +115,11 @@ void fat_entry_put(unsigned fat_type, uint8_t *buf, size_t bytes,
     }
 }
 
+bool fat_media_is_valid(uint8_t media)
+{
+    return media == FAT_MEDIA_FLOPPY || media >= FAT_MEDIA_DISK;
+}
+
 uint32_t fat_entry_0(unsigned fat_type, uint8_t media)
 {
     return (type_mask(fat_type) & ~0xffu) | media;

@@ -41,6 +41,9 @@ bool fat_entry_get(unsigned fat_type, const uint8_t *buf, size_t bytes,
 void fat_entry_put(unsigned fat_type, uint8_t *buf, size_t bytes,
                    uint64_t buf_offset, uint32_t cluster, uint32_t value);
 
+/* Whether a byte is one of those that say what the medium is. */
+bool fat_media_is_valid(uint8_t media);
+
 /* FAT[0] and FAT[1] of a clean volume, as wide as the type. */
 uint32_t fat_entry_0(unsigned fat_type, uint8_t media);
 uint32_t fat_entry_1(unsigned fat_type);

@@ -90,30 +90,22 @@ void guest_names_report_stray(GuestLoad *load, const TreeNode *dir,
     report_stray(load, dir, defects, "in it");
 }
 
-static bool has_illegal_units(const DirentItem *item)
-{
-    for (unsigned i = 0; i < item->long_units; i++) {
-        uint16_t unit = item->long_name[i];
-
-        if (unit < 0x20 || (unit < 0x80 && strchr("\"*/:<>?\\|", unit))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void report_defects(GuestLoad *load, const TreeNode *node,
                            const DirentItem *item)
 {
     report_stray(load, node, item->defects, "before it");
     if (item->defects & DIRENT_BAD_LONG_NAME) {
-        bool illegal = has_illegal_units(item);
-
-        problem_add(load->view, PROBLEM_LONG_NAME,
-                    illegal ? PROBLEM_DAMAGE : PROBLEM_NOTE, node,
-                    illegal ? "its long name has characters that FAT does "
-                              "not allow"
-                            : "its long name is not padded as it should be");
+        problem_add(load->view, PROBLEM_LONG_NAME, PROBLEM_DAMAGE, node,
+                    "its long name has characters that FAT does not allow");
+    }
+    if (item->defects & DIRENT_BAD_RESERVED) {
+        problem_add(load->view, PROBLEM_LONG_NAME, PROBLEM_DAMAGE, node,
+                    "its long-name entries have a type or a cluster, which "
+                    "must be 0");
+    }
+    if (item->defects & DIRENT_BAD_PADDING) {
+        problem_add(load->view, PROBLEM_LONG_NAME, PROBLEM_NOTE, node,
+                    "its long name is not padded as it should be");
     }
     if (item->defects & DIRENT_BAD_SHORT_NAME) {
         problem_add(load->view, PROBLEM_SHORT_NAME, PROBLEM_DAMAGE, node,

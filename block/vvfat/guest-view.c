@@ -117,6 +117,29 @@ static void check_dot(DirLoad *d, const DirentItem *item, unsigned dots)
     }
 }
 
+/* A label in the root directory. */
+static void check_label(DirLoad *d, const DirentItem *item)
+{
+    GuestView *view = d->load->view;
+
+    if (view->tree->has_label) {
+        problem_add(view, PROBLEM_LABEL, PROBLEM_NOTE, d->dir,
+                    "entry %u is a second volume label", item->first_slot);
+    }
+    if (!names_short_is_valid(item->entry.name)) {
+        problem_add(view, PROBLEM_LABEL, PROBLEM_DAMAGE, d->dir,
+                    "the volume label in entry %u has characters that FAT "
+                    "does not allow",
+                    item->first_slot);
+    }
+    if (le32_get(item->entry.size) || entry_cluster(d->load, &item->entry)) {
+        problem_add(view, PROBLEM_LABEL, PROBLEM_DAMAGE, d->dir,
+                    "the volume label in entry %u has a size or a cluster, "
+                    "which only files have",
+                    item->first_slot);
+    }
+}
+
 static void load_label(DirLoad *d, const DirentItem *item)
 {
     Tree *tree = d->load->view->tree;
@@ -125,14 +148,16 @@ static void load_label(DirLoad *d, const DirentItem *item)
         problem_add(d->load->view, PROBLEM_DIR_ENTRY, PROBLEM_LEFT_OUT, d->dir,
                     "entry %u is a directory and a volume label at once",
                     item->first_slot);
-    } else if (d->dir->parent) {
+        return;
+    }
+    if (d->dir->parent) {
         problem_add(d->load->view, PROBLEM_DIR_ENTRY, PROBLEM_LEFT_OUT, d->dir,
                     "entry %u is a volume label outside the root directory",
                     item->first_slot);
-    } else if (tree->has_label) {
-        problem_add(d->load->view, PROBLEM_LABEL, PROBLEM_NOTE, d->dir,
-                    "entry %u is a second volume label", item->first_slot);
-    } else {
+        return;
+    }
+    check_label(d, item);
+    if (!tree->has_label) {
         tree->has_label = true;
         memcpy(tree->label, item->entry.name, sizeof(tree->label));
         tree->label_time.date = le16_get(item->entry.mdate);

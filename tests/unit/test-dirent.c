@@ -492,7 +492,7 @@ Test(dirent, name_cut_by_an_early_nul_is_noted_and_kept)
 
     add_node(&d);
     le16_put(&((FatLongDirent *)&d.entry[2])->name1[3], 0);
-    cr_assert_eq(read_all(&d), DIRENT_BAD_LONG_NAME);
+    cr_assert_eq(read_all(&d), DIRENT_BAD_PADDING);
     cr_assert_eq(d.item.long_units, 3);
     cr_assert_eq(d.item.n_slots, 4);
 }
@@ -503,13 +503,36 @@ Test(dirent, padding_that_is_none_is_noted_and_ignored)
 
     add_node(&d);
     le16_put(&((FatLongDirent *)&d.entry[0])->name3[1], 'x');
-    cr_assert_eq(read_all(&d), DIRENT_BAD_LONG_NAME);
+    cr_assert_eq(read_all(&d), DIRENT_BAD_PADDING);
+    cr_assert_eq(d.item.long_units, 30);
+}
+
+Test(dirent, padding_in_the_name_is_noted_and_kept)
+{
+    Directory d = { 0 };
+
+    add_node(&d);
+    le16_put(&((FatLongDirent *)&d.entry[2])->name1[0], 0xffff);
+    cr_assert_eq(read_all(&d), DIRENT_BAD_PADDING);
+    cr_assert_eq(d.item.long_units, 30);
+}
+
+Test(dirent, reserved_fields_of_a_long_entry_are_noted)
+{
+    Directory d = { 0 };
+
+    add_node(&d);
+    ((FatLongDirent *)&d.entry[1])->type = 1;
+    cr_assert_eq(read_all(&d), DIRENT_BAD_RESERVED);
+    ((FatLongDirent *)&d.entry[1])->type = 0;
+    le16_put(&((FatLongDirent *)&d.entry[2])->cluster, 0x100);
+    cr_assert_eq(read_all(&d), DIRENT_BAD_RESERVED);
     cr_assert_eq(d.item.long_units, 30);
 }
 
 Test(dirent, illegal_units_are_noted)
 {
-    static const uint16_t bad[] = { '/', '*', 0x1f, '\\', 0xffff };
+    static const uint16_t bad[] = { '/', '*', 0x1f, '\\' };
 
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         Directory d = { 0 };
@@ -548,6 +571,6 @@ Test(dirent, name_of_more_than_255_units_falls_back)
     }
     dirent_render(&node, 20, &entry);
     cr_assert(dirent_reader_feed(&reader, &entry, &item));
-    cr_assert_eq(item.defects, DIRENT_BAD_LONG_NAME);
+    cr_assert_eq(item.defects, DIRENT_BAD_PADDING);
     cr_assert_eq(item.long_units, 0);
 }
