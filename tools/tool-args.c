@@ -122,20 +122,28 @@ const char *tool_args_nearest(const char *text, const char *const *words,
     return best;
 }
 
-static G_NORETURN void unknown_long(const char *text)
+/* The name of an option that the text, up to a "=", may have been meant for. */
+static const char *nearest_option(const char *text)
 {
-    g_autofree char *name = g_strndup(text + 2, strcspn(text + 2, "="));
+    g_autofree char *name = g_strndup(text, strcspn(text, "="));
     g_autofree const char **words = g_new(const char *, line.names->len);
 
     for (guint i = 0; i < line.names->len; i++) {
         words[i] = g_array_index(line.names, struct option, i).name;
     }
-    const char *near = tool_args_nearest(name, words, line.names->len);
+    return tool_args_nearest(name, words, line.names->len);
+}
+
+static G_NORETURN void unknown_long(const char *text)
+{
+    const char *near = nearest_option(text);
+    int length = (int)strcspn(text, "=");
+
     if (near) {
-        tool_args_usage("unrecognized option '--%s'; did you mean '--%s'?",
-                        name, near);
+        tool_args_usage("unrecognized option '--%.*s'; did you mean '--%s'?",
+                        length, text, near);
     }
-    tool_args_usage("unrecognized option '--%s'", name);
+    tool_args_usage("unrecognized option '--%.*s'", length, text);
 }
 
 static G_NORETURN void refuse_option(int result)
@@ -159,7 +167,7 @@ static G_NORETURN void refuse_option(int result)
     if (!is_long) {
         tool_args_usage("unrecognized option '%s'", word);
     }
-    unknown_long(word);
+    unknown_long(word + 2);
 }
 
 int tool_args_next(const char **arg)

@@ -10,10 +10,6 @@
 #include "tools/tool-args.h"
 #include "tools/tool-output.h"
 
-#ifndef VVFAT_VERSION
-#define VVFAT_VERSION "0.1"
-#endif
-
 const Command *const command_table[] = {
     &command_cat,     &command_check,  &command_compare, &command_convert,
     &command_create,  &command_dd,     &command_extract, &command_help,
