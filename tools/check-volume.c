@@ -37,8 +37,8 @@ VolumeCheck *volume_check_run(BlockBackend *blk, unsigned partition,
     }
     check->completed = true;
     check->leaks = (int64_t)check->view->lost_clusters;
-    check->damages =
-        (int64_t)check->view->n_damage - count_lost_problems(check->view);
+    check->damages = (int64_t)check->view->n_damage -
+                     count_lost_problems(check->view);
     return check;
 }
 
@@ -53,9 +53,8 @@ void volume_check_free(void *opaque)
 
 static char *volume_name(const VolumeCheck *check)
 {
-    return check->partition
-               ? g_strdup_printf("partition %u", check->partition)
-               : g_strdup("volume");
+    return check->partition ? g_strdup_printf("partition %u", check->partition)
+                            : g_strdup("volume");
 }
 
 static char *volume_label(const VolumeCheck *check)
@@ -105,8 +104,9 @@ void volume_check_print(const VolumeCheck *check)
     g_autofree char *label = volume_label(check);
     g_autofree char *clean = label ? tool_escape(label, false) : NULL;
     const Tree *tree = view->tree;
-    printf("%s: FAT%u%s%s%s, %" PRIu64 " file%s, %" PRIu64 " director%s, %"
-           PRIu64 "/%" PRIu32 " clusters of %" PRIu32 " bytes\n",
+    printf("%s: FAT%u%s%s%s, %" PRIu64 " file%s, %" PRIu64
+           " director%s, %" PRIu64 "/%" PRIu32 " clusters of %" PRIu32
+           " bytes\n",
            name, boot->fat_type, clean ? " '" : "", clean ? clean : "",
            clean ? "'" : "", tree->n_files, tree->n_files == 1 ? "" : "s",
            tree->n_directories, tree->n_directories == 1 ? "y" : "ies",

@@ -18,7 +18,7 @@ typedef struct Command {
     const char *summary;  /* one line, no full stop */
     const char *notes;    /* further lines of the help, or NULL */
     const ToolOption *options;
-    int usage_status;     /* exit status of a usage error; 0: 1 */
+    int usage_status; /* exit status of a usage error; 0: 1 */
     int (*run)(const struct Command *command, int argc, char **argv);
 } Command;
 

@@ -56,8 +56,7 @@ static void stop(Engine *e)
 }
 
 static void fail(Engine *e, const char *doing, int64_t offset,
-                 const char *preposition, const char *name,
-                 const char *reason)
+                 const char *preposition, const char *name, const char *reason)
 {
     g_mutex_lock(&e->lock);
     if (!e->failed) {
@@ -402,8 +401,7 @@ bool copy_run(const CopyJob *job)
     int ret = copy_target_finish(job->target);
     if (ret < 0) {
         g_autofree char *reason = copy_target_strerror(job->target, ret);
-        tool_error("error while flushing '%s': %s", job->target->name,
-                   reason);
+        tool_error("error while flushing '%s': %s", job->target->name, reason);
     }
     return ret >= 0;
 }

@@ -32,15 +32,15 @@ void copy_source_free(CopySource *source)
 
 int copy_source_add(CopySource *source, BlockBackend *blk)
 {
-    Part part = { .blk = blk, .start = source->length,
+    Part part = { .blk = blk,
+                  .start = source->length,
                   .length = blk_getlength(blk) };
 
     g_array_append_val(source->parts, part);
     if (part.length < 0) {
         return (int)part.length;
     }
-    if (__builtin_add_overflow(source->length, part.length,
-                               &source->length)) {
+    if (__builtin_add_overflow(source->length, part.length, &source->length)) {
         source->length = part.start;
         return -EFBIG;
     }
@@ -75,8 +75,8 @@ static const Part *part_at(const CopySource *source, int64_t offset)
     return NULL;
 }
 
-int copy_source_status(const CopySource *source, int64_t offset,
-                       int64_t bytes, CopyRun *run)
+int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
+                       CopyRun *run)
 {
     g_auto(BdrvBlockStatus) status = { 0 };
     const Part *part = part_at(source, offset);
@@ -86,8 +86,8 @@ int copy_source_status(const CopySource *source, int64_t offset,
     }
     int64_t blk_offset = offset - part->start;
     bytes = MIN(bytes, part->length - blk_offset);
-    int ret = blk_block_status(part->blk, blk_offset, bytes,
-                               BDRV_WANT_PRECISE, &status);
+    int ret = blk_block_status(part->blk, blk_offset, bytes, BDRV_WANT_PRECISE,
+                               &status);
     if (ret < 0) {
         return ret;
     }

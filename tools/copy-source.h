@@ -25,8 +25,8 @@ typedef enum RunKind {
 /* A range with one status, inside one image. */
 typedef struct CopyRun {
     RunKind kind;
-    int64_t offset, bytes;  /* in the source */
-    BlockBackend *blk;      /* the image, and where in it */
+    int64_t offset, bytes; /* in the source */
+    BlockBackend *blk;     /* the image, and where in it */
     int64_t blk_offset;
 } CopyRun;
 
@@ -35,15 +35,14 @@ void copy_source_free(CopySource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CopySource, copy_source_free)
 
 /* Append an image (and own it). -errno when its length cannot be told. */
-int copy_source_add(CopySource *source,
-                    BlockBackend *blk) G_GNUC_WARN_UNUSED_RESULT;
+int copy_source_add(CopySource *source, BlockBackend *blk)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 guint copy_source_count(const CopySource *source);
 BlockBackend *copy_source_image(const CopySource *source, guint index);
 
 /* The run that begins at offset; at most `bytes` of it. 0 or -errno. */
-int copy_source_status(const CopySource *source, int64_t offset,
-                       int64_t bytes,
+int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
                        CopyRun *run) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Bytes in the range that are not known to be zeroes; -errno. */

@@ -102,8 +102,8 @@ int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
     return blk_pwrite(target->blk, offset, bytes, buf, 0);
 }
 
-int copy_target_write_zeroes(CopyTarget *target, int64_t offset,
-                             int64_t bytes, bool allocate)
+int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
+                             bool allocate)
 {
     if (target->blk) {
         return blk_pwrite_zeroes(target->blk, offset, bytes,

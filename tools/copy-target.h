@@ -33,8 +33,7 @@ int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
                       const void *buf) G_GNUC_WARN_UNUSED_RESULT;
 
 /* allocate: take room on the disk, as written zeroes would. */
-int copy_target_write_zeroes(CopyTarget *target, int64_t offset,
-                             int64_t bytes,
+int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
                              bool allocate) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Everything has been written: flush. */

@@ -2,9 +2,9 @@
 #include "tools/copy-walk.h"
 
 #define MIB ((int64_t)1 << 20)
-#define HOST_CHUNK_BYTES (16 * MIB)   /* until the next look at signals */
+#define HOST_CHUNK_BYTES (16 * MIB) /* until the next look at signals */
 #define ZERO_CHUNK_BYTES (1024 * MIB)
-#define LONG_ZERO_BYTES (64 * 1024)   /* shorter ones are read with the rest */
+#define LONG_ZERO_BYTES (64 * 1024) /* shorter ones are read with the rest */
 
 static int load_run(CopyWalk *w)
 {

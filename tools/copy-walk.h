@@ -27,18 +27,17 @@ typedef struct Segment {
 
 typedef struct CopyWalk {
     const CopySource *source;
-    int64_t start, end;     /* in the source */
-    int64_t max_read;       /* bytes of a SEGMENT_READ at most */
-    int64_t min_host;       /* bytes of a SEGMENT_HOST at least; 0: none */
-    int64_t alignment;      /* of a SEGMENT_HOST, in image and target */
+    int64_t start, end; /* in the source */
+    int64_t max_read;   /* bytes of a SEGMENT_READ at most */
+    int64_t min_host;   /* bytes of a SEGMENT_HOST at least; 0: none */
+    int64_t alignment;  /* of a SEGMENT_HOST, in image and target */
 
-    int64_t position;       /* in the source: the next segment begins there */
-    CopyRun run;            /* what follows there; no bytes: not known */
+    int64_t position; /* in the source: the next segment begins there */
+    CopyRun run;      /* what follows there; no bytes: not known */
 } CopyWalk;
 
 /* The next segment; 1, 0 at the end, or -errno (then segment->blk and
  * blk_offset tell where). */
-int copy_walk_next(CopyWalk *walk,
-                   Segment *segment) G_GNUC_WARN_UNUSED_RESULT;
+int copy_walk_next(CopyWalk *walk, Segment *segment) G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

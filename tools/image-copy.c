@@ -17,17 +17,18 @@ static bool refuse_relation(HostPathRelation relation, const char *target,
     case HOST_PATH_APART:
         return true;
     case HOST_PATH_SAME:
-        tool_error("'%s' is source and target; choose another target",
-                   target);
+        tool_error("'%s' is source and target; choose another target", target);
         return false;
     case HOST_PATH_INSIDE:
         tool_error("The target '%s' lies inside the source directory '%s' "
                    "and would become a part of itself; choose a target "
-                   "outside of it", target, what);
+                   "outside of it",
+                   target, what);
         return false;
     case HOST_PATH_AROUND:
         tool_error("The target '%s' is a directory that holds the source "
-                   "'%s'; name a file", target, what);
+                   "'%s'; name a file",
+                   target, what);
         return false;
     }
     return false;
@@ -87,8 +88,8 @@ static bool copy_to_stdout(const ImageCopy *copy)
 static bool create_image(const ImageCopy *copy)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Options) options =
-        copy->create ? options_copy(copy->create) : options_new();
+    g_autoptr(Options) options = copy->create ? options_copy(copy->create)
+                                              : options_new();
 
     options_set_int(options, "size", copy->bytes);
     if (!bdrv_create(copy->format, copy->target, options, &error)) {
@@ -105,8 +106,7 @@ static bool check_size(const ImageCopy *copy, BlockBackend *blk)
 
     if (length < 0) {
         g_autofree char *reason = blk_strerror((int)length);
-        tool_error("Could not get the size of '%s': %s", copy->target,
-                   reason);
+        tool_error("Could not get the size of '%s': %s", copy->target, reason);
         return false;
     }
     if (length < copy->bytes) {
@@ -121,19 +121,16 @@ static bool copy_to_open_image(const ImageCopy *copy, BlockBackend *blk)
     bool reads_zero = copy->no_create ? copy->target_is_zero
                                       : blk_has_zero_init(blk);
     g_autofree char *name = blk_get_filename(blk);
-    g_autoptr(CopyTarget) target =
-        copy_target_new_image(blk, copy->target_image_opts ? name
-                                                           : copy->target,
-                              reads_zero);
+    g_autoptr(CopyTarget) target = copy_target_new_image(
+        blk, copy->target_image_opts ? name : copy->target, reads_zero);
 
     return check_size(copy, blk) && run(copy, target);
 }
 
 static bool copy_to_existing(const ImageCopy *copy)
 {
-    BlockBackend *blk = image_open_target(copy->target, copy->format,
-                                          copy->target_image_opts,
-                                          copy->cache);
+    BlockBackend *blk = image_open_target(
+        copy->target, copy->format, copy->target_image_opts, copy->cache);
     if (!blk) {
         return false;
     }

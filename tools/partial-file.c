@@ -40,8 +40,7 @@ static void discard_file(void)
     }
     if (!existed) {
         unlink(partial_path);
-    } else if (!same_state(&before, &now) &&
-               truncate(partial_path, 0) < 0) {
+    } else if (!same_state(&before, &now) && truncate(partial_path, 0) < 0) {
         unlink(partial_path);
     }
 }

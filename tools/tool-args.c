@@ -207,7 +207,8 @@ int64_t tool_args_size(const char *what, const char *text)
 
     if (!size_parse(text, &bytes, NULL)) {
         tool_error("Invalid %s specified. You may use k, M, G, T, P or E "
-                   "suffixes for", what);
+                   "suffixes for",
+                   what);
         tool_error("kilobytes, megabytes, gigabytes, terabytes, petabytes "
                    "and exabytes.");
         exit(usage_status());

@@ -42,8 +42,8 @@ bool fat_source_open(FatSource *source, const char *name, const FatArgs *args)
     if (!source->blk) {
         return false;
     }
-    source->fat = fat_image_open(source->blk, args->partition,
-                                 args->codepage, &error);
+    source->fat = fat_image_open(source->blk, args->partition, args->codepage,
+                                 &error);
     if (source->fat) {
         source->view = fat_image_load(source->fat, false, &error);
     }
@@ -53,7 +53,8 @@ bool fat_source_open(FatSource *source, const char *name, const FatArgs *args)
     }
     if (source->view->n_damage > 0) {
         tool_warning("%s: the volume is damaged; 'vvfat-img check' tells "
-                     "where", name);
+                     "where",
+                     name);
     }
     return true;
 }

@@ -13,9 +13,13 @@ enum {
 };
 
 #define TOOL_OPTION_PARTITION                                                 \
-    { 'P', "partition", "N", "Partition to look at; 0: the bare disk" }
+    {                                                                         \
+        'P', "partition", "N", "Partition to look at; 0: the bare disk"       \
+    }
 #define TOOL_OPTION_CODEPAGE                                                  \
-    { KEY_CODEPAGE, "codepage", "N", "Code page of the short names (437)" }
+    {                                                                         \
+        KEY_CODEPAGE, "codepage", "N", "Code page of the short names (437)"   \
+    }
 
 typedef struct FatArgs {
     ImageArgs image;
@@ -37,8 +41,7 @@ typedef struct FatSource {
 
 /* Open and load the tree; warn when the volume is damaged. False with the
  * error printed; close it in either case. */
-bool fat_source_open(FatSource *source, const char *name,
-                     const FatArgs *args);
+bool fat_source_open(FatSource *source, const char *name, const FatArgs *args);
 void fat_source_close(FatSource *source);
 
 /* The node at a path, of names as `ls` prints them; NULL with the error

@@ -19,7 +19,8 @@ void image_check_cache(const char *what, const char *cache)
 {
     if (g_strv_contains(direct_modes, cache)) {
         tool_args_usage("Invalid %s: %s: direct I/O is not supported; use "
-                        "writeback", what, cache);
+                        "writeback",
+                        what, cache);
     }
     if (!g_strv_contains(cache_modes, cache)) {
         tool_args_usage("Invalid %s: %s", what, cache);

@@ -18,20 +18,34 @@ enum {
 
 /* Rows for the option tables of commands that open an image. */
 #define TOOL_OPTION_FORMAT                                                    \
-    { 'f', NULL, "FMT", "Format of the image; probed when not given" }
+    {                                                                         \
+        'f', NULL, "FMT", "Format of the image; probed when not given"        \
+    }
 #define TOOL_OPTION_IMAGE_OPTS                                                \
-    { KEY_IMAGE_OPTS, "image-opts", NULL,                                     \
-      "Images are given as options (driver=...,dir=...), not names" }
+    {                                                                         \
+        KEY_IMAGE_OPTS, "image-opts", NULL,                                   \
+            "Images are given as options (driver=...,dir=...), not names"     \
+    }
 #define TOOL_OPTION_FORCE_SHARE                                               \
-    { 'U', "force-share", NULL, "Read an image that another program writes" }
+    {                                                                         \
+        'U', "force-share", NULL, "Read an image that another program writes" \
+    }
 #define TOOL_OPTION_OUTPUT                                                    \
-    { KEY_OUTPUT, "output", "FMT", "Print for people (human) or as JSON" }
+    {                                                                         \
+        KEY_OUTPUT, "output", "FMT", "Print for people (human) or as JSON"    \
+    }
 #define TOOL_OPTION_QUIET                                                     \
-    { 'q', NULL, NULL, "Print errors only" }
+    {                                                                         \
+        'q', NULL, NULL, "Print errors only"                                  \
+    }
 #define TOOL_OPTION_PROGRESS                                                  \
-    { 'p', NULL, NULL, "Show the progress on a terminal" }
+    {                                                                         \
+        'p', NULL, NULL, "Show the progress on a terminal"                    \
+    }
 #define TOOL_OPTION_SRC_CACHE                                                 \
-    { 'T', NULL, "CACHE", "Cache mode for reading (writeback)" }
+    {                                                                         \
+        'T', NULL, "CACHE", "Cache mode for reading (writeback)"              \
+    }
 
 typedef struct ImageArgs {
     const char *format; /* -f, or NULL */

@@ -40,7 +40,7 @@ char *tool_escape(const char *text, bool keep_newlines)
 }
 
 static void G_GNUC_PRINTF(2, 0)
-print_message(const char *prefix, const char *fmt, va_list ap)
+    print_message(const char *prefix, const char *fmt, va_list ap)
 {
     g_autofree char *text = g_strdup_vprintf(fmt, ap);
     g_autofree char *clean = tool_escape(text, true);

@@ -64,12 +64,8 @@ static int run_cat(const Command *command, int argc, char **argv)
 }
 
 static const ToolOption options[] = {
-    TOOL_OPTION_PARTITION,
-    TOOL_OPTION_CODEPAGE,
-    TOOL_OPTION_FORMAT,
-    TOOL_OPTION_FORCE_SHARE,
-    TOOL_OPTION_IMAGE_OPTS,
-    { 0 },
+    TOOL_OPTION_PARTITION,   TOOL_OPTION_CODEPAGE,   TOOL_OPTION_FORMAT,
+    TOOL_OPTION_FORCE_SHARE, TOOL_OPTION_IMAGE_OPTS, { 0 },
 };
 
 const Command command_cat = {

@@ -63,8 +63,8 @@ static bool check_format(Check *check)
 
 static bool is_fat_type(const Partition *p)
 {
-    return p->mbr_type != 0 && strchr("\x01\x04\x06\x0b\x0c\x0e",
-                                      p->mbr_type) != NULL;
+    return p->mbr_type != 0 &&
+           strchr("\x01\x04\x06\x0b\x0c\x0e", p->mbr_type) != NULL;
 }
 
 static void add_defect(Check *check, char *text)
@@ -82,9 +82,11 @@ static bool check_partition(Check *check, const Partition *p)
     }
     if (!wanted && !fat_image_holds_fat(check->blk, p)) {
         if (is_fat_type(p)) {
-            add_defect(check, g_strdup_printf(
-                "partition %u: its type is FAT, but it holds no FAT volume",
-                p->number));
+            add_defect(
+                check,
+                g_strdup_printf(
+                    "partition %u: its type is FAT, but it holds no FAT volume",
+                    p->number));
         }
         return true;
     }
@@ -142,7 +144,8 @@ static void print_totals(const BdrvCheckResult *r)
     }
     if (r->check_errors > 0) {
         printf("\n%" PRId64 " internal errors have occurred during the "
-               "check.\n", r->check_errors);
+               "check.\n",
+               r->check_errors);
     }
 }
 
@@ -205,7 +208,8 @@ static int check_status(const Check *check, bool completed)
     if (!check->has_format_check && completed &&
         check->volumes->len + check->defects->len == 0) {
         tool_error("This image format does not support checks, and there is "
-                   "no FAT volume on '%s'", check->name);
+                   "no FAT volume on '%s'",
+                   check->name);
         return STATUS_UNSUPPORTED;
     }
     if (check->json) {
@@ -257,15 +261,9 @@ static int run_check(const Command *command, int argc, char **argv)
 }
 
 static const ToolOption options[] = {
-    TOOL_OPTION_PARTITION,
-    TOOL_OPTION_OUTPUT,
-    TOOL_OPTION_QUIET,
-    TOOL_OPTION_CODEPAGE,
-    TOOL_OPTION_FORMAT,
-    TOOL_OPTION_SRC_CACHE,
-    TOOL_OPTION_FORCE_SHARE,
-    TOOL_OPTION_IMAGE_OPTS,
-    { 0 },
+    TOOL_OPTION_PARTITION,   TOOL_OPTION_OUTPUT,     TOOL_OPTION_QUIET,
+    TOOL_OPTION_CODEPAGE,    TOOL_OPTION_FORMAT,     TOOL_OPTION_SRC_CACHE,
+    TOOL_OPTION_FORCE_SHARE, TOOL_OPTION_IMAGE_OPTS, { 0 },
 };
 
 const Command command_check = {

@@ -109,8 +109,7 @@ static int compare_bytes(Comparison *c, Side *side, Side *other,
                 return read_error(other, offset + done, ret);
             }
         }
-        int64_t at = first_difference(side->buf, other ? other->buf : NULL,
-                                      n);
+        int64_t at = first_difference(side->buf, other ? other->buf : NULL, n);
         if (at >= 0) {
             return differ(c, "Content mismatch at offset", offset + done + at,
                           "");
@@ -135,8 +134,8 @@ static int compare_common(Comparison *c, int64_t common)
         if (status != STATUS_SAME) {
             return status;
         }
-        const unsigned strict =
-            BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_DATA | BDRV_BLOCK_ZERO;
+        const unsigned strict = BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_DATA |
+                                BDRV_BLOCK_ZERO;
         if (c->strict && (flags_a & strict) != (flags_b & strict)) {
             return differ(c, "Strict mode: Offset", offset,
                           " block status mismatch");

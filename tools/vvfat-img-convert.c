@@ -31,7 +31,8 @@ static int64_t parse_sparse(const char *text)
         tool_args_usage("Invalid buffer size for sparse output specified. "
                         "Valid sizes are multiples of 512 up to %d. Select 0 "
                         "to disable sparse detection (fully allocates "
-                        "output).", MAX_SPARSE_BYTES);
+                        "output).",
+                        MAX_SPARSE_BYTES);
     }
     return bytes;
 }
@@ -40,10 +41,10 @@ static unsigned parse_workers(const char *text)
 {
     guint64 n;
 
-    if (!g_ascii_string_to_unsigned(text, 10, 1, COPY_MAX_WORKERS, &n,
-                                    NULL)) {
+    if (!g_ascii_string_to_unsigned(text, 10, 1, COPY_MAX_WORKERS, &n, NULL)) {
         tool_args_usage("Invalid number of coroutines. Allowed number of "
-                        "coroutines is between 1 and %d", COPY_MAX_WORKERS);
+                        "coroutines is between 1 and %d",
+                        COPY_MAX_WORKERS);
     }
     return (unsigned)n;
 }
@@ -145,7 +146,8 @@ static bool check_target(Convert *c)
     if (g_str_equal(copy->target, "-") && !copy->target_image_opts) {
         if (!g_str_equal(copy->format, "raw")) {
             tool_error("Only a raw image can be written to standard output; "
-                       "name a file for format %s", copy->format);
+                       "name a file for format %s",
+                       copy->format);
             return false;
         }
         if (copy->no_create) {
@@ -183,8 +185,7 @@ static bool open_sources(Convert *c, char **names, int n)
         int ret = copy_source_add(c->copy.source, blk);
         if (ret < 0) {
             g_autofree char *reason = blk_strerror(ret);
-            tool_error("Could not get the size of '%s': %s", names[i],
-                       reason);
+            tool_error("Could not get the size of '%s': %s", names[i], reason);
             return false;
         }
     }
@@ -194,8 +195,8 @@ static bool open_sources(Convert *c, char **names, int n)
 
 static bool print_create_help(const char *format)
 {
-    g_autofree char *help =
-        bdrv_format_options_help(format ? format : "raw", true);
+    g_autofree char *help = bdrv_format_options_help(format ? format : "raw",
+                                                     true);
 
     if (!help) {
         tool_error("Format driver '%s' does not support image creation",

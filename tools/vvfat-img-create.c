@@ -84,8 +84,7 @@ static int run_create(const Command *command, int argc, char **argv)
             }
             printf("Supported %s options:\n%s", format, help);
             return 0;
-        } else if (!options_parse_keyval(create_options, arg, NULL,
-                                         &error)) {
+        } else if (!options_parse_keyval(create_options, arg, NULL, &error)) {
             tool_args_usage("%s", error->message);
         }
     }

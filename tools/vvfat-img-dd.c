@@ -67,8 +67,7 @@ static void set_range(ImageCopy *copy, const Operands *o)
     }
 }
 
-static bool run_copy(ImageCopy *copy, const Operands *o,
-                     const ImageArgs *args)
+static bool run_copy(ImageCopy *copy, const Operands *o, const ImageArgs *args)
 {
     BlockBackend *blk = image_open_source(o->input, args);
 
@@ -90,7 +89,8 @@ static int run_dd(const Command *command, int argc, char **argv)
 {
     Operands o = { .block_bytes = 512, .count = -1 };
     ImageArgs args = { 0 };
-    ImageCopy copy = { .format = "raw", .cache = "unsafe",
+    ImageCopy copy = { .format = "raw",
+                       .cache = "unsafe",
                        .sparse_bytes = SPARSE_BYTES };
     const char *arg;
     int key, n;

@@ -54,12 +54,14 @@ static bool check_apart(const Extraction *x, BlockBackend *blk,
     case HOST_PATH_SAME:
     case HOST_PATH_INSIDE:
         tool_error("'%s' lies inside the source '%s'; choose a directory "
-                   "outside of it", dir, what);
+                   "outside of it",
+                   dir, what);
         return false;
     case HOST_PATH_AROUND:
         if (x->overwrite) {
             tool_error("The source '%s' lies inside '%s' and could be "
-                       "overwritten; choose another directory", what, dir);
+                       "overwritten; choose another directory",
+                       what, dir);
             return false;
         }
         return true;
@@ -96,7 +98,8 @@ static bool extract(Extraction *x, const FatSource *source, const char *dir,
     }
     if (result.problems > 0) {
         tool_error("%" PRIu64 " of the above could not be extracted as they "
-                   "are in the volume", result.problems);
+                   "are in the volume",
+                   result.problems);
     }
     return result.problems == 0;
 }
@@ -130,8 +133,10 @@ static int run_extract(const Command *command, int argc, char **argv)
     }
     image_args_check(&x.fat.image);
     char **names = tool_args_operands(
-        2, 3, "Expecting one image file name, one directory, and one path "
-        "at most", &n);
+        2, 3,
+        "Expecting one image file name, one directory, and one path "
+        "at most",
+        &n);
     x.wants_progress = x.wants_progress && !x.quiet;
     bool ok = fat_source_open(&source, names[0], &x.fat);
     if (ok && !x.quiet) {

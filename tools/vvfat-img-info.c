@@ -57,7 +57,9 @@ static void print_fact(const char *key, const char *value, void *opaque)
     bool is_flag = g_str_equal(value, "on") || g_str_equal(value, "off");
     printf("%*s%s: %s\n", 4 * ((int)last + 1), "",
            g_strdelimit(parts[last], "-", ' '),
-           !is_flag ? clean : g_str_equal(value, "on") ? "true" : "false");
+           !is_flag                   ? clean
+           : g_str_equal(value, "on") ? "true"
+                                      : "false");
     g_free(nested->previous);
     nested->previous = g_strdup(key);
 }
@@ -83,7 +85,8 @@ static void print_human(const BdrvInfo *info, bool quiet)
     g_autofree char *name = tool_escape(info->filename, false);
 
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRId64
-           " bytes)\n", name, info->format, size, info->virtual_size);
+           " bytes)\n",
+           name, info->format, size, info->virtual_size);
     if (info->allocated_size < 0) {
         printf("disk size: unavailable\n");
     } else {
@@ -181,10 +184,10 @@ static BdrvInfo *load_info(const char *name, const ImageArgs *args)
 /* The images from `name` down, or NULL with the error printed. */
 static GPtrArray *load_chain(const char *name, const InfoArgs *args)
 {
-    g_autoptr(GPtrArray) chain =
-        g_ptr_array_new_with_free_func((GDestroyNotify)bdrv_info_free);
-    g_autoptr(GHashTable) seen =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray)
+        chain = g_ptr_array_new_with_free_func((GDestroyNotify)bdrv_info_free);
+    g_autoptr(GHashTable)
+        seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     ImageArgs image = args->image;
     const char *next = name;
 

@@ -67,8 +67,8 @@ static void add_time(JsonWriter *w, const char *name, FatTime time,
     text[10] = 'T';
     if (hundredths > 0) {
         int seconds = atoi(text + 17) + hundredths / 100;
-        g_autofree char *precise = g_strdup_printf(
-            "%.17s%02d.%02d", text, seconds, hundredths % 100);
+        g_autofree char *precise = g_strdup_printf("%.17s%02d.%02d", text,
+                                                   seconds, hundredths % 100);
         json_string(w, name, precise);
     } else {
         json_string(w, name, text);

@@ -22,7 +22,7 @@ typedef struct Extent {
 typedef struct Map {
     const char *name; /* of the image, for data that stands in itself */
     bool json, first;
-    Extent pending;   /* grows while what follows goes on with it */
+    Extent pending; /* grows while what follows goes on with it */
 } Map;
 
 /* ---- Output ---- */
@@ -84,8 +84,7 @@ static bool print_human(Map *map, const Extent *e)
         return false;
     }
     /* Made when it is read: partition table, FAT, directories. */
-    printf("%#-16" PRIx64 "%#-16" PRIx64 "%-16s-\n", e->start, e->bytes,
-           "-");
+    printf("%#-16" PRIx64 "%#-16" PRIx64 "%-16s-\n", e->start, e->bytes, "-");
     return true;
 }
 
@@ -144,8 +143,9 @@ static bool walk(Map *map, BlockBackend *blk, int64_t start, int64_t end)
                 bdrv_block_status_clear(&status);
                 return false;
             }
-            map->pending = (Extent){ .start = start, .bytes = bytes,
-                                     .status = status, .valid = true };
+            map->pending = (Extent){
+                .start = start, .bytes = bytes, .status = status, .valid = true
+            };
         }
         start += bytes;
     }
@@ -169,8 +169,7 @@ static bool print_map(Map *map, BlockBackend *blk, int64_t start,
     if (map->json) {
         map->first = true;
     } else {
-        printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to",
-               "File");
+        printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
     }
     bool ok = walk(map, blk, start, end);
     if (map->json) {

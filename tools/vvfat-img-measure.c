@@ -21,7 +21,8 @@ static void print_measure(const BdrvMeasure *m, bool json)
 {
     if (!json) {
         printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64
-               "\n", m->required, m->fully_allocated);
+               "\n",
+               m->required, m->fully_allocated);
         return;
     }
     JsonWriter *w = json_writer_new(true);

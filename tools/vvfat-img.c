@@ -11,9 +11,18 @@
 #include "tools/tool-output.h"
 
 const Command *const command_table[] = {
-    &command_cat,     &command_check,  &command_compare, &command_convert,
-    &command_create,  &command_dd,     &command_extract, &command_help,
-    &command_info,    &command_ls,     &command_map,     &command_measure,
+    &command_cat,
+    &command_check,
+    &command_compare,
+    &command_convert,
+    &command_create,
+    &command_dd,
+    &command_extract,
+    &command_help,
+    &command_info,
+    &command_ls,
+    &command_map,
+    &command_measure,
     NULL,
 };
 
