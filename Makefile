@@ -98,7 +98,7 @@ $(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
 	    -MMD -MP -c -o $@ $<
 
 $(call objects,$(PLUGIN_SOURCES)): EXTRA_CFLAGS = \
-    $(NBDKIT_CFLAGS) -fvisibility=hidden -Wno-missing-prototypes
+    $(NBDKIT_CFLAGS) -Wno-missing-prototypes
 $(call objects,$(UNIT_SOURCES)): EXTRA_CFLAGS = $(CRITERION_CFLAGS)
 $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
@@ -133,10 +133,12 @@ $(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)
 	$(say) LINK $@
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(BUILD)/nbdkit-vvfat-plugin.so: $(call objects,$(PLUGIN_SOURCES)) $(STATIC_LIB)
+$(BUILD)/nbdkit-vvfat-plugin.so: \
+    $(call objects,$(PLUGIN_SOURCES) tools/tool-output.c) $(STATIC_LIB)
 	$(say) LINK $@
+	@echo '{ global: plugin_init; local: *; };' >$(BUILD)/plugin.map
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ $^ \
-	    -Wl,--exclude-libs,ALL $(LIBS)
+	    -Wl,--version-script=$(BUILD)/plugin.map $(LIBS)
 
 # ---- Unit tests ----
 

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "block/driver.h"
+#include "tools/tool-output.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -51,7 +52,9 @@ static BlockBackend *blk;
 /* Report the error and free it; for `return fail(err);`. */
 static int fail(GError *err)
 {
-    nbdkit_error("%s", err->message);
+    g_autofree char *text = tool_escape(err->message, true);
+
+    nbdkit_error("%s", text);
     errno = -block_error_to_errno(err);
     g_error_free(err);
     return -1;
@@ -164,6 +167,32 @@ static int plugin_config_complete(void)
     return 0;
 }
 
+/* Say what of the directory is not in the volume as it is: nbdkit has no
+ * warnings of its own, and standard error is still the user's. */
+static void warn_report(void)
+{
+    static const char *const fields[] = { "kind", "path", "detail" };
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+
+    for (unsigned i = 0; info && info->specific; i++) {
+        g_autofree char *line = NULL, *clean = NULL;
+        const char *value[G_N_ELEMENTS(fields)];
+
+        for (unsigned f = 0; f < G_N_ELEMENTS(fields); f++) {
+            g_autofree char *key = g_strdup_printf("report.%u.%s", i,
+                                                   fields[f]);
+
+            value[f] = options_get(info->specific, key);
+            if (value[f] == NULL) {
+                return;
+            }
+        }
+        line = g_strdup_printf("%s '%s': %s", value[0], value[1], value[2]);
+        clean = tool_escape(line, false);
+        fprintf(stderr, "nbdkit: vvfat: warning: %s\n", clean);
+    }
+}
+
 static int plugin_get_ready(void)
 {
     GError *err = NULL;
@@ -172,7 +201,11 @@ static int plugin_get_ready(void)
      * all writes by itself. */
     blk = blk_open(image, node_options,
                    BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, &err);
-    return blk ? 0 : fail(err);
+    if (blk == NULL) {
+        return fail(err);
+    }
+    warn_report();
+    return 0;
 }
 
 static void plugin_cleanup(void)

@@ -62,6 +62,14 @@ jq -e '.exports[0] | .is_read_only and .can_multi_conn and
     ."export-size" == 528482304' info.json >/dev/null
 (cd source && info .) | jq -e '.exports[0].is_read_only' >/dev/null
 
+# What is not as in the directory is said at the start.
+mkdir odd
+mkfifo odd/pipe
+touch 'odd/with:colon'
+nbdkit --unix - "$PLUGIN" odd --run true 2>messages
+grep -q "warning: skipped 'pipe'" messages
+grep -q "warning: renamed 'with:colon'" messages
+
 # As a daemon nbdkit goes to "/"; the relative name still means this place.
 socket_dir=$(mktemp -d)
 cleanup() {
