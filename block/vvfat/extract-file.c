@@ -77,7 +77,6 @@ static bool progress(Extract *x)
 static int create_file(Extract *x, const TreeNode *node)
 {
     int fd = extract_create(x->dir, node->host_name);
-    FileId *id;
     int ret;
 
     if (!x->options->overwrite) {
@@ -90,18 +89,7 @@ static int create_file(Extract *x, const TreeNode *node)
         }
         fd = extract_create(x->dir, node->host_name);
     }
-    if (fd < 0) {
-        return fd;
-    }
-    id = g_new(FileId, 1);
-    ret = extract_identify(fd, id);
-    if (ret < 0) {
-        g_free(id);
-        close(fd);
-        return ret;
-    }
-    g_hash_table_add(x->made, id);
-    return fd;
+    return extract_remember(x, fd);
 }
 
 /*

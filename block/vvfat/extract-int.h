@@ -20,7 +20,7 @@ typedef struct Extract {
     const char *target; /* the host directory's name */
     GArray *levels;     /* Level */
     int dir;            /* the last level's directory; owned */
-    GHashTable *made;   /* FileId of files made; only when overwriting */
+    GHashTable *made;   /* FileId of what was made; only when overwriting */
     uint8_t *buffer;
     uint64_t total; /* bytes of all files */
 } Extract;
@@ -40,6 +40,10 @@ void extract_report(const Extract *x, const TreeNode *node, const char *fmt,
  */
 bool extract_host_failed(Extract *x, const TreeNode *node, const char *what,
                          int ret) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Note that a file or directory is one of ours. Returns fd, or -errno with fd
+ * closed; fd may be a -errno itself. */
+int extract_remember(Extract *x, int fd);
 
 /* ---- Files (extract-file.c) ---- */
 

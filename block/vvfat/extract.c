@@ -124,11 +124,57 @@ static int push_level(Extract *x, const TreeNode *node, int dir)
     return 0;
 }
 
+int extract_remember(Extract *x, int fd)
+{
+    FileId id = { 0 };
+    int ret;
+
+    if (fd < 0) {
+        return fd;
+    }
+    ret = extract_identify(fd, &id);
+    if (ret < 0) {
+        close(fd);
+        return ret;
+    }
+    g_hash_table_add(x->made, g_memdup2(&id, sizeof(id)));
+    return fd;
+}
+
+/* Open a directory that is there already; -EEXIST if it is another of the
+ * volume's, which has the same name. */
+static int reuse_directory(Extract *x, const TreeNode *node)
+{
+    int dir = extract_make_dir(x->dir, node->host_name, true);
+    FileId id = { 0 };
+    int ret;
+
+    if (dir < 0) {
+        return dir;
+    }
+    ret = extract_identify(dir, &id);
+    if (ret == 0 && g_hash_table_contains(x->made, &id)) {
+        ret = -EEXIST;
+    }
+    if (ret < 0) {
+        close(dir);
+        return ret;
+    }
+    return dir;
+}
+
 static bool enter_directory(Extract *x, const TreeNode *node)
 {
-    int dir = extract_make_dir(x->dir, node->host_name, x->options->overwrite);
-    int ret = push_level(x, node, dir);
+    int dir = extract_make_dir(x->dir, node->host_name, false);
+    int ret;
 
+    if (x->options->overwrite) {
+        if (dir == -EEXIST) {
+            dir = reuse_directory(x, node);
+        }
+        dir = extract_remember(x, dir);
+    }
+    ret = push_level(x, node, dir);
     return ret == 0 || extract_host_failed(x, node, "create", ret);
 }
 

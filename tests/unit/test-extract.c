@@ -500,6 +500,28 @@ Test(extract, second_file_of_a_name_does_not_replace_the_first)
     scratch_free(dir);
 }
 
+Test(extract, second_directory_of_a_name_is_not_mixed_with_the_first)
+{
+    g_autoptr(FatVolume) v = NULL;
+    g_auto(Run) run = { 0 };
+    char *dir = scratch_new();
+
+    make_volume(dir);
+    scratch_run(dir, "mkdir FIRST SECOND && echo 1 >FIRST/A && "
+                     "echo 2 >SECOND/A && echo 2 >SECOND/B && "
+                     "mcopy -s -i disk.img FIRST SECOND ::/ && "
+                     "mkdir -p out/FIRST && echo kept >out/FIRST/C");
+    scratch_replace(dir, "disk.img", "SECOND     ", "FIRST      ", 11);
+    v = fat_volume_open(dir, "disk.img", false);
+    extract(&run, v, "", dir, "out", true);
+    cr_assert(run.ok);
+    cr_assert_eq(run.result.directories, 1);
+    cr_assert(has_said(&run, "FIRST:", "File exists"));
+    scratch_run(dir, "cmp FIRST/A out/FIRST/A && test ! -e out/FIRST/B && "
+                     "test $(cat out/FIRST/C) = kept");
+    scratch_free(dir);
+}
+
 /* ---- Damage and failures ---- */
 
 Test(extract, damaged_file_as_far_as_it_goes)
