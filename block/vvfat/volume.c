@@ -37,7 +37,7 @@ struct Volume {
     uint8_t *memory; /* n_slots pages */
     FatPage *slots;
     uint16_t *slot_of; /* by page number: slot + 1; 0: not cached */
-    uint32_t n_slots;
+    uint32_t n_pages, n_slots;
     uint32_t hand;
 
     int64_t failed_offset; /* of the last read that failed */
@@ -47,9 +47,13 @@ struct Volume {
 
 static bool volume_init_cache(Volume *volume)
 {
-    uint64_t fat_size = volume_fat_size(volume);
-    uint64_t n_pages = (fat_size + PAGE_SIZE - 1) / PAGE_SIZE;
+    /* What the clusters need, 1 GiB at most: the FAT of a hostile boot sector
+     * can be as large as its volume. */
+    uint64_t bytes = fat_bytes(volume->info.fat_type,
+                               volume->info.cluster_count);
+    uint64_t n_pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 
+    volume->n_pages = (uint32_t)n_pages;
     volume->n_slots = MIN(n_pages, CACHE_PAGES);
     volume->memory = g_try_malloc((size_t)volume->n_slots * PAGE_SIZE);
     volume->slots = g_try_new0(FatPage, volume->n_slots);
@@ -140,7 +144,7 @@ bool volume_has_cluster(const Volume *volume, uint32_t cluster)
            cluster - FAT_FIRST_CLUSTER < volume->info.cluster_count;
 }
 
-int64_t volume_fat_size(const Volume *volume)
+static int64_t volume_fat_size(const Volume *volume)
 {
     return (int64_t)volume->info.sectors_per_fat *
            volume->info.bytes_per_sector;
@@ -222,7 +226,7 @@ int volume_fat_get(Volume *volume, uint32_t cluster, uint32_t *value)
     uint32_t slot;
     int ret;
 
-    if ((int64_t)number * PAGE_SIZE >= volume_fat_size(volume)) {
+    if (number >= volume->n_pages) {
         return -EIO;
     }
     if (volume->slot_of[number]) {

@@ -24,9 +24,8 @@ bool volume_has_cluster(const Volume *volume, uint32_t cluster);
 int volume_fat_get(Volume *volume, uint32_t cluster, uint32_t *value)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Byte offset and size of FAT number `fat` (0..fat_count - 1). */
+/* Byte offset of FAT number `fat` (0..fat_count - 1). */
 int64_t volume_fat_offset(const Volume *volume, uint32_t fat);
-int64_t volume_fat_size(const Volume *volume);
 
 /* The code page of short names. */
 const Codepage *volume_codepage(const Volume *volume);
