@@ -165,19 +165,6 @@ static bool run_is_escaped(const char *bytes, size_t n, RunContext context)
     return units_become_bytes(units, n_units, context);
 }
 
-/* Units of a code. */
-static size_t put_units(uint16_t *units, uint32_t code)
-{
-    if (code < 0x10000) {
-        units[0] = (uint16_t)code;
-        return 1;
-    }
-    code -= 0x10000;
-    units[0] = (uint16_t)(0xd800 | code >> 10);
-    units[1] = (uint16_t)(0xdc00 | (code & 0x3ff));
-    return 2;
-}
-
 static size_t map_run(const char *bytes, size_t n, RunContext context,
                       uint16_t *units)
 {
@@ -217,7 +204,7 @@ static size_t map_name(const char *host, size_t n, uint16_t *units)
             uint32_t code = 0;
 
             at += utf8_get(host + at, n - at, &code);
-            n_units += put_units(units + n_units, code);
+            n_units += utf16_put(units + n_units, code);
         }
     }
     return n_units;

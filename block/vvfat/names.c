@@ -35,13 +35,7 @@ int names_utf8_to_utf16(const char *utf8, uint16_t units[FAT_LONG_MAX_UNITS])
         if (length == 0 || count + need > FAT_LONG_MAX_UNITS) {
             return -1;
         }
-        if (need == 1) {
-            units[count] = (uint16_t)code;
-        } else {
-            units[count] = (uint16_t)(0xd800 | (code - 0x10000) >> 10);
-            units[count + 1] = (uint16_t)(0xdc00 | (code & 0x3ff));
-        }
-        count += need;
+        count += utf16_put(units + count, code);
         i += length;
     }
     return (int)count;

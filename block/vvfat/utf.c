@@ -64,6 +64,18 @@ unsigned utf16_get(const uint16_t *units, size_t n, uint32_t *code)
     return 1;
 }
 
+unsigned utf16_put(uint16_t *units, uint32_t code)
+{
+    if (code < 0x10000) {
+        units[0] = (uint16_t)code;
+        return 1;
+    }
+    code -= 0x10000;
+    units[0] = (uint16_t)(0xd800 | code >> 10);
+    units[1] = (uint16_t)(0xdc00 | (code & 0x3ff));
+    return 2;
+}
+
 size_t utf8_utf16_length(const char *utf8)
 {
     size_t units = 0;

@@ -32,6 +32,9 @@ unsigned utf8_put(char *p, uint32_t code);
 /* Decode the character at units; n >= 1 units are there. Returns 1 or 2. */
 unsigned utf16_get(const uint16_t *units, size_t n, uint32_t *code);
 
+/* Encode; returns the units put, 1 or 2. */
+unsigned utf16_put(uint16_t *units, uint32_t code);
+
 /* Units of UTF-16 that the text takes; a byte that is not UTF-8 counts 1. */
 size_t utf8_utf16_length(const char *utf8);
 
