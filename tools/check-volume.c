@@ -30,9 +30,11 @@ VolumeCheck *volume_check_run(BlockBackend *blk, unsigned partition,
         check->view = fat_image_load(check->fat, true, &error);
     }
     if (!check->view) {
+        /* Damaged beyond reading, not what was asked for, or unreadable. */
+        int code = -block_error_to_errno(error);
+        check->completed = !check->fat && code != EMEDIUMTYPE && code != EIO;
+        check->damages = check->completed;
         check->error = g_strdup(error->message);
-        check->damages = check->fat == NULL;
-        check->completed = check->fat == NULL;
         return check;
     }
     check->completed = true;

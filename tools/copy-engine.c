@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/copy-walk.h"
 #include "tools/partial-file.h"
 #include "tools/tool-output.h"
 
@@ -61,6 +60,7 @@ static void fail(Engine *e, const char *doing, int64_t offset,
     g_mutex_lock(&e->lock);
     if (!e->failed) {
         e->failed = true;
+        progress_break(&e->progress);
         tool_error("error while %s at byte %" PRId64 " %s '%s': %s", doing,
                    offset, preposition, name, reason);
     }
@@ -345,6 +345,7 @@ static void prepare_walk(Engine *e)
         .start = job->offset,
         .end = job->offset + job->bytes,
         .max_read = BUFFER_BYTES,
+        .host_copy = job->host_copy,
         .alignment = 1,
         .position = job->offset,
     };

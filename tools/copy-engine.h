@@ -10,6 +10,7 @@
 
 #include "tools/copy-source.h"
 #include "tools/copy-target.h"
+#include "tools/copy-walk.h"
 #include "tools/progress.h"
 
 #define COPY_MAX_WORKERS 16
@@ -20,8 +21,9 @@ typedef struct CopyJob {
     int64_t offset, bytes; /* of the source; goes to the target's start */
     int64_t sparse_bytes;  /* shortest run of zeroes to leave out; 0: none is
                               looked for, and the target is allocated whole */
-    unsigned workers;      /* 1..COPY_MAX_WORKERS; 0: chosen */
-    bool out_of_order;     /* images only */
+    HostCopy host_copy;
+    unsigned workers;  /* 1..COPY_MAX_WORKERS; 0: chosen */
+    bool out_of_order; /* images only */
     bool wants_progress;
 } CopyJob;
 

@@ -6,6 +6,7 @@
 typedef struct Part {
     BlockBackend *blk;
     int64_t start, length;
+    bool is_directory;
 } Part;
 
 static void part_clear(gpointer data)
@@ -34,7 +35,9 @@ int copy_source_add(CopySource *source, BlockBackend *blk)
 {
     Part part = { .blk = blk,
                   .start = source->length,
-                  .length = blk_getlength(blk) };
+                  .length = blk_getlength(blk),
+                  .is_directory = g_str_equal(blk_get_format_name(blk),
+                                              "vvfat") };
 
     g_array_append_val(source->parts, part);
     if (part.length < 0) {
@@ -93,6 +96,7 @@ int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
     }
     *run = (CopyRun){
         .kind = RUN_DATA,
+        .of_directory = part->is_directory,
         .offset = offset,
         .bytes = status.bytes,
         .blk = part->blk,

@@ -7,6 +7,7 @@
 #define TOOLS_COPY_SOURCE_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "block/block.h"
@@ -25,6 +26,7 @@ typedef enum RunKind {
 /* A range with one status, inside one image. */
 typedef struct CopyRun {
     RunKind kind;
+    bool of_directory;     /* the image is a directory shown as a disk */
     int64_t offset, bytes; /* in the source */
     BlockBackend *blk;     /* the image, and where in it */
     int64_t blk_offset;

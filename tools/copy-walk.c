@@ -24,6 +24,13 @@ static void advance(CopyWalk *w, Segment *s, int64_t bytes)
     w->run.bytes -= bytes;
 }
 
+static bool is_for_kernel(const CopyWalk *w)
+{
+    return w->min_host > 0 && w->run.kind == RUN_HOST &&
+           (w->run.of_directory ? w->host_copy != HOST_COPY_NEVER
+                                : w->host_copy == HOST_COPY_ALWAYS);
+}
+
 /*
  * How much of the run the kernel can copy in one go; 0: it is not worth it.
  * *head: bytes that stand before that, to be read.
@@ -35,8 +42,7 @@ static int64_t host_bytes(const CopyWalk *w, int64_t *head)
     int64_t a = w->alignment;
 
     *head = 0;
-    if (run->kind != RUN_HOST || w->min_host == 0 ||
-        (target_offset - run->blk_offset) % a != 0) {
+    if (!is_for_kernel(w) || (target_offset - run->blk_offset) % a != 0) {
         return 0;
     }
     *head = (a - run->blk_offset % a) % a;

@@ -25,12 +25,21 @@ typedef struct Segment {
     int64_t blk_offset;
 } Segment;
 
+/* Which runs in host files the kernel is to copy. Zeroes in them are then
+ * copied as they are, not found and left out. */
+typedef enum HostCopy {
+    HOST_COPY_DIRECTORIES, /* of files in directories shown as disks */
+    HOST_COPY_NEVER,
+    HOST_COPY_ALWAYS, /* those of images, too */
+} HostCopy;
+
 typedef struct CopyWalk {
     const CopySource *source;
     int64_t start, end; /* in the source */
     int64_t max_read;   /* bytes of a SEGMENT_READ at most */
-    int64_t min_host;   /* bytes of a SEGMENT_HOST at least; 0: none */
-    int64_t alignment;  /* of a SEGMENT_HOST, in image and target */
+    HostCopy host_copy;
+    int64_t min_host;  /* bytes of a SEGMENT_HOST at least; 0: none */
+    int64_t alignment; /* of a SEGMENT_HOST, in image and target */
 
     int64_t position; /* in the source: the next segment begins there */
     CopyRun run;      /* what follows there; no bytes: not known */

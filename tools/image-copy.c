@@ -55,6 +55,7 @@ static bool run(const ImageCopy *copy, CopyTarget *target)
         .offset = copy->offset,
         .bytes = copy->bytes,
         .sparse_bytes = copy->sparse_bytes,
+        .host_copy = copy->host_copy,
         .workers = copy->workers,
         .out_of_order = copy->out_of_order && target->blk,
         .wants_progress = copy->wants_progress,

@@ -22,7 +22,8 @@ typedef struct ImageCopy {
     bool no_create;         /* the target exists and is large enough */
     bool target_image_opts; /* `target` holds options */
     bool target_is_zero;    /* an existing target reads as zeroes */
-    int64_t sparse_bytes;   /* these four as in CopyJob */
+    int64_t sparse_bytes;   /* these five as in CopyJob */
+    HostCopy host_copy;
     unsigned workers;
     bool out_of_order;
     bool wants_progress;

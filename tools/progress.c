@@ -48,7 +48,8 @@ void progress_begin(Progress *p, uint64_t total, bool wanted)
     g_mutex_init(&p->lock);
 }
 
-char *progress_describe(uint64_t done, uint64_t total, int64_t elapsed)
+/* "37.50 %  1.2 GiB/s  0:07 left"; elapsed: microseconds. */
+static char *describe(uint64_t done, uint64_t total, int64_t elapsed)
 {
     double seconds = (double)elapsed / G_USEC_PER_SEC;
     double rate = seconds > 0 ? (double)done / seconds : 0;
@@ -74,8 +75,7 @@ char *progress_describe(uint64_t done, uint64_t total, int64_t elapsed)
 /* Called with the lock held. */
 static void print_line(Progress *p, int64_t now)
 {
-    g_autofree char *text = progress_describe(p->done, p->total,
-                                              now - p->start);
+    g_autofree char *text = describe(p->done, p->total, now - p->start);
     if (p->live) {
         fprintf(stderr, "\r%s\033[K", text);
         fflush(stderr);
@@ -118,14 +118,22 @@ void progress_set(Progress *p, uint64_t done)
     g_mutex_unlock(&p->lock);
 }
 
+void progress_break(Progress *p)
+{
+    g_mutex_lock(&p->lock);
+    if (p->shown) {
+        fprintf(stderr, "\n");
+        p->shown = false;
+    }
+    g_mutex_unlock(&p->lock);
+}
+
 void progress_end(Progress *p, bool complete)
 {
     if (p->live && complete) {
         p->done = p->total;
         print_line(p, g_get_monotonic_time());
     }
-    if (p->shown) {
-        fprintf(stderr, "\n");
-    }
+    progress_break(p);
     g_mutex_clear(&p->lock);
 }

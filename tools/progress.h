@@ -36,11 +36,10 @@ void progress_add(Progress *p, uint64_t bytes);
 /* Set how much is done, for work that counts by itself. */
 void progress_set(Progress *p, uint64_t done);
 
-/* Remove or complete the line. */
-void progress_end(Progress *p, bool complete);
+/* End the line that is there, so that a message can follow. */
+void progress_break(Progress *p);
 
-/* "1.2 GiB/s, 0:07 left" and so on; exported for the tests of its arithmetic
- * by way of the commands alone. elapsed: microseconds. g_free(). */
-char *progress_describe(uint64_t done, uint64_t total, int64_t elapsed);
+/* No more of it. complete: show that all is done. */
+void progress_end(Progress *p, bool complete);
 
 #endif

@@ -61,12 +61,6 @@ static bool check_format(Check *check)
 
 /* ---- Partitions ---- */
 
-static bool is_fat_type(const Partition *p)
-{
-    return p->mbr_type != 0 &&
-           strchr("\x01\x04\x06\x0b\x0c\x0e", p->mbr_type) != NULL;
-}
-
 static void add_defect(Check *check, char *text)
 {
     g_ptr_array_add(check->defects, text);
@@ -81,7 +75,7 @@ static bool check_partition(Check *check, const Partition *p)
         return true;
     }
     if (!wanted && !fat_image_holds_fat(check->blk, p)) {
-        if (is_fat_type(p)) {
+        if (partition_is_fat_type(p)) {
             add_defect(
                 check,
                 g_strdup_printf(

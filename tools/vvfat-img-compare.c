@@ -38,10 +38,11 @@ typedef struct Comparison {
     Progress progress;
 } Comparison;
 
-static int read_error(const Side *side, int64_t offset, int ret)
+static int read_error(Comparison *c, const Side *side, int64_t offset, int ret)
 {
     g_autofree char *reason = blk_strerror(ret);
 
+    progress_break(&c->progress);
     tool_error("Error while reading offset %" PRId64 " of %s: %s", offset,
                side->name, reason);
     return STATUS_READ;
@@ -50,7 +51,7 @@ static int read_error(const Side *side, int64_t offset, int ret)
 static int differ(Comparison *c, const char *what, int64_t offset,
                   const char *rest)
 {
-    progress_end(&c->progress, false);
+    progress_break(&c->progress);
     if (!c->quiet) {
         printf("%s %" PRId64 "%s!\n", what, offset, rest);
     }
@@ -75,8 +76,8 @@ static int64_t first_difference(const char *a, const char *b, int64_t bytes)
 }
 
 /* The flags of the range at offset and its length, *bytes at most. */
-static int load_status(const Side *side, int64_t offset, int64_t *bytes,
-                       unsigned *flags)
+static int load_status(Comparison *c, const Side *side, int64_t offset,
+                       int64_t *bytes, unsigned *flags)
 {
     g_auto(BdrvBlockStatus) status = { 0 };
     int ret = blk_block_status(side->blk, offset, *bytes, BDRV_WANT_PRECISE,
@@ -84,6 +85,7 @@ static int load_status(const Side *side, int64_t offset, int64_t *bytes,
 
     if (ret < 0) {
         g_autofree char *reason = blk_strerror(ret);
+        progress_break(&c->progress);
         tool_error("Sector allocation test failed for %s: %s", side->name,
                    reason);
         return STATUS_RANGE;
@@ -101,12 +103,12 @@ static int compare_bytes(Comparison *c, Side *side, Side *other,
         int64_t n = MIN(bytes - done, BUFFER_BYTES);
         int ret = blk_pread(side->blk, offset + done, n, side->buf, 0);
         if (ret < 0) {
-            return read_error(side, offset + done, ret);
+            return read_error(c, side, offset + done, ret);
         }
         if (other) {
             ret = blk_pread(other->blk, offset + done, n, other->buf, 0);
             if (ret < 0) {
-                return read_error(other, offset + done, ret);
+                return read_error(c, other, offset + done, ret);
             }
         }
         int64_t at = first_difference(side->buf, other ? other->buf : NULL, n);
@@ -127,9 +129,9 @@ static int compare_common(Comparison *c, int64_t common)
     for (int64_t offset = 0; offset < common;) {
         int64_t bytes = common - offset;
         unsigned flags_a, flags_b;
-        int status = load_status(a, offset, &bytes, &flags_a);
+        int status = load_status(c, a, offset, &bytes, &flags_a);
         if (status == STATUS_SAME) {
-            status = load_status(b, offset, &bytes, &flags_b);
+            status = load_status(c, b, offset, &bytes, &flags_b);
         }
         if (status != STATUS_SAME) {
             return status;
@@ -163,7 +165,7 @@ static int compare_rest(Comparison *c, Side *longer, int64_t offset)
     while (offset < longer->length) {
         int64_t bytes = longer->length - offset;
         unsigned flags;
-        int status = load_status(longer, offset, &bytes, &flags);
+        int status = load_status(c, longer, offset, &bytes, &flags);
         if (status != STATUS_SAME) {
             return status;
         }
@@ -180,37 +182,39 @@ static int compare_rest(Comparison *c, Side *longer, int64_t offset)
     return STATUS_SAME;
 }
 
-static int compare(Comparison *c, bool wants_progress)
+static int compare_contents(Comparison *c)
 {
     Side *a = &c->side[0], *b = &c->side[1];
     int64_t common = MIN(a->length, b->length);
+    int status = compare_common(c, common);
 
-    if (c->strict && a->length != b->length) {
+    if (status != STATUS_SAME || a->length == b->length) {
+        return status;
+    }
+    if (!c->quiet) {
+        progress_break(&c->progress);
+        printf("Warning: Image size mismatch!\n");
+    }
+    return compare_rest(c, a->length > common ? a : b, common);
+}
+
+static int compare(Comparison *c, bool wants_progress)
+{
+    int64_t length = MAX(c->side[0].length, c->side[1].length);
+
+    if (c->strict && c->side[0].length != c->side[1].length) {
         if (!c->quiet) {
             printf("Strict mode: Image size mismatch!\n");
         }
         return STATUS_DIFFERENT;
     }
-    progress_begin(&c->progress, (uint64_t)MAX(a->length, b->length),
-                   wants_progress);
-    int status = compare_common(c, common);
-    if (status != STATUS_SAME) {
-        return status;
-    }
-    if (a->length != b->length) {
-        if (!c->quiet) {
-            printf("Warning: Image size mismatch!\n");
-        }
-        status = compare_rest(c, a->length > common ? a : b, common);
-        if (status != STATUS_SAME) {
-            return status;
-        }
-    }
-    progress_end(&c->progress, true);
-    if (!c->quiet) {
+    progress_begin(&c->progress, (uint64_t)length, wants_progress);
+    int status = compare_contents(c);
+    progress_end(&c->progress, status == STATUS_SAME);
+    if (status == STATUS_SAME && !c->quiet) {
         printf("Images are identical.\n");
     }
-    return STATUS_SAME;
+    return status;
 }
 
 static bool open_side(Side *side, const char *name, const ImageArgs *args)

@@ -20,6 +20,7 @@ typedef struct Convert {
     ImageArgs source;
     ImageCopy copy;
     bool quiet, compress, create_help;
+    bool sparse_given;
     char *create_text; /* of all -o, joined */
 } Convert;
 
@@ -87,6 +88,10 @@ static void take_option(Convert *c, int key, const char *arg)
         break;
     case 'S':
         copy->sparse_bytes = parse_sparse(arg);
+        c->sparse_given = true;
+        break;
+    case 'C':
+        copy->host_copy = HOST_COPY_ALWAYS;
         break;
     case 'm':
         copy->workers = parse_workers(arg);
@@ -115,6 +120,9 @@ static void check_options(const Convert *c)
 
     image_args_check(&c->source);
     image_check_cache("cache option", copy->cache);
+    if (c->sparse_given && copy->host_copy == HOST_COPY_ALWAYS) {
+        tool_args_usage("Cannot enable copy offloading when -S is used");
+    }
     if (copy->target_image_opts && !copy->no_create) {
         tool_args_usage("--target-image-opts requires use of -n flag");
     }
@@ -223,6 +231,9 @@ static int run_convert(const Command *command, int argc, char **argv)
         return print_create_help(c.copy.format) ? 0 : 1;
     }
     check_options(&c);
+    if (c.sparse_given) {
+        c.copy.host_copy = HOST_COPY_NEVER;
+    }
     char **names = tool_args_operands(2, -1, "Must specify image file name",
                                       &n);
     c.copy.target = names[n - 1];
@@ -250,7 +261,8 @@ static const ToolOption options[] = {
     { 'm', NULL, "NUM", "Threads that copy, 1 to 16" },
     { 'W', NULL, NULL, "Write in any order" },
     { 'c', NULL, NULL, "Compress, if the target's format can" },
-    { 'C', NULL, NULL, "Let the kernel copy (always done where it can)" },
+    { 'C', NULL, NULL,
+      "Let the kernel copy, also what stands in images; zeroes stay" },
     { 't', NULL, "CACHE",
       "Cache mode for writing: writeback, writethrough, unsafe (default)" },
     TOOL_OPTION_SRC_CACHE,

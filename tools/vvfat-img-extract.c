@@ -24,7 +24,11 @@ typedef struct Extraction {
 
 static void print_problem(const char *path, const char *text, void *opaque)
 {
-    (void)opaque;
+    Extraction *x = opaque;
+
+    if (x->has_begun) {
+        progress_break(&x->progress);
+    }
     if (path) {
         tool_error("'%s': %s", path, text);
     } else {

@@ -80,9 +80,8 @@ copy short; set_fat short 5 0xfff
 damaged short 2 'FILE1.BIN'
 copy mirror; poke mirror.img $((5120 + 30)) '\x55'
 damaged mirror 2 'FAT'
-# Readers do not look at this: a note, no damage.
 copy media; poke media.img 512 '\x11'; poke media.img 5120 '\x11'
-damaged media 0 'note: .*media'
+damaged media 2 'media'
 
 # Not FAT any more.
 copy boot; poke boot.img 11 '\x01'
@@ -99,6 +98,8 @@ grep -q '^partition 1: ' <<<"$OUT" || fail "$OUT"
 run img check -P 1 disk.img
 [ "$STATUS" = 2 ] || fail "-P 1: $OUT"
 expect_error 1 'no partition 2' img check -P 2 disk.img
+run img check -P 0 disk.img
+[ "$STATUS" = 1 ] || fail "the bare disk is checked: $STATUS $OUT $ERR"
 run img check -q disk.img
 [ "$STATUS:$OUT" = 2: ] || fail "-q: $STATUS $OUT"
 

@@ -33,10 +33,16 @@ echo "by the program $user, by the kernel $kernel"
 [ "$user" -le 1500000 ] || fail "$user bytes moved through the program"
 img compare fat:big big.img
 
-traced convert big.img copy.img
+# From image to image with -C; else zeroes are looked for and left out.
+traced convert -C big.img copy.img
 read -r user kernel < <(moved trace)
-[ "$kernel" -ge 39000000 ] || fail "raw: the kernel copied $kernel bytes"
+[ "$kernel" -ge 39000000 ] || fail "-C: the kernel copied $kernel bytes"
 cmp big.img copy.img
+head -c 20000000 /dev/zero >zeroes.raw
+img convert zeroes.raw copy.img
+cmp zeroes.raw copy.img
+expect_output 0 stat -c %b copy.img
+expect_error 1 'when -S is used' img convert -C -S 4k zeroes.raw copy.img
 
 # 2,000 small files: at most one write for each, and few status calls.
 mkdir small
