@@ -184,6 +184,17 @@ typedef struct GptGuid {          /* first three fields little-endian */
     uint8_t byte[16];
 } GptGuid;
 
+/* clang-format off */
+/* C12A7328-F81F-11D2-BA4B-00A0C93EC93B */
+#define GPT_TYPE_ESP                                                          \
+    { { 0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11,                       \
+        0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b } }
+/* EBD0A0A2-B9E5-4433-87C0-68B6B72699C7: FAT, NTFS and others */
+#define GPT_TYPE_BASIC_DATA                                                   \
+    { { 0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44,                       \
+        0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7 } }
+/* clang-format on */
+
 typedef struct GptHeader {
     uint8_t signature[8];         /*  0: "EFI PART" */
     le32 revision;                /*  8: 0x00010000 */

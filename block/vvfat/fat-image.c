@@ -55,23 +55,6 @@ bool fat_image_holds_fat(BlockBackend *blk, const Partition *partition)
     return probe_partition(blk, partition) > 0;
 }
 
-/* Whether the partition table says that a partition is FAT's. */
-static bool has_fat_type(const Partition *partition)
-{
-    switch (partition->mbr_type) {
-    case MBR_TYPE_FAT12:
-    case MBR_TYPE_FAT16_SMALL:
-    case MBR_TYPE_FAT16:
-    case MBR_TYPE_FAT16_LBA:
-    case MBR_TYPE_FAT32:
-    case MBR_TYPE_FAT32_LBA:
-    case MBR_TYPE_ESP:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static const Partition *find_number(const PartitionList *list, unsigned number)
 {
     for (guint i = 0; i < list->partitions->len; i++) {
@@ -98,7 +81,7 @@ static const Partition *find_fat(BlockBackend *blk, const PartitionList *list)
         if (ret > 0) {
             return p;
         }
-        if (!claimed && (ret < 0 || has_fat_type(p) || !p->number)) {
+        if (!claimed && (ret < 0 || partition_is_fat_type(p) || !p->number)) {
             claimed = p;
         }
     }
@@ -148,7 +131,7 @@ static bool open_volume(FatImage *image, GError **errp)
     if (image->volume) {
         return true;
     }
-    if (error->code == EINVAL && !has_fat_type(&image->partition)) {
+    if (error->code == EINVAL && !partition_is_fat_type(&image->partition)) {
         error->code = EMEDIUMTYPE; /* nothing says that it ought to be FAT */
     }
     g_propagate_error(errp, error);

@@ -23,6 +23,24 @@
 #define FIRST_LOGICAL 5u
 #define MAX_LOGICAL 128u
 
+bool partition_is_fat_type(const Partition *partition)
+{
+    static const GptGuid esp = GPT_TYPE_ESP;
+
+    switch (partition->mbr_type) {
+    case MBR_TYPE_FAT12:
+    case MBR_TYPE_FAT16_SMALL:
+    case MBR_TYPE_FAT16:
+    case MBR_TYPE_FAT16_LBA:
+    case MBR_TYPE_FAT32:
+    case MBR_TYPE_FAT32_LBA:
+    case MBR_TYPE_ESP:
+        return true;
+    default:
+        return memcmp(&partition->gpt_type, &esp, sizeof(esp)) == 0;
+    }
+}
+
 void partition_add_defect(PartitionDisk *disk, const char *fmt, ...)
 {
     va_list ap;

@@ -104,12 +104,8 @@ _Static_assert(sizeof(default_code) + sizeof(default_text) <=
                    sizeof(((MbrSector *)0)->code),
                "the default MBR code fits");
 
-static const GptGuid type_esp = { { 0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2,
-                                    0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e,
-                                    0xc9, 0x3b } };
-static const GptGuid type_basic_data = { { 0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9,
-                                           0x33, 0x44, 0x87, 0xc0, 0x68, 0xb6,
-                                           0xb7, 0x26, 0x99, 0xc7 } };
+static const GptGuid type_esp = GPT_TYPE_ESP;
+static const GptGuid type_basic_data = GPT_TYPE_BASIC_DATA;
 
 /* ---- MBR ---- */
 

@@ -48,6 +48,10 @@ typedef struct Partition {
     GptGuid gpt_type;
 } Partition;
 
+/* Whether the type of a partition says that it holds a FAT volume. An EFI
+ * system partition has one; the basic data of a GPT may be anything. */
+bool partition_is_fat_type(const Partition *partition);
+
 typedef struct PartitionList {
     PartitionTable table;
     GArray *partitions; /* Partition */

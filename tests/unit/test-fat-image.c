@@ -150,6 +150,10 @@ Test(fat_image, volume_that_ought_to_be_there)
                      "printf 'label: dos\\n,,c\\n' | sfdisk -q disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EINVAL, "Partition 1: Not a FAT");
+    blk_close(g_steal_pointer(&blk));
+    scratch_run(dir, "printf 'label: gpt\\n,,U\\n' | sfdisk -q disk.img");
+    blk = open_disk(dir);
+    must_fail(blk, FAT_IMAGE_ANY_PARTITION, EINVAL, "Partition 1: Not a FAT");
     scratch_free(dir);
 }
 

@@ -266,7 +266,8 @@ Test(partition, protective_mbr_says_nothing_else)
     partition_render_mbr(&g, NULL, 0, s);
     cr_assert_arr_eq(s + 440, "\0\0\0\0\0\0", 6);
     cr_assert_arr_eq(s + 446, "\0\0\x02\0\xee\xff\xff\xff\x01\0\0\0", 12);
-    cr_assert_eq(s[458] | s[459] << 8 | s[460] << 16, g.disk_sectors - 1);
+    cr_assert_eq(le32_get(((MbrSector *)s)->partition[0].sectors),
+                 g.disk_sectors - 1);
     for (unsigned i = 462; i < 510; i++) {
         cr_assert_eq(s[i], 0);
     }
