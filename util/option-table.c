@@ -40,7 +40,7 @@ static size_t table_length(const OptionDesc *table)
 
 /* ---- What is allowed, in words ---- */
 
-/* A limit so that it can be typed in again: exact, in the largest unit. */
+/* A limit as it is, in the largest unit that leaves it whole. */
 static char *limit_describe(const OptionDesc *desc, uint64_t limit)
 {
     static const char *const units[] = { " B",   " KiB", " MiB", " GiB",

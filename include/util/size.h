@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sizes as people write them: "64k", "1.5G", "504 MiB". */
+/* Sizes as people write them ("64k", "1.5G") and read them ("504 MiB"). */
 #ifndef UTIL_SIZE_H
 #define UTIL_SIZE_H
 
@@ -9,7 +9,8 @@
 
 /*
  * Bytes from text: digits, perhaps a fraction, perhaps one suffix of
- * b k M G T P E (powers of 1024) in either case. The result is rounded down to a byte.
+ * b k M G T P E (powers of 1024) in either case. The result is rounded down
+ * to a byte.
  * Fails on anything else, on a negative number and above INT64_MAX.
  */
 bool size_parse(const char *text, uint64_t *bytes,
