@@ -342,3 +342,14 @@ void bdrv_unref_child(BlockDriverState *bs, BdrvChild *child)
         child_detach(child);
     }
 }
+
+bool bdrv_child_refresh_perms(BlockDriverState *bs, BdrvChild *child,
+                              GError **errp)
+{
+    graph_lock();
+    permission_of_child(bs, child, child->bs, child->role, bs->perm,
+                        bs->shared, &child->new_perm, &child->new_shared);
+    bool allowed = permission_update(child->bs, errp);
+    graph_unlock();
+    return allowed;
+}

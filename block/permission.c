@@ -14,8 +14,6 @@
 
 #include <errno.h>
 
-#include "block/graph.h"
-
 char *permission_names(unsigned perm)
 {
     static const char *const names[] = { "consistent read", "write",
@@ -244,16 +242,5 @@ bool permission_update(BlockDriverState *bs, GError **errp)
     for (guint i = 0; !allowed && i < nodes->len; i++) {
         abort_node(g_ptr_array_index(nodes, i));
     }
-    return allowed;
-}
-
-bool bdrv_child_refresh_perms(BlockDriverState *bs, BdrvChild *child,
-                              GError **errp)
-{
-    graph_lock();
-    permission_of_child(bs, child, child->bs, child->role, bs->perm,
-                        bs->shared, &child->new_perm, &child->new_shared);
-    bool allowed = permission_update(child->bs, errp);
-    graph_unlock();
     return allowed;
 }
