@@ -52,6 +52,14 @@ static bool prepare_node(ReopenEntry *entry, GError **errp)
 {
     BlockDriverState *bs = entry->bs;
 
+    if ((entry->new_flags & BDRV_O_RDWR) &&
+        (entry->new_flags & BDRV_O_FORCE_SHARE)) {
+        block_error_set(errp, EINVAL,
+                        "Node '%s' was opened with force-share=on (-U) and "
+                        "stays read-only: others may be writing",
+                        bs->node_name);
+        return false;
+    }
     if (bs->drv->reopen_prepare) {
         entry->prepared = bs->drv->reopen_prepare(bs, entry->new_flags, errp);
         return entry->prepared;

@@ -98,6 +98,18 @@ Test(core_reopen, options_of_a_child_have_the_last_word)
     cr_assert_eq(core_disk(blk)->prepared, 0);
 }
 
+Test(core_reopen, who_shares_everything_does_not_write)
+{
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_FORCE_SHARE, "driver=raw,file.driver=mem");
+    g_autoptr(GError) error = NULL;
+
+    cr_assert(!blk_set_read_only(blk, false, &error));
+    core_check_text(error->message, "force-share=on");
+    cr_assert(blk_is_read_only(blk));
+    cr_assert_eq(blk_pwrite(blk, 0, 1, "x", 0), -EACCES);
+}
+
 Test(core_reopen, a_driver_without_help_cannot_become_writable)
 {
     g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR, "driver=null");
