@@ -26,6 +26,11 @@ static int flush_children(BlockDriverState *bs)
     return result;
 }
 
+unsigned node_request_flags(const BlockDriverState *bs, unsigned flags)
+{
+    return bs->open_flags & BDRV_O_NO_FLUSH ? flags & ~BDRV_REQ_FUA : flags;
+}
+
 int node_flush(BlockDriverState *bs)
 {
     int ret = 0;

@@ -174,7 +174,7 @@ int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     int64_t end = offset + bytes;
     bool growing = end > node_length(bs);
     bool tracked = mask > 0 || growing;
-    ZeroRequest zero = { .bs = bs, .flags = flags };
+    ZeroRequest zero = { .bs = bs, .flags = node_request_flags(bs, flags) };
     TrackedRequest req;
     int ret = 0;
 

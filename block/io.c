@@ -115,24 +115,28 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
                  const IOVector *iov, unsigned flags)
 {
     int64_t mask = (int64_t)bs->limits.request_alignment - 1;
-    bool tracked = mask > 0 || offset + bytes > node_length(bs);
+    int64_t end = offset + bytes;
+    bool guarded = probe_guard_covers(bs, offset);
+    bool tracked = guarded || mask > 0 || end > node_length(bs);
     unsigned native = bs->limits.supported_write_flags;
     TrackedRequest req;
-    int ret;
+    int ret = 0;
 
     if (flags & BDRV_REQ_WRITE_COMPRESSED & ~native) {
         return -ENOTSUP;
     }
-    ret = probe_guard_write(bs, offset, bytes, iov);
-    if (ret < 0) {
-        return ret;
+    flags = node_request_flags(bs, flags);
+    if (guarded) {
+        /* Two writes at once must not make up a format between them. */
+        request_begin(&req, bs, 0, MAX(end, PROBE_BYTES), true);
+        ret = probe_guard_write(bs, offset, bytes, iov);
+    } else if (tracked) {
+        request_begin(&req, bs, offset, end, ((offset | bytes) & mask) != 0);
     }
-    if (tracked) {
-        request_begin(&req, bs, offset, offset + bytes,
-                      ((offset | bytes) & mask) != 0);
+    if (ret == 0) {
+        ret = node_write_padded(bs, offset, bytes, iov, flags);
+        node_written(bs, end, ret);
     }
-    ret = node_write_padded(bs, offset, bytes, iov, flags);
-    node_written(bs, offset + bytes, ret);
     if (tracked) {
         request_end(&req);
     }

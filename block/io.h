@@ -89,6 +89,9 @@ int node_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
 /* Flush the node and what is below; nothing if nothing was written. */
 int node_flush(BlockDriverState *bs);
 
+/* The flags of a request, without FUA where flushes are ignored. */
+unsigned node_request_flags(const BlockDriverState *bs, unsigned flags);
+
 /* ---- io-length.c ---- */
 
 /* Bytes, as the core knows them. Filters have their child's. */

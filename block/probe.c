@@ -89,10 +89,6 @@ int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       const IOVector *iov)
 {
     uint8_t buf[PROBE_BYTES] = { 0 };
-
-    if (!probe_guard_covers(bs, offset)) {
-        return 0;
-    }
     int64_t size = read_start(bs, buf);
     if (size < 0) {
         return (int)size;

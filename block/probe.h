@@ -13,15 +13,17 @@
 const BlockDriver *probe_node(BlockDriverState *bs, const char *filename,
                               GError **errp);
 
+/* Whether the guard wants to see writes there: the node's format was guessed
+ * as raw, and the first PROBE_BYTES are concerned. */
+bool probe_guard_covers(const BlockDriverState *bs, int64_t offset);
+
 /*
- * For a node whose format was guessed as raw: refuse a write that would make
- * the image look like another format the next time, since a guest could give
- * itself any file of the host as backing file that way. 0 or -errno.
+ * Refuse a write that would make the image look like another format the next
+ * time, since a guest could give itself any file of the host as backing file
+ * that way. 0 or -errno. What the guard covers stays as it is meanwhile: the
+ * caller has a serialising request.
  */
 int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       const IOVector *iov);
-
-/* Whether the guard wants to see writes there. */
-bool probe_guard_covers(const BlockDriverState *bs, int64_t offset);
 
 #endif

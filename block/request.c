@@ -7,7 +7,8 @@
  *
  * The list is in order of arrival, and a request waits for earlier ones
  * alone, so no two ever wait for each other. Only nodes whose blocks are
- * longer than a byte, and writes that grow a node, come here at all.
+ * longer than a byte, writes that grow a node, and those that are guarded
+ * (probe.h) come here at all.
  */
 #include "block/request.h"
 

@@ -305,6 +305,12 @@ Test(core_io, no_flush_means_none)
     cr_assert_eq(blk_pwrite(blk, 0, 8, buf, BDRV_REQ_FUA), 0);
     cr_assert_eq(blk_flush(blk), 0);
     core_expect(core_disk(blk), "W0+8");
+
+    g_autoptr(BlockBackend)
+        fua = core_open(BDRV_O_RDWR, "driver=mem,fua=on,cache.no-flush=on");
+    cr_assert_eq(blk_pwrite(fua, 0, 8, buf, BDRV_REQ_FUA), 0);
+    cr_assert_eq(blk_pwrite_zeroes(fua, 0, 8, BDRV_REQ_FUA), 0);
+    core_expect(core_disk(fua), "W0+8 Z0+8");
 }
 
 Test(core_io, a_flush_reaches_the_file_and_not_the_backing_file)
