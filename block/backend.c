@@ -29,7 +29,7 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
         g_free(blk);
         return NULL;
     }
-    if ((flags & BDRV_O_AUTO_RDONLY) && node_is_read_only(bs)) {
+    if ((bs->open_flags & BDRV_O_AUTO_RDONLY) && node_is_read_only(bs)) {
         perm &= ~PERM_OF_WRITERS;
     }
     if (bs->open_flags & BDRV_O_FORCE_SHARE) {

@@ -3,7 +3,9 @@
  * The name of an image. A plain name is best: the driver's own, or, for a
  * format with no options of consequence, that of its file. Where none says it
  * all, the name is "json:" and the options that tell this image from others
- * (strong_runtime_opts), with those of the children inside.
+ * (strong_runtime_opts), with those of the children inside: its file, and
+ * others that were asked for. What the driver finds or makes itself (a backing
+ * file, a temporary overlay) it finds or makes again.
  */
 #include "block/filename.h"
 
@@ -55,7 +57,10 @@ void filename_refresh(BlockDriverState *bs)
     for (guint i = 0; i < bs->children->len; i++) {
         const BdrvChild *child = g_ptr_array_index(bs->children, i);
 
-        options_merge(full, child->bs->full_options, child->name);
+        if ((child->role & BDRV_CHILD_PRIMARY) ||
+            options_has_prefix(bs->options, child->name)) {
+            options_merge(full, child->bs->full_options, child->name);
+        }
     }
     g_free(bs->plain_filename);
     bs->plain_filename = plain_name(bs, strong);

@@ -65,6 +65,13 @@ bool open_name_to_options(const char *name, const BlockDriver *drv,
     } else if (!drv->parse_filename(name, parsed, errp)) {
         return false;
     }
+    if (options_has(parsed, "filename") && options_has(*options, "filename")) {
+        block_error_set(errp, EINVAL,
+                        "Both the name '%s' and the option filename=%s are "
+                        "given; leave one out",
+                        name, options_get(*options, "filename"));
+        return false;
+    }
     take_defaults(options, g_steal_pointer(&parsed));
     return true;
 }

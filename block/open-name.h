@@ -17,7 +17,8 @@ bool open_name_is_of(const char *name, const BlockDriver *drv);
 
 /*
  * Add what the driver makes of a name to *options; what is there already has
- * precedence. A name without the driver's protocol is its "filename".
+ * precedence, but for "filename", which must not be given twice: a name
+ * without the driver's protocol is one.
  */
 bool open_name_to_options(const char *name, const BlockDriver *drv,
                           Options **options, GError **errp)

@@ -103,6 +103,16 @@ Test(core_open, a_name_only_fills_in_what_options_leave_open)
     cr_assert_eq(blk_getlength(blk), 8192);
 }
 
+Test(core_open, one_file_has_one_name)
+{
+    put_file("x.img", "", 512);
+    check_fails(0, "x.img", "filename=y.img",
+                "Both the name 'x.img' and the option filename=y.img");
+    check_fails(0, "file:x.img", "driver=file,filename=y.img",
+                "Both the name 'file:x.img' and");
+    check_fails(0, "x.img", "driver=raw,filename=y.img", "no option");
+}
+
 Test(core_open, a_protocol_flag_keeps_formats_away)
 {
     g_autoptr(BlockBackend)
@@ -272,6 +282,40 @@ Test(core_open, a_guest_cannot_choose_the_format)
     cr_assert_eq(blk_pwrite(given, 0, 512, buf, 0), 0);
 }
 
+typedef struct GuardedWrite {
+    BlockBackend *blk;
+    int64_t offset;
+    const char *text;
+    int ret;
+} GuardedWrite;
+
+static gpointer guarded_write(gpointer opaque)
+{
+    GuardedWrite *w = opaque;
+
+    w->ret = blk_pwrite(w->blk, w->offset, 2, w->text, 0);
+    return NULL;
+}
+
+Test(core_open, two_writes_at_once_do_not_make_up_a_format)
+{
+    g_autoptr(BlockBackend)
+        blk = core_open_name(BDRV_O_RDWR, "mem:4096", NULL);
+    MemDisk *disk = core_disk(blk);
+    GuardedWrite writes[2] = { { blk, 0, "CO", 1 }, { blk, 2, "W!", 1 } };
+    GThread *thread[2];
+
+    disk->delay_us = 30000; /* both look before either writes, if they can */
+    for (int i = 0; i < 2; i++) {
+        thread[i] = g_thread_new("write", guarded_write, &writes[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        g_thread_join(thread[i]);
+    }
+    cr_assert_eq(writes[0].ret + writes[1].ret, -EPERM);
+    cr_assert_neq(memcmp(disk->data, "COW!", 4), 0);
+}
+
 /* ---- Read-only ---- */
 
 Test(core_open, auto_read_only_goes_up_the_chain)
@@ -293,6 +337,10 @@ Test(core_open, auto_read_only_goes_up_the_chain)
     g_autoptr(BlockBackend) rw = core_open(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY,
                                            "driver=raw,file.driver=mem");
     cr_assert(!blk_is_read_only(rw));
+    g_autoptr(BlockBackend) option =
+        core_open(BDRV_O_RDWR, "driver=raw,auto-read-only=on,file.driver=mem,"
+                               "file.unwritable=on");
+    cr_assert(blk_is_read_only(option));
 }
 
 Test(core_open, read_only_by_option)
@@ -308,6 +356,51 @@ Test(core_open, read_only_by_option)
 }
 
 /* ---- Drivers ---- */
+
+/* Like a writable FAT directory: made-up bytes, and an overlay of its own. */
+static bool overlaid_open(BlockDriverState *bs, Options *options,
+                          unsigned flags, GError **errp)
+{
+    (void)flags;
+    options_set(options, "write-target.driver", "mem");
+    options_set(options, "write-target.read-only", "off");
+    options_set(options, "write-target.cache.no-flush", "on");
+    return bdrv_open_child(bs, options, "write-target", &child_of_bds,
+                           BDRV_CHILD_DATA | BDRV_CHILD_METADATA, false,
+                           errp) != NULL;
+}
+
+static void overlaid_close(BlockDriverState *bs)
+{
+    (void)bs;
+}
+
+static int64_t overlaid_getlength(BlockDriverState *bs)
+{
+    (void)bs;
+    return 4096;
+}
+
+Test(core_open, a_child_of_the_drivers_own_is_not_in_the_name)
+{
+    static const BlockDriver overlaid = {
+        .format_name = "overlaid",
+        .open = overlaid_open,
+        .close = overlaid_close,
+        .getlength = overlaid_getlength,
+    };
+
+    cr_assert(bdrv_register(&overlaid, NULL));
+    check_open(NULL, "driver=overlaid", "overlaid",
+               "json:{\"driver\": \"overlaid\"}");
+
+    g_autoptr(BlockBackend) blk = core_open(0, "driver=overlaid");
+    BdrvChild *overlay = bdrv_child(blk_bs(blk), "write-target");
+    cr_assert(!bdrv_is_read_only(bdrv_child_bs(overlay)));
+    check_open(NULL, "driver=cow,file.driver=mem,backing.driver=mem", "cow",
+               "json:{\"driver\": \"cow\", \"file\": {\"driver\": \"mem\"}, "
+               "\"backing\": {\"driver\": \"mem\"}}");
+}
 
 Test(core_open, registering)
 {
