@@ -13,7 +13,7 @@ typedef struct Scan {
     GPtrArray *pending;  /* TreeNode: directories still to be listed */
     GHashTable *lost;    /* TreeNode: directories that could not be */
     GStringChunk *names; /* of the directory being listed */
-    uint64_t n_entries;  /* so far, in the whole tree */
+    uint64_t n_linked;   /* entries taken so far that stand below links */
 } Scan;
 
 /* Path of an entry of dir, for messages. */

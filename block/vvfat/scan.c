@@ -17,6 +17,9 @@
 #include "block/vvfat/scan-int.h"
 #include "util/size.h"
 
+/* In one directory; most could be skipped, so this is beyond what FAT holds. */
+#define MAX_NAMES (1u << 24)
+
 static const char DENIED[] = "may not be read: permission denied";
 
 char *scan_path(const TreeNode *dir, const char *name)
@@ -214,7 +217,7 @@ static int list_names(Scan *scan, HostDir *hd, GPtrArray *names)
 
     g_string_chunk_clear(scan->names);
     while ((r = scan->fs->ops->dir_next(scan->fs, hd, &name)) > 0) {
-        if (names->len >= SCAN_MAX_ENTRIES) {
+        if (names->len == MAX_NAMES) {
             return -EOVERFLOW;
         }
         g_ptr_array_add(names, g_string_chunk_insert(scan->names, name));
@@ -223,12 +226,36 @@ static int list_names(Scan *scan, HostDir *hd, GPtrArray *names)
     return r;
 }
 
+/* Whether a directory is, or is below, one that a link stands for. */
+static bool is_linked(const TreeNode *dir)
+{
+    while (dir && !dir->is_link) {
+        dir = dir->parent;
+    }
+    return dir != NULL;
+}
+
+static bool check_linked(const Scan *scan, GError **errp)
+{
+    uint32_t most = scan->options->max_linked;
+
+    most = most ? most : SCAN_MAX_LINKED;
+    if (scan->n_linked > most) {
+        block_error_set(errp, EFBIG,
+                        "Symbolic links to directories lead to more than %u "
+                        "files and directories; leave links out with "
+                        "symlinks=skip",
+                        most);
+        return false;
+    }
+    return true;
+}
+
 static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
                           GPtrArray *names, GPtrArray *nodes, GError **errp)
 {
-    uint32_t max_entries = scan->options->max_entries;
+    bool linked = is_linked(dir);
 
-    max_entries = max_entries ? max_entries : SCAN_MAX_ENTRIES;
     for (unsigned i = 0; i < names->len; i++) {
         const char *name = names->pdata[i];
         TreeNode *node;
@@ -254,11 +281,8 @@ static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
                             *text ? text : ".", FAT_MAX_DIR_ENTRIES);
             return false;
         }
-        if (++scan->n_entries > max_entries) {
-            block_error_set(errp, EFBIG,
-                            "More than %u files and directories; if symbolic "
-                            "links multiply them, use symlinks=skip",
-                            max_entries);
+        scan->n_linked += linked;
+        if (!check_linked(scan, errp)) {
             return false;
         }
     }

@@ -37,12 +37,12 @@ typedef struct ScanOptions {
     int64_t clamp_time;            /* SOURCE_DATE_EPOCH: no later time is
                                       shown; INT64_MAX: none */
     const Codepage *codepage;
-    uint32_t max_entries; /* files and directories that are too many:
-                                      links can multiply a small tree without
-                                      end. 0: SCAN_MAX_ENTRIES */
+    uint32_t max_linked; /* files and directories below links that are too
+                                      many: links can multiply a small tree
+                                      without end. 0: SCAN_MAX_LINKED */
 } ScanOptions;
 
-#define SCAN_MAX_ENTRIES (1u << 24)
+#define SCAN_MAX_LINKED (1u << 20)
 
 /*
  * Scan the directory that `fs` has as its root. Errors name the path and the

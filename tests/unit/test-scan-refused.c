@@ -130,7 +130,7 @@ Test(scan, links_that_multiply_end_in_an_error)
     }
     temp_tree_text(t, "8/file", "");
     fs = hostfs_posix_new(t->dir, NULL);
-    options.max_entries = 10000;
+    options.max_linked = 10000;
     message = scan_refused(fs, &options, EFBIG);
     cr_assert_not_null(strstr(message, "symlinks=skip"));
 }
