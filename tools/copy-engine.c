@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,8 @@ typedef struct Engine {
     Progress progress;
     bool counts_zeroes; /* zeroes are a part of the progress, too */
 
-    GMutex lock;
-    GCond turn_changed;
+    pthread_mutex_t lock;
+    pthread_cond_t turn_changed;
     CopyWalk walk;        /* lock */
     uint64_t next_number; /* lock */
     uint64_t turn;        /* lock */
@@ -48,23 +49,23 @@ static bool is_stopped(Engine *e)
 
 static void stop(Engine *e)
 {
-    g_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->lock);
     atomic_store(&e->stopped, true);
-    g_cond_broadcast(&e->turn_changed);
-    g_mutex_unlock(&e->lock);
+    pthread_cond_broadcast(&e->turn_changed);
+    pthread_mutex_unlock(&e->lock);
 }
 
 static void fail(Engine *e, const char *doing, int64_t offset,
                  const char *preposition, const char *name, const char *reason)
 {
-    g_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->lock);
     if (!e->failed) {
         e->failed = true;
         progress_break(&e->progress);
         tool_error("error while %s at byte %" PRId64 " %s '%s': %s", doing,
                    offset, preposition, name, reason);
     }
-    g_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->lock);
     stop(e);
 }
 
@@ -98,7 +99,7 @@ static int take_task(Engine *e, Task *task)
     Segment *s = &task->segment;
     int ret;
 
-    g_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->lock);
     while ((ret = copy_walk_next(&e->walk, s)) > 0 &&
            s->kind == SEGMENT_ZERO && zeroes_can_be_left_out(e)) {
         if (e->counts_zeroes) {
@@ -106,7 +107,7 @@ static int take_task(Engine *e, Task *task)
         }
     }
     task->number = e->next_number++;
-    g_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->lock);
     return ret;
 }
 
@@ -114,11 +115,11 @@ static int take_task(Engine *e, Task *task)
 static bool wait_for_turn(Engine *e, const Task *task)
 {
     if (!e->job->out_of_order) {
-        g_mutex_lock(&e->lock);
+        pthread_mutex_lock(&e->lock);
         while (e->turn != task->number && !is_stopped(e)) {
-            g_cond_wait(&e->turn_changed, &e->lock);
+            pthread_cond_wait(&e->turn_changed, &e->lock);
         }
-        g_mutex_unlock(&e->lock);
+        pthread_mutex_unlock(&e->lock);
     }
     return !is_stopped(e);
 }
@@ -126,10 +127,10 @@ static bool wait_for_turn(Engine *e, const Task *task)
 static void end_turn(Engine *e)
 {
     if (!e->job->out_of_order) {
-        g_mutex_lock(&e->lock);
+        pthread_mutex_lock(&e->lock);
         e->turn++;
-        g_cond_broadcast(&e->turn_changed);
-        g_mutex_unlock(&e->lock);
+        pthread_cond_broadcast(&e->turn_changed);
+        pthread_mutex_unlock(&e->lock);
     }
 }
 
@@ -230,9 +231,9 @@ static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
                              s->bytes, 0);
     if (ret == -ENOTSUP) {
         /* Nor will it be for what follows. */
-        g_mutex_lock(&e->lock);
+        pthread_mutex_lock(&e->lock);
         e->walk.min_host = 0;
-        g_mutex_unlock(&e->lock);
+        pthread_mutex_unlock(&e->lock);
         return copy_by_buffer(e, task, buf);
     }
     if (ret < 0) {
@@ -284,7 +285,7 @@ static bool do_task(Engine *e, const Task *task, char *buf)
     return ok;
 }
 
-static gpointer work(gpointer opaque)
+static void *work(void *opaque)
 {
     Engine *e = opaque;
     void *buf = NULL;
@@ -314,22 +315,22 @@ static gpointer work(gpointer opaque)
 static void run_workers(Engine *e)
 {
     const CopyJob *job = e->job;
-    GThread *threads[COPY_MAX_WORKERS];
+    pthread_t threads[COPY_MAX_WORKERS];
     unsigned n = job->workers;
+    unsigned started = 0;
 
     if (n == 0) {
         n = CLAMP(2 * g_get_num_processors(), 2, 8);
     }
     /* No more than there can be segments at a time; this thread is one. */
     n = (unsigned)MIN(n, job->bytes / BUFFER_BYTES + 1) - 1;
-    for (unsigned i = 0; i < n; i++) {
-        threads[i] = g_thread_try_new("copy", work, e, NULL);
+    while (started < n &&
+           pthread_create(&threads[started], NULL, work, e) == 0) {
+        started++;
     }
     work(e);
-    for (unsigned i = 0; i < n; i++) {
-        if (threads[i]) {
-            g_thread_join(threads[i]);
-        }
+    while (started > 0) {
+        pthread_join(threads[--started], NULL);
     }
 }
 
@@ -390,11 +391,11 @@ bool copy_run(const CopyJob *job)
         return false;
     }
     prepare_walk(&e);
-    g_mutex_init(&e.lock);
-    g_cond_init(&e.turn_changed);
+    pthread_mutex_init(&e.lock, NULL);
+    pthread_cond_init(&e.turn_changed, NULL);
     run_workers(&e);
-    g_mutex_clear(&e.lock);
-    g_cond_clear(&e.turn_changed);
+    pthread_mutex_destroy(&e.lock);
+    pthread_cond_destroy(&e.turn_changed);
     progress_end(&e.progress, !is_stopped(&e));
     if (is_stopped(&e)) {
         return false;

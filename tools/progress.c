@@ -45,7 +45,7 @@ void progress_begin(Progress *p, uint64_t total, bool wanted)
         .total = total,
         .start = g_get_monotonic_time(),
     };
-    g_mutex_init(&p->lock);
+    pthread_mutex_init(&p->lock, NULL);
 }
 
 /* "37.50 %  1.2 GiB/s  0:07 left"; elapsed: microseconds. */
@@ -104,28 +104,28 @@ static void maybe_print(Progress *p)
 
 void progress_add(Progress *p, uint64_t bytes)
 {
-    g_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->lock);
     p->done += bytes;
     maybe_print(p);
-    g_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->lock);
 }
 
 void progress_set(Progress *p, uint64_t done)
 {
-    g_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->lock);
     p->done = done;
     maybe_print(p);
-    g_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->lock);
 }
 
 void progress_break(Progress *p)
 {
-    g_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->lock);
     if (p->shown) {
         fprintf(stderr, "\n");
         p->shown = false;
     }
-    g_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->lock);
 }
 
 void progress_end(Progress *p, bool complete)
@@ -135,5 +135,5 @@ void progress_end(Progress *p, bool complete)
         print_line(p, g_get_monotonic_time());
     }
     progress_break(p);
-    g_mutex_clear(&p->lock);
+    pthread_mutex_destroy(&p->lock);
 }

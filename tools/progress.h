@@ -10,11 +10,12 @@
 #define TOOLS_PROGRESS_H
 
 #include <glib.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct Progress {
-    GMutex lock;
+    pthread_mutex_t lock;
     bool live;       /* renew a line on the terminal */
     bool shown;      /* there is such a line now */
     uint64_t total;  /* units of work: bytes */
