@@ -44,7 +44,7 @@ for tree in tree empty; do
     check_image "esp-mbr-$tree" $tree esp=on,partition=mbr
 done
 for size in 512:64M 1k:128M 4k:1G 32k:4G; do
-    check_image "cluster-$size" tree \
+    check_image "cluster-${size%:*}" tree \
         "cluster-size=${size%:*},size=${size#*:}"
 done
 check_image odd-size tree size=123456k
