@@ -61,7 +61,8 @@ expect_error 2 "Unknown driver 'xx'" img compare -F xx a.raw a.raw
 
 # Errors of reading are no difference.
 expect_error 4 'Error while reading offset' img compare --image-opts \
-    driver=blkdebug,image.filename=a.raw,image.driver=file,inject-error.0.iotype=read \
+    driver=blkdebug,image.driver=file,image.filename=a.raw,\
+inject-error.0.iotype=read \
     driver=raw,file.filename=same.raw
 
 # A directory with its image.

@@ -112,9 +112,10 @@ gone l.img
 
 # Errors of reading name the file; the target goes.
 if command -v strace >/dev/null; then
+    calls=pread64,preadv,preadv2,copy_file_range
     expect_error 1 "70k.bin.*Input/output error" \
         strace -f -qq -P "$PWD/tree/Sub Directory/deeper/70k.bin" \
-        -e trace=pread64,preadv,preadv2,copy_file_range -e inject=pread64,preadv,preadv2,copy_file_range:error=EIO \
-        -o /dev/null "$VVFAT_IMG" convert -S 0 "fat:$PWD/tree" out.img
+        -e trace=$calls -e inject=$calls:error=EIO -o /dev/null \
+        "$VVFAT_IMG" convert -S 0 "fat:$PWD/tree" out.img
     gone out.img
 fi

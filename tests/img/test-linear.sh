@@ -23,7 +23,8 @@ mkdir alike-small alike-large
 
 # Waiting of threads for each other is a matter of chance and not counted.
 total_calls() {
-    strace -f -qq -c -e trace='!futex' -U name,calls -o counts "$VVFAT_IMG" "$@" >/dev/null
+    strace -f -qq -c -e trace='!futex' -U name,calls -o counts \
+        "$VVFAT_IMG" "$@" >/dev/null
     awk '$1 == "total" { print $2 }' counts
 }
 

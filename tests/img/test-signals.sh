@@ -21,7 +21,7 @@ start() {
     PID=
     for _ in $(seq 100); do
         PID=$(pgrep -P $STRACE || true)
-        if [ -n "$PID" ] && [ -s "$1" ]; then
+        if [ -n "$PID" ] && [ -n "$(find "$1" -size +1M 2>/dev/null)" ]; then
             sleep 0.3
             return
         fi
