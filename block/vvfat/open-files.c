@@ -15,6 +15,7 @@
 #include "block/vvfat/open-files.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "block/driver.h"
 #include "block/vvfat/report.h"
@@ -41,9 +42,9 @@ struct OpenFiles {
     HostFs *fs;
     unsigned max_idle;
 
-    GMutex lock;
-    GCond opened;      /* some entry stopped OPENING */
-    GHashTable *table; /* TreeNode -> OpenFile */
+    pthread_mutex_t lock;  /* GLib's own are hidden from sanitizers */
+    pthread_cond_t opened; /* some entry stopped OPENING */
+    GHashTable *table;     /* TreeNode -> OpenFile */
     GQueue idle;
 };
 
@@ -55,8 +56,8 @@ OpenFiles *open_files_new(const Tree *tree, HostFs *fs, unsigned max)
     files->fs = fs;
     files->max_idle = max;
     files->table = g_hash_table_new(NULL, NULL);
-    g_mutex_init(&files->lock);
-    g_cond_init(&files->opened);
+    pthread_mutex_init(&files->lock, NULL);
+    pthread_cond_init(&files->opened, NULL);
     g_queue_init(&files->idle);
     return files;
 }
@@ -93,8 +94,8 @@ void open_files_free(OpenFiles *files)
         close_evicted(files, file);
     }
     g_hash_table_unref(files->table);
-    g_mutex_clear(&files->lock);
-    g_cond_clear(&files->opened);
+    pthread_mutex_destroy(&files->lock);
+    pthread_cond_destroy(&files->opened);
     g_free(files);
 }
 
@@ -126,9 +127,9 @@ static int open_host(OpenFiles *files, const char *path, HostFile **host,
         OpenFile *victim = NULL;
 
         if (r == -EMFILE || r == -ENFILE) {
-            g_mutex_lock(&files->lock);
+            pthread_mutex_lock(&files->lock);
             victim = evict(files);
-            g_mutex_unlock(&files->lock);
+            pthread_mutex_unlock(&files->lock);
         }
         if (!victim) {
             return r;
@@ -191,9 +192,9 @@ static void open_entry(OpenFiles *files, OpenFile *file)
     HostFile *host = NULL;
     int r;
 
-    g_mutex_unlock(&files->lock);
+    pthread_mutex_unlock(&files->lock);
     r = open_checked(files, file->node, &host, &message);
-    g_mutex_lock(&files->lock);
+    pthread_mutex_lock(&files->lock);
 
     file->host = host;
     file->error = r;
@@ -202,7 +203,7 @@ static void open_entry(OpenFiles *files, OpenFile *file)
     if (r < 0) {
         g_hash_table_remove(files->table, file->node);
     }
-    g_cond_broadcast(&files->opened);
+    pthread_cond_broadcast(&files->opened);
 }
 
 int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **out)
@@ -211,13 +212,13 @@ int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **out)
     bool is_new;
     int r;
 
-    g_mutex_lock(&files->lock);
+    pthread_mutex_lock(&files->lock);
     file = enter(files, node, &is_new);
     if (is_new) {
         open_entry(files, file);
     }
     while (file->state == OPENING) {
-        g_cond_wait(&files->opened, &files->lock);
+        pthread_cond_wait(&files->opened, &files->lock);
     }
     r = file->error;
     if (r < 0) {
@@ -228,7 +229,7 @@ int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **out)
         }
         file = NULL;
     }
-    g_mutex_unlock(&files->lock);
+    pthread_mutex_unlock(&files->lock);
     *out = file;
     return r;
 }
@@ -237,13 +238,13 @@ void open_files_put(OpenFiles *files, OpenFile *file)
 {
     OpenFile *victim = NULL;
 
-    g_mutex_lock(&files->lock);
+    pthread_mutex_lock(&files->lock);
     if (--file->users == 0) {
         g_queue_push_tail_link(&files->idle, &file->idle_link);
         if (files->idle.length > files->max_idle) {
             victim = evict(files);
         }
     }
-    g_mutex_unlock(&files->lock);
+    pthread_mutex_unlock(&files->lock);
     close_evicted(files, victim);
 }
