@@ -2,21 +2,27 @@
 /*
  * The "file" driver: creating and resizing.
  *
- * An existing target is locked before it is emptied, so that an image in use
- * stays as it is. On failure a file that was created is removed again, and a
- * file that could not be grown has its old size again.
+ * A target is locked before it is emptied, so that an image in use stays as
+ * it is. On failure a file that was created is removed again, under that lock
+ * only: once the lock was refused, the file is another process's, whoever
+ * made it. A file that could not be grown has its old size again.
+ *
+ * Two that lock at the same moment may refuse each other (file-lock.c); both
+ * try again after a short while of random length, so that one succeeds.
  */
 #include "block/file-posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define ZERO_CHUNK (INT64_C(1024) * 1024)
+
+#define LOCK_ATTEMPTS 6
+#define LOCK_PAUSE_MAX_US 8000
 
 /* Without "metadata": a plain file has none of its own. */
 static const char *const prealloc_values[] = { "off", "falloc", "full", NULL };
@@ -157,34 +163,80 @@ int file_truncate(BlockDriverState *bs, int64_t size, bool exact,
 
 /* ---- Creating ---- */
 
-/*
- * Open the target, creating it if there is none. `created` then names the
- * file itself (behind symbolic links), for removing it; else it is NULL.
- */
-static int open_target(const char *path, char **created, GError **errp)
+typedef struct CreateTarget {
+    const char *path;
+    int fd;
+    bool created; /* by us, and under no other name than path */
+    bool locked;
+} CreateTarget;
+
+/* Whether the path (itself no link) leads to the open file. */
+static bool is_at_path(const CreateTarget *t)
+{
+    struct stat ours, there;
+
+    return fstat(t->fd, &ours) == 0 && lstat(t->path, &there) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* Open what is there, else create it; sets `created` when it is certain that
+ * nobody else did. */
+static int open_or_create(CreateTarget *t)
+{
+    const int flags = O_RDWR | O_CLOEXEC | O_NOCTTY;
+    int fd = open(t->path, flags);
+
+    if (fd >= 0 || errno != ENOENT) {
+        return fd;
+    }
+    fd = open(t->path, flags | O_CREAT | O_EXCL, 0644);
+    if (fd >= 0) {
+        t->created = true;
+        return fd;
+    }
+    /* Another process was faster, or a link leads to no file yet. */
+    return errno == EEXIST ? open(t->path, flags | O_CREAT, 0644) : fd;
+}
+
+static bool open_target(CreateTarget *t, GError **errp)
 {
     struct stat st;
-    bool exists = stat(path, &st) == 0;
 
-    *created = NULL;
-    if (exists && !file_check_type(&st, path, errp)) {
-        return -1;
+    /* Before open(), which would wait for the other end of a FIFO. */
+    if (stat(t->path, &st) == 0 && !file_check_type(&st, t->path, errp)) {
+        return false;
     }
-    int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | (exists ? 0 : O_CREAT);
-    int fd = open(path, flags, 0644);
-    if (fd < 0) {
-        block_error_set_errno(errp, errno, "Could not create '%s'", path);
-        return -1;
+    t->fd = open_or_create(t);
+    if (t->fd < 0 || fstat(t->fd, &st) < 0) {
+        block_error_set_errno(errp, errno, "Could not create '%s'", t->path);
+        return false;
     }
-    if (!exists) {
-        *created = realpath(path, NULL);
+    return file_check_type(&st, t->path, errp);
+}
+
+/* What another program has open for writing is not ours to empty, even if
+ * that program would tolerate it. */
+static bool lock_target(CreateTarget *t, GError **errp)
+{
+    FileLock lock = { .fd = file_lock_works(t->fd) ? t->fd : -1 };
+
+    for (int attempt = 1; !t->locked; attempt++) {
+        GError *error = NULL;
+
+        t->locked = file_lock_take(
+            &lock, t->path, BLK_PERM_WRITE | BLK_PERM_RESIZE,
+            BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE_UNCHANGED, &error);
+        if (!t->locked && (error->code != EAGAIN ||
+                           attempt == LOCK_ATTEMPTS)) {
+            g_propagate_error(errp, error);
+            return false;
+        }
+        if (!t->locked) {
+            g_error_free(error);
+            g_usleep((gulong)g_random_int_range(1, LOCK_PAUSE_MAX_US));
+        }
     }
-    if (fstat(fd, &st) < 0 || !file_check_type(&st, path, errp)) {
-        close(fd);
-        g_clear_pointer(created, free);
-        return -1;
-    }
-    return fd;
+    return true;
 }
 
 /* Must be set while the file is empty. Where files are not copied on write
@@ -208,23 +260,15 @@ static bool set_nocow(int fd, const char *path, GError **errp)
     return false;
 }
 
-/* Give the open target the size and properties asked for. */
+/* Give the locked target the size and properties asked for. */
 static bool make_image(int fd, const char *path, const OptionValues *values,
                        GError **errp)
 {
     int64_t size = (int64_t)option_values_size(values, "size");
     PreallocMode prealloc =
         prealloc_modes[option_values_enum(values, "preallocation")];
-    FileLock lock = { .fd = file_lock_works(fd) ? fd : -1 };
     struct stat st;
 
-    /* What another program has open for writing is not ours to empty, even if
-     * that program would tolerate it. */
-    if (!file_lock_take(&lock, path, BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                        BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE_UNCHANGED,
-                        errp)) {
-        return false;
-    }
     if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode)) {
         return check_device_size(fd, path, size, false, errp);
     }
@@ -237,21 +281,9 @@ static bool make_image(int fd, const char *path, const OptionValues *values,
            resize_file(fd, path, size, prealloc, errp);
 }
 
-/* Remove what was created, unless another file has taken its name. */
-static void remove_created(int fd, const char *created)
-{
-    struct stat ours, there;
-
-    if (fstat(fd, &ours) == 0 && lstat(created, &there) == 0 &&
-        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
-        (void)unlink(created);
-    }
-}
-
 bool file_create(const char *filename, Options *options, GError **errp)
 {
     g_autoptr(OptionValues) values = NULL;
-    char *created;
 
     values = option_values_absorb(file_create_options, options, errp);
     if (values == NULL) {
@@ -260,22 +292,17 @@ bool file_create(const char *filename, Options *options, GError **errp)
     if (g_str_has_prefix(filename, "file:")) {
         filename += strlen("file:");
     }
-    int fd = open_target(filename, &created, errp);
-    if (fd < 0) {
-        return false;
+    CreateTarget t = { .path = filename, .fd = -1 };
+    bool ok = open_target(&t, errp) && lock_target(&t, errp) &&
+              make_image(t.fd, filename, values, errp);
+    if (!ok && t.created && t.locked && is_at_path(&t)) {
+        (void)unlink(filename);
     }
-    bool ok = make_image(fd, filename, values, errp);
-    if (!ok && created != NULL) {
-        remove_created(fd, created);
-    }
-    /* Network file systems report a full disk here. */
-    if (close(fd) < 0 && ok && errno != EINTR) {
+    /* Network file systems report a full disk here. The lock is gone with it,
+     * and with the lock the right to remove the file. */
+    if (t.fd >= 0 && close(t.fd) < 0 && ok && errno != EINTR) {
         block_error_set_errno(errp, errno, "Could not create '%s'", filename);
         ok = false;
-        if (created != NULL) {
-            (void)unlink(created);
-        }
     }
-    free(created);
     return ok;
 }

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Between creating a target and opening it nobody holds its lock: another
+ * process may empty it, make it another size, even fill it. So it is created
+ * empty, and gets its size once it is open and locked.
+ */
 #include "tools/image-copy.h"
 
 #include <fcntl.h>
@@ -92,7 +97,7 @@ static bool create_image(const ImageCopy *copy)
     g_autoptr(Options) options = copy->create ? options_copy(copy->create)
                                               : options_new();
 
-    options_set_int(options, "size", copy->bytes);
+    options_set_int(options, "size", 0);
     if (!bdrv_create(copy->format, copy->target, options, &error)) {
         tool_error("%s: error while converting %s: %s", copy->target,
                    copy->format, error->message);
@@ -117,15 +122,15 @@ static bool check_size(const ImageCopy *copy, BlockBackend *blk)
     return true;
 }
 
-static bool copy_to_open_image(const ImageCopy *copy, BlockBackend *blk)
+/* Owns blk. */
+static CopyTarget *target_of(const ImageCopy *copy, BlockBackend *blk)
 {
     bool reads_zero = copy->no_create ? copy->target_is_zero
                                       : blk_has_zero_init(blk);
     g_autofree char *name = blk_get_filename(blk);
-    g_autoptr(CopyTarget) target = copy_target_new_image(
-        blk, copy->target_image_opts ? name : copy->target, reads_zero);
 
-    return check_size(copy, blk) && run(copy, target);
+    return copy_target_new_image(
+        blk, copy->target_image_opts ? name : copy->target, reads_zero);
 }
 
 static bool copy_to_existing(const ImageCopy *copy)
@@ -135,14 +140,71 @@ static bool copy_to_existing(const ImageCopy *copy)
     if (!blk) {
         return false;
     }
-    return copy_to_open_image(copy, blk);
+    g_autoptr(CopyTarget) target = target_of(copy, blk);
+    return check_size(copy, blk) && run(copy, target);
+}
+
+/* The driver has judged the value when it created the image. */
+static PreallocMode wanted_prealloc(const ImageCopy *copy)
+{
+    const char *value =
+        copy->create ? options_get(copy->create, "preallocation") : NULL;
+
+    if (g_strcmp0(value, "falloc") == 0) {
+        return PREALLOC_MODE_FALLOC;
+    }
+    return g_strcmp0(value, "full") == 0 ? PREALLOC_MODE_FULL
+                                         : PREALLOC_MODE_OFF;
+}
+
+/* A file is emptied before; a device has the size it has. */
+static bool set_size(const ImageCopy *copy, BlockBackend *blk)
+{
+    g_autoptr(GError) error = NULL;
+    bool is_file = blk_has_zero_init(blk);
+
+    if ((is_file && blk_truncate(blk, 0, false, PREALLOC_MODE_OFF, &error) <
+                        0) ||
+        blk_truncate(blk, copy->bytes, false,
+                     is_file ? wanted_prealloc(copy) : PREALLOC_MODE_OFF,
+                     &error) < 0) {
+        tool_error("%s: error while converting %s: %s", copy->target,
+                   copy->format, error->message);
+        return false;
+    }
+    return true;
+}
+
+static bool copy_to_created(const ImageCopy *copy)
+{
+    BlockBackend *blk = image_open_created(copy->target, copy->format,
+                                           copy->cache);
+    if (!blk) {
+        return false;
+    }
+    g_autoptr(CopyTarget) target = target_of(copy, blk);
+    if (!partial_file_own()) {
+        tool_error("'%s' was replaced by another file meanwhile; it is left "
+                   "alone",
+                   copy->target);
+        return false;
+    }
+    bool ok = set_size(copy, blk) && check_size(copy, blk) &&
+              run(copy, target);
+    partial_file_settle(ok);
+    return ok;
 }
 
 static bool copy_to_new(const ImageCopy *copy)
 {
+    bool ok = false;
+
     partial_file_begin(copy->target);
-    bool ok = create_image(copy) && copy_to_existing(copy);
-    partial_file_end(ok);
+    if (create_image(copy)) {
+        partial_file_created();
+        ok = copy_to_created(copy);
+    }
+    partial_file_end();
     return ok;
 }
 

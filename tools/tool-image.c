@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/tool-image.h"
 
-#include <string.h>
+#include <errno.h>
 
 #include "block/driver.h"
 #include "tools/tool-args.h"
 #include "tools/tool-output.h"
+
+#define OPEN_ATTEMPTS 6
+#define OPEN_PAUSE_MAX_US 8000
 
 /* writethrough differs from writeback in nothing that a program which flushes
  * once, at its end, could notice. */
@@ -62,9 +65,31 @@ void image_args_check(const ImageArgs *args)
     }
 }
 
+/* Two that lock an image at the same moment may refuse each other: with more
+ * than one attempt, one of them gets it. */
+static BlockBackend *open_attempts(const char *name, const Options *options,
+                                   unsigned flags, int attempts,
+                                   GError **errp)
+{
+    for (;;) {
+        GError *error = NULL;
+        BlockBackend *blk = blk_open(name, options, flags, &error);
+
+        if (blk) {
+            return blk;
+        }
+        if (error->code != EAGAIN || --attempts <= 0) {
+            g_propagate_error(errp, error);
+            return NULL;
+        }
+        g_error_free(error);
+        g_usleep((gulong)g_random_int_range(1, OPEN_PAUSE_MAX_US));
+    }
+}
+
 static BlockBackend *open_image(const char *name, const char *format,
                                 bool image_opts, const char *cache,
-                                unsigned flags)
+                                unsigned flags, int attempts)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Options) options = options_new();
@@ -85,7 +110,8 @@ static BlockBackend *open_image(const char *name, const char *format,
     if (g_strcmp0(cache, "unsafe") == 0) {
         flags |= BDRV_O_NO_FLUSH;
     }
-    blk = blk_open(image_opts ? NULL : name, options, flags, &error);
+    blk = open_attempts(image_opts ? NULL : name, options, flags, attempts,
+                        &error);
     if (!blk) {
         tool_error("%s", error->message);
     }
@@ -97,14 +123,22 @@ BlockBackend *image_open_source(const char *name, const ImageArgs *args)
     unsigned flags = args->force_share ? BDRV_O_FORCE_SHARE : 0;
 
     return open_image(name, args->format, args->image_opts, args->cache,
-                      flags);
+                      flags, 1);
 }
 
 BlockBackend *image_open_target(const char *name, const char *format,
                                 bool image_opts, const char *cache)
 {
     return open_image(name, format, image_opts, cache,
-                      BDRV_O_RDWR | BDRV_O_UNMAP);
+                      BDRV_O_RDWR | BDRV_O_UNMAP, 1);
+}
+
+BlockBackend *image_open_created(const char *name, const char *format,
+                                 const char *cache)
+{
+    return open_image(name, format, false, cache,
+                      BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_UNMAP,
+                      OPEN_ATTEMPTS);
 }
 
 char *image_report_line(const BdrvInfo *info, unsigned i)

@@ -70,6 +70,10 @@ BlockBackend *image_open_source(const char *name, const ImageArgs *args);
 BlockBackend *image_open_target(const char *name, const char *format,
                                 bool image_opts, const char *cache);
 
+/* A target that was created just now, for giving it its size too. */
+BlockBackend *image_open_created(const char *name, const char *format,
+                                 const char *cache);
+
 /* Exit with a usage error unless `cache` is a cache mode; `what` names the
  * option. */
 void image_check_cache(const char *what, const char *cache);

@@ -5,6 +5,7 @@
 # shellcheck source=tests/img/lib.sh
 . "$(dirname "$0")/lib.sh"
 need strace pgrep
+ulimit -c 0
 
 mkdir tree
 head -c 30000000 /dev/urandom >tree/file
@@ -13,7 +14,7 @@ head -c 30000000 /dev/urandom >tree/file
 # start TARGET: convert, with every copy slowed down.
 start() {
     # A shell without job control has background jobs ignore SIGINT.
-    env --default-signal=INT strace -f -qq -o /dev/null \
+    env --default-signal=INT,QUIT,PIPE strace -f -qq -o /dev/null \
         -e trace=copy_file_range,preadv,pread64,preadv2 \
         -e inject=copy_file_range,preadv,pread64,preadv2:delay_enter=200000 \
         "$VVFAT_IMG" convert -m 2 -S 0 "fat:tree" "$1" 2>err &
@@ -30,7 +31,7 @@ start() {
     fail "no $1 comes up: $(cat err)"
 }
 
-for signal in INT TERM HUP; do
+for signal in INT TERM HUP QUIT PIPE; do
     start out.img
     kill -$signal "$PID"
     STATUS=0
