@@ -21,6 +21,7 @@
 
 #define ZERO_CHUNK (INT64_C(1024) * 1024)
 
+#define OPEN_ATTEMPTS 40 /* as many links as Linux follows */
 #define LOCK_ATTEMPTS 6
 #define LOCK_PAUSE_MAX_US 8000
 
@@ -165,37 +166,57 @@ int file_truncate(BlockDriverState *bs, int64_t size, bool exact,
 
 typedef struct CreateTarget {
     const char *path;
+    char *file; /* the path, or where it leads if that is made now */
     int fd;
-    bool created; /* by us, and under no other name than path */
+    bool created; /* by us, and nobody else */
     bool locked;
 } CreateTarget;
 
-/* Whether the path (itself no link) leads to the open file. */
-static bool is_at_path(const CreateTarget *t)
+/* Whether what was created still has its name. */
+static bool has_its_name(const CreateTarget *t)
 {
     struct stat ours, there;
 
-    return fstat(t->fd, &ours) == 0 && lstat(t->path, &there) == 0 &&
+    return fstat(t->fd, &ours) == 0 && lstat(t->file, &there) == 0 &&
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* Open what is there, else create it; sets `created` when it is certain that
- * nobody else did. */
+/* If the file is a link, go on where it leads. */
+static void follow_link(CreateTarget *t)
+{
+    g_autofree char *target = g_file_read_link(t->file, NULL);
+
+    if (target != NULL) {
+        g_autofree char *dir = g_path_get_dirname(t->file);
+        char *next = g_path_is_absolute(target)
+                         ? g_strdup(target)
+                         : g_build_filename(dir, target, NULL);
+        g_free(t->file);
+        t->file = next;
+    }
+}
+
+/* Open what is there, else create it; sets `created` when nobody else did.
+ * O_EXCL does not follow a link that leads to no file yet: we do. */
 static int open_or_create(CreateTarget *t)
 {
     const int flags = O_RDWR | O_CLOEXEC | O_NOCTTY;
-    int fd = open(t->path, flags);
 
-    if (fd >= 0 || errno != ENOENT) {
-        return fd;
+    t->file = g_strdup(t->path);
+    for (int attempt = 0; attempt < OPEN_ATTEMPTS; attempt++) {
+        int fd = open(t->file, flags);
+        if (fd >= 0 || errno != ENOENT) {
+            return fd;
+        }
+        fd = open(t->file, flags | O_CREAT | O_EXCL, 0644);
+        t->created = fd >= 0;
+        if (fd >= 0 || errno != EEXIST) {
+            return fd;
+        }
+        follow_link(t); /* or another process was faster */
     }
-    fd = open(t->path, flags | O_CREAT | O_EXCL, 0644);
-    if (fd >= 0) {
-        t->created = true;
-        return fd;
-    }
-    /* Another process was faster, or a link leads to no file yet. */
-    return errno == EEXIST ? open(t->path, flags | O_CREAT, 0644) : fd;
+    errno = ELOOP;
+    return -1;
 }
 
 static bool open_target(CreateTarget *t, GError **errp)
@@ -295,8 +316,8 @@ bool file_create(const char *filename, Options *options, GError **errp)
     CreateTarget t = { .path = filename, .fd = -1 };
     bool ok = open_target(&t, errp) && lock_target(&t, errp) &&
               make_image(t.fd, filename, values, errp);
-    if (!ok && t.created && t.locked && is_at_path(&t)) {
-        (void)unlink(filename);
+    if (!ok && t.created && t.locked && has_its_name(&t)) {
+        (void)unlink(t.file);
     }
     /* Network file systems report a full disk here. The lock is gone with it,
      * and with the lock the right to remove the file. */
@@ -304,5 +325,6 @@ bool file_create(const char *filename, Options *options, GError **errp)
         block_error_set_errno(errp, errno, "Could not create '%s'", filename);
         ok = false;
     }
+    g_free(t.file);
     return ok;
 }
