@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "block/filename.h"
 #include "tools/tool-args.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
@@ -27,9 +28,14 @@ typedef struct Map {
 
 /* ---- Output ---- */
 
-static const char *host_name(const Map *map, const BdrvBlockStatus *status)
+/* The file that the data stands in: `offset` counts from its start. */
+static char *host_name(const Map *map, const BdrvBlockStatus *status)
 {
-    return status->host_file ? status->host_file : map->name;
+    if (status->host_file) {
+        return g_strdup(status->host_file);
+    }
+    return status->file ? filename_of_node(status->file)
+                        : g_strdup(map->name);
 }
 
 static void print_json_filename(const char *name)
@@ -74,7 +80,8 @@ static bool print_human(Map *map, const Extent *e)
     if (s->flags & BDRV_BLOCK_OFFSET_VALID) {
         printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64, e->start,
                e->bytes, s->map);
-        tool_print_name(host_name(map, s));
+        g_autofree char *name = host_name(map, s);
+        tool_print_name(name);
         printf("\n");
         return true;
     }

@@ -80,3 +80,9 @@ expect_output "$(img map --output=json fat:tree)" \
 img info --output=json --image-opts driver=vvfat,dir=tree,label=X,esp=on |
     sed -n 's/^    "filename": "\(.*\)",$/\1/p' | sed 's/\\"/"/g' >name
 output_has 'label: X' img info "$(cat name)"
+
+# The file is the one that the offsets count in, not the options above it.
+truncate -s 2M window.img
+printf x | dd of=window.img bs=1 seek=4096 conv=notrunc status=none
+output_has ' window.img$' img map --image-opts \
+    driver=raw,file.driver=file,file.filename=window.img,offset=512,size=1M
