@@ -264,7 +264,7 @@ static const ToolOption options[] = {
     { 'C', NULL, NULL,
       "Let the kernel copy, also what stands in images; zeroes stay" },
     { 't', NULL, "CACHE",
-      "Cache mode for writing: writeback, writethrough, unsafe (default)" },
+      "Cache mode for writing: unsafe (default), writeback or another" },
     TOOL_OPTION_SRC_CACHE,
     TOOL_OPTION_FORCE_SHARE,
     TOOL_OPTION_IMAGE_OPTS,

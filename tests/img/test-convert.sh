@@ -16,6 +16,7 @@ same() {
 
 for options in '-p' '-q' '-m 1' '-m 16' '-W' '-W -m 3' '-S 0' '-S 512' \
     '-S 64k' '-S 16M' '-t writeback' '-t writethrough' '-t unsafe' \
+    '-t none' '-t off' '-t directsync' '-T none' \
     '-T writeback' '-U' '-C' '-O raw' '-f vvfat' '-m 1 -S 0'; do
     # shellcheck disable=SC2086 # several words each
     expect_output '' img convert $options $fat out.img
