@@ -80,7 +80,7 @@ static void print_problem(const char *volume, const Problem *p)
     const char *kind = p->is_damage ? "" : "note: ";
 
     if (p->path) {
-        g_autofree char *path = tool_escape(p->path, false);
+        g_autofree char *path = tool_escape(*p->path ? p->path : "/", false);
         printf("%s: %s'%s': %s\n", volume, kind, path, text);
     } else {
         printf("%s: %s%s\n", volume, kind, text);

@@ -107,7 +107,7 @@ const char *tool_args_nearest(const char *text, const char *const *words,
                               size_t n)
 {
     const char *best = NULL;
-    size_t best_distance = 1 + strlen(text) / 3;
+    size_t best_distance = strlen(text) < 3 ? 1 : 2;
 
     if (strlen(text) > 64) {
         return NULL;

@@ -27,7 +27,7 @@ bool fat_args_take(FatArgs *args, int key, const char *arg)
         args->partition = parse_number("partition", arg, 65535);
         return true;
     case KEY_CODEPAGE:
-        args->codepage = (unsigned)parse_number("code page", arg, 65535);
+        args->codepage = (unsigned)parse_number("code page", arg, G_MAXINT);
         return true;
     default:
         return image_args_take(&args->image, key, arg);
@@ -89,7 +89,8 @@ const TreeNode *fat_source_lookup(const FatSource *source, const char *path)
         node = tree_lookup(source->view->tree, mapped);
     }
     if (!node) {
-        tool_error("'%s': %s", path, g_strerror(ENOENT));
+        g_autofree char *clean = tool_escape(path, false);
+        tool_error("'%s': %s", clean, g_strerror(ENOENT));
     }
     return node;
 }

@@ -10,21 +10,14 @@
 #define OPEN_ATTEMPTS 6
 #define OPEN_PAUSE_MAX_US 8000
 
-/* writethrough differs from writeback in nothing that a program which flushes
- * once, at its end, could notice. */
+/* They differ in nothing that a program which flushes once, at its end, could
+ * notice; the page cache is used in all of them. */
 static const char *const cache_modes[] = { "writeback", "writethrough",
-                                           "unsafe", NULL };
-/* Past the page cache, which no driver here can. */
-static const char *const direct_modes[] = { "none", "off", "directsync",
-                                            NULL };
+                                           "none",      "off",
+                                           "directsync", "unsafe", NULL };
 
 void image_check_cache(const char *what, const char *cache)
 {
-    if (g_strv_contains(direct_modes, cache)) {
-        tool_args_usage("Invalid %s: %s: direct I/O is not supported; use "
-                        "writeback",
-                        what, cache);
-    }
     if (!g_strv_contains(cache_modes, cache)) {
         tool_args_usage("Invalid %s: %s", what, cache);
     }
@@ -155,8 +148,10 @@ char *image_report_line(const BdrvInfo *info, unsigned i)
     if (!kind || !path) {
         return NULL;
     }
-    return g_strdup_printf("%s '%s'%s%s", kind, path, detail ? ": " : "",
-                           detail ? detail : "");
+    g_autofree char *clean_path = tool_escape(path, false);
+    g_autofree char *clean_detail = detail ? tool_escape(detail, false) : NULL;
+    return g_strdup_printf("%s '%s'%s%s", kind, clean_path,
+                           detail ? ": " : "", detail ? clean_detail : "");
 }
 
 void image_warn_report(BlockBackend *blk)

@@ -16,7 +16,7 @@ static void escape_byte(GString *out, unsigned char byte)
     }
 }
 
-char *tool_escape(const char *text, bool keep_newlines)
+char *tool_escape(const char *text, bool is_message)
 {
     GString *out = g_string_sized_new(strlen(text));
 
@@ -27,7 +27,9 @@ char *tool_escape(const char *text, bool keep_newlines)
             continue;
         }
         const char *next = g_utf8_next_char(p);
-        if (g_unichar_iscntrl(c) && !(keep_newlines && c == '\n')) {
+        if (c == '\\' && !is_message) {
+            g_string_append(out, "\\\\");
+        } else if (g_unichar_iscntrl(c)) {
             for (; p < next; p++) {
                 escape_byte(out, (unsigned char)*p);
             }

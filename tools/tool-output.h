@@ -21,9 +21,11 @@ void tool_warning(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* A line without the program's name: a remedy after an error. */
 void tool_hint(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
-/* Control characters and bytes that are not UTF-8 as \n, \t or \xNN. Newlines
- * stay when keep_newlines. g_free(). */
-char *tool_escape(const char *text, bool keep_newlines);
+/* A name, or one line that holds names: control characters and bytes that are
+ * not UTF-8 as \n, \t or \xNN, and a backslash, so that this is unambiguous, as
+ * \\. In a whole message, whose parts may be escaped already, backslashes
+ * stay. g_free(). */
+char *tool_escape(const char *text, bool is_message);
 
 /* A name for standard output: escaped on a terminal, else its bytes. */
 void tool_print_name(const char *name);

@@ -30,7 +30,8 @@ static void print_problem(const char *path, const char *text, void *opaque)
         progress_break(&x->progress);
     }
     if (path) {
-        tool_error("'%s': %s", path, text);
+        g_autofree char *clean = tool_escape(path, false);
+        tool_error("'%s': %s", clean, text);
     } else {
         tool_error("%s", text);
     }
@@ -74,6 +75,22 @@ static bool check_apart(const Extraction *x, BlockBackend *blk,
     }
 }
 
+static void print_counts(const ExtractResult *result)
+{
+    if (result->problems == 1) {
+        tool_error("1 file or directory could not be extracted as it is in "
+                   "the volume");
+    } else if (result->problems > 1) {
+        tool_error("%" PRIu64 " files and directories could not be extracted "
+                   "as they are in the volume",
+                   result->problems);
+    }
+    if (result->damages > 0 && result->problems == 0) {
+        tool_error("The volume is damaged; all that it says it holds was "
+                   "extracted");
+    }
+}
+
 static bool extract(Extraction *x, const FatSource *source, const char *dir,
                     const char *path)
 {
@@ -100,12 +117,8 @@ static bool extract(Extraction *x, const FatSource *source, const char *dir,
         tool_error("%s", error->message);
         return false;
     }
-    if (result.problems > 0) {
-        tool_error("%" PRIu64 " of the above could not be extracted as they "
-                   "are in the volume",
-                   result.problems);
-    }
-    return result.problems == 0;
+    print_counts(&result);
+    return result.problems == 0 && result.damages == 0;
 }
 
 static int run_extract(const Command *command, int argc, char **argv)

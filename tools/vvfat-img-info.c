@@ -74,7 +74,7 @@ static void print_report(const BdrvInfo *info)
         if (i == 0) {
             printf("Not as in the directory:\n");
         }
-        g_autofree char *clean = tool_escape(line, false);
+        g_autofree char *clean = tool_escape(line, true);
         printf("    %s\n", clean);
     }
 }

@@ -85,7 +85,7 @@ static void report_damage(const Extract *x, const GuestView *view,
         const Problem *p = g_ptr_array_index(view->problems, i);
 
         if (p->is_damage && p->path && is_below(p->path, dir)) {
-            x->result->problems++;
+            x->result->damages++;
             extract_say(x, p->path, p->text);
         }
     }
@@ -94,7 +94,7 @@ static void report_damage(const Extract *x, const GuestView *view,
             "has %" G_GUINT64_FORMAT " further problems, which are not named",
             view->more_problems);
 
-        x->result->problems++;
+        x->result->damages += view->more_problems;
         extract_say(x, NULL, text);
     }
 }
@@ -281,7 +281,7 @@ static bool open_target(Extract *x)
     } else if (!empty) {
         block_error_set(x->errp, ENOTEMPTY,
                         "'%s' is not empty; extract into a new directory, or "
-                        "allow overwriting",
+                        "allow overwriting (--overwrite)",
                         x->target);
     }
     return empty > 0;

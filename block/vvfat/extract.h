@@ -37,7 +37,10 @@ typedef struct ExtractOptions {
 typedef struct ExtractResult {
     uint64_t files, directories; /* made, or (directories) found there */
     uint64_t bytes;              /* of file data, holes included */
-    uint64_t problems;           /* reported; 0: all is as in the volume */
+    uint64_t problems;           /* files and directories reported as not
+                                    extracted as they are in the volume */
+    uint64_t damages;            /* damages of the volume itself reported;
+                                    both 0: all is as in the volume */
     uint64_t unstored;           /* attributes that user.DOSATTRIB could not
                                     hold; the first is reported, and it is no
                                     problem */
@@ -51,7 +54,7 @@ typedef struct ExtractResult {
  * False and *errp when it could not go on: a `dir` that cannot be used, a
  * host file system that is full or fails. *result counts in either case. A
  * problem with one file is reported, counted, and the rest goes on: success
- * with result->problems > 0 is a failure to the user. A file whose chain or
+ * with result->problems or damages > 0 is a failure to the user. A file whose chain or
  * medium is damaged is extracted as far as it can be read, and reported.
  *
  * Host names have bytes that FAT could not hold mapped back (names.h). Files

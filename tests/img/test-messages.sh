@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Names cannot forge messages, and counts are right.
+# shellcheck source=tests/img/lib.sh
+. "$(dirname "$0")/lib.sh"
+need mcopy
+
+# A line break in a host name stays inside its message; so does a backslash.
+mkdir tree
+forged=$'a\nvvfat-img: warning: forged'
+echo x >"tree/$forged"
+ln -s nowhere tree/'b\nc'
+ln -s nowhere "tree/l$forged"
+for command in 'convert' 'info'; do
+    target=
+    [ $command = info ] || target=out.img
+    # shellcheck disable=SC2086 # none or one word
+    run img $command fat:tree $target
+    grep -q '^vvfat-img: warning: forged' <<<"$OUT$ERR" &&
+        fail "$command: a name makes a line of its own: $OUT$ERR"
+    grep -qF 'b\\nc' <<<"$OUT$ERR" ||
+        fail "$command: the backslash is ambiguous: $OUT$ERR"
+done
+run img ls fat:tree "$forged"
+run img cat fat:tree "no $forged"
+[ "$(wc -l <<<"$ERR")" = 1 ] || fail "cat: a forged line: $ERR"
+expect_error 1 '^vvfat-img: ' img info "$forged"
+grep -q '^vvfat-img: warning: forged' <<<"$ERR" &&
+    fail "info: a forged line: $ERR"
+
+# One file is damaged: its chain ends early.
+truncate -s 1440k v.img
+mkfs.fat v.img >/dev/null
+head -c 3000 /dev/urandom >three
+mcopy -i v.img three ::THREE.BIN
+# Cluster 2 of the first FAT: the end.
+printf '\xff\x0f' | dd of=v.img bs=1 seek=515 conv=notrunc status=none
+expect_error 1 '^vvfat-img: 1 file or directory could not' \
+    img extract v.img to
+
+mkdir full
+: >full/file
+expect_error 1 'overwriting \(--overwrite\)' img extract v.img full
