@@ -14,7 +14,7 @@ enum {
 
 #define TOOL_OPTION_PARTITION                                                 \
     {                                                                         \
-        'P', "partition", "N", "Partition to look at; 0: the bare disk"       \
+        'P', "partition", "N", "Partition to look at; 0: disk without table"   \
     }
 #define TOOL_OPTION_CODEPAGE                                                  \
     {                                                                         \

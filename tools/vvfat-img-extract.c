@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "tools/host-paths.h"
+#include "tools/partial-file.h"
 #include "tools/progress.h"
 #include "tools/tool-args.h"
 #include "tools/tool-fat.h"
@@ -46,7 +47,7 @@ static bool show_progress(uint64_t done, uint64_t total, void *opaque)
         x->has_begun = true;
     }
     progress_set(&x->progress, done);
-    return true;
+    return !partial_file_interrupted();
 }
 
 /* Refuse to write into what is being read. */
@@ -57,6 +58,10 @@ static bool check_apart(const Extraction *x, BlockBackend *blk,
 
     switch (host_path_relation(blk, dir, &what)) {
     case HOST_PATH_SAME:
+        tool_error("'%s' is the source itself; name a directory to extract "
+                   "into",
+                   dir);
+        return false;
     case HOST_PATH_INSIDE:
         tool_error("'%s' lies inside the source '%s'; choose a directory "
                    "outside of it",
@@ -108,11 +113,14 @@ static bool extract(Extraction *x, const FatSource *source, const char *dir,
     if (!node || !check_apart(x, source->blk, dir)) {
         return false;
     }
+    /* For its signals: the file being written goes, the others are whole. */
+    partial_file_begin(dir);
     bool ok = extract_tree(fat_image_volume(source->fat), source->view, node,
                            dir, &options, &result, &error);
     if (x->has_begun) {
         progress_end(&x->progress, ok);
     }
+    partial_file_end();
     if (!ok) {
         tool_error("%s", error->message);
         return false;

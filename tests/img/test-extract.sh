@@ -29,7 +29,7 @@ expect_output other cat out/other
 
 # Not into what is read.
 expect_error 1 "inside the source" img extract fat:tree tree/out
-expect_error 1 "inside the source" img extract fat:tree tree
+expect_error 1 "source itself" img extract fat:tree tree
 [ ! -e tree/out ] || fail 'something was made in the source'
 mkdir holds
 cp tree.img holds/hello.txt
@@ -39,7 +39,7 @@ cmp tree.img holds/hello.txt
 expect_error 1 'nothing' img extract nothing out6
 expect_error 1 'nothing' img extract tree.img out6 nothing
 [ ! -e out6 ] || fail 'a directory was made'
-expect_error 1 'inside the source' img extract tree.img tree.img
+expect_error 1 'source itself' img extract tree.img tree.img
 echo x >plain-file
 expect_error 1 '(Not a directory|not a directory)' \
     img extract tree.img plain-file

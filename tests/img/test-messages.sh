@@ -41,3 +41,4 @@ expect_error 1 '^vvfat-img: 1 file or directory could not' \
 mkdir full
 : >full/file
 expect_error 1 'overwriting \(--overwrite\)' img extract v.img full
+expect_error 1 'source itself' img extract v.img v.img

@@ -63,3 +63,20 @@ STATUS=0
 wait $STRACE || STATUS=$?
 [ "$STATUS" = 0 ] || fail "SIGUSR1 ends it: $STATUS"
 [ "$(grep -c '%.*/s' err)" = 2 ] || fail "no progress is told: $(cat err)"
+
+# Extraction: no file stays that has its name and not all its contents.
+img convert -S 0 fat:tree v.img
+env --default-signal=INT strace -f -qq -o /dev/null -e trace=pread64,preadv \
+    -e inject=pread64,preadv:delay_enter=100000 \
+    "$VVFAT_IMG" extract v.img to 2>err &
+STRACE=$!
+for _ in $(seq 100); do
+    [ -s to/file ] && break
+    sleep 0.05
+done
+[ -s to/file ] || fail "nothing is extracted: $(cat err)"
+kill -INT "$(pgrep -P $STRACE)"
+STATUS=0
+wait $STRACE || STATUS=$?
+[ "$STATUS" = 130 ] || fail "extract: ended with $STATUS: $(cat err)"
+[ ! -e to/file ] || fail 'extract: half a file stays'
