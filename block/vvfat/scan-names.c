@@ -60,7 +60,7 @@ static void report_renamed(const Naming *naming, const TreeNode *node,
 {
     g_autofree char *path = scan_path(naming->dir, node->host_name);
 
-    report_add(naming->scan->report, REPORT_RENAMED, path, "'%s': %s",
+    report_add(naming->scan->report, REPORT_RENAMED, path, "now '%s', as %s",
                node->name, why);
 }
 

@@ -8,8 +8,8 @@
 mkdir small large
 head -c 200000 /dev/urandom >small/one
 head -c 9000000 /dev/urandom >large/two
-img convert fat:small small.img
-img convert -S 0 fat:large large.img
+img convert fat:size=16M:small small.img
+img convert -S 0 fat:size=24M:large large.img
 
 # whole: the target is one of the two images, byte for byte.
 whole() {

@@ -121,11 +121,11 @@ Test(scan, names_that_fat_takes_for_the_same_are_told_apart)
     text = listing(s.tree);
     report = report_text(s.report);
     cr_assert_str_eq(text, "/;READ.me;Read~3.Me;Read~2.Me;read~4.me;");
-    cr_assert_str_eq(report,
-                     "renamed Read.Me: 'Read~3.Me': to FAT the name is the "
-                     "same as another\n"
-                     "renamed read.me: 'read~4.me': to FAT the name is the "
-                     "same as another");
+    cr_assert_str_eq(
+        report, "renamed Read.Me: now 'Read~3.Me', as to FAT the name is the "
+                "same as another\n"
+                "renamed read.me: now 'read~4.me', as to FAT the name is the "
+                "same as another");
     node = tree_lookup(s.tree, "read~4.me");
     cr_assert_str_eq(node->host_name, "read.me");
 }
@@ -178,13 +178,12 @@ Test(scan, what_fat_cannot_hold_is_mapped_and_reported)
     s = scan(t);
     report = report_text(s.report);
     cr_assert_str_eq(report,
-                     "renamed a:b: 'a\xef\x80\xba"
-                     "b': FAT cannot hold the "
-                     "name\n"
-                     "renamed bad\\xff: 'bad\xef\x83\xbf': FAT cannot hold "
-                     "the name\n"
-                     "renamed dot.: 'dot\xef\x80\xae': FAT cannot hold the "
-                     "name");
+                     "renamed a:b: now 'a\xef\x80\xba"
+                     "b', as FAT cannot hold the name\n"
+                     "renamed bad\\xff: now 'bad\xef\x83\xbf', as FAT "
+                     "cannot hold the name\n"
+                     "renamed dot.: now 'dot\xef\x80\xae', as FAT cannot "
+                     "hold the name");
     cr_assert_str_eq(s.tree->root->children[1]->host_name, "bad\xff");
 }
 
