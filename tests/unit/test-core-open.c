@@ -184,6 +184,7 @@ Test(core_open, node_names)
 
     cr_assert_str_eq(bdrv_node_name(blk_bs(a)), "a.b-c_1");
     cr_assert_eq(bdrv_node_name(blk_bs(b))[0], '#');
+    cr_assert_str_eq(bdrv_node_name(blk_bs(c)), longest);
     check_fails(0, NULL, "driver=mem,node-name=a.b-c_1", "already");
     check_fails(0, NULL, "driver=mem,node-name=1a", "Invalid node-name '1a'");
     check_fails(0, NULL, "driver=mem,node-name=a b", "Invalid node-name");
