@@ -39,13 +39,14 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_FORCE_SHARE 0x0020u /* read-only, whoever writes (-U) */
 #define BDRV_O_NO_BACKING 0x0040u  /* do not open the backing file */
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
+#define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
 
 /* ---- Flags of a request ---- */
 
-#define BDRV_REQ_FUA 0x01u             /* durable when it returns */
-#define BDRV_REQ_MAY_UNMAP 0x02u       /* zeroes may become a hole */
-#define BDRV_REQ_NO_FALLBACK 0x04u     /* -ENOTSUP rather than slow zeroes */
-#define BDRV_REQ_WRITE_UNCHANGED 0x08u /* the data read is what is written */
+#define BDRV_REQ_FUA 0x01u              /* durable when it returns */
+#define BDRV_REQ_MAY_UNMAP 0x02u        /* zeroes may become a hole */
+#define BDRV_REQ_NO_FALLBACK 0x04u      /* -ENOTSUP rather than slow zeroes */
+#define BDRV_REQ_WRITE_UNCHANGED 0x08u  /* the data read is what is written */
 #define BDRV_REQ_WRITE_COMPRESSED 0x10u /* compress, if the format can */
 
 /* ---- Permissions (of an edge to a node) ---- */
@@ -95,8 +96,8 @@ void blk_close(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
 
 /* Make read-only or read-write. On failure the backend stays as it was. */
-bool blk_set_read_only(BlockBackend *blk, bool read_only,
-                       GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool blk_set_read_only(BlockBackend *blk, bool read_only, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- I/O ---- */
 
@@ -108,8 +109,7 @@ bool blk_set_read_only(BlockBackend *blk, bool read_only,
 int blk_preadv(BlockBackend *blk, int64_t offset, int64_t bytes,
                const IOVector *iov, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
 int blk_pwritev(BlockBackend *blk, int64_t offset, int64_t bytes,
-                const IOVector *iov, unsigned flags)
-    G_GNUC_WARN_UNUSED_RESULT;
+                const IOVector *iov, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
 int blk_pread(BlockBackend *blk, int64_t offset, int64_t bytes, void *buf,
               unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
 int blk_pwrite(BlockBackend *blk, int64_t offset, int64_t bytes,
@@ -120,8 +120,8 @@ int blk_pwrite_zeroes(BlockBackend *blk, int64_t offset, int64_t bytes,
                       unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A hint that the contents are not needed; they are undefined afterwards. */
-int blk_pdiscard(BlockBackend *blk, int64_t offset,
-                 int64_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+int blk_pdiscard(BlockBackend *blk, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Everything written before is durable when this returns 0. */
 int blk_flush(BlockBackend *blk) G_GNUC_WARN_UNUSED_RESULT;
@@ -147,8 +147,8 @@ int blk_truncate(BlockBackend *blk, int64_t size, bool exact,
  * into the same device when the ranges do not overlap. flags: FUA.
  */
 int blk_copy_range(BlockBackend *src, int64_t src_offset, BlockBackend *dst,
-                   int64_t dst_offset, int64_t bytes,
-                   unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+                   int64_t dst_offset, int64_t bytes, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- Block status ---- */
 
@@ -195,13 +195,13 @@ typedef struct BdrvInfo {
     bool dirty;             /* not closed cleanly */
     bool read_only;
     bool encrypted;
-    const char *format;     /* driver name; static */
+    const char *format;          /* driver name; static */
     const char *specific_format; /* driver that `specific` is from; static */
-    char *filename;         /* plain name, or "json:{...}" */
-    char *backing_filename; /* as recorded in the image; NULL: none */
-    char *backing_format;   /* NULL: none recorded */
+    char *filename;              /* plain name, or "json:{...}" */
+    char *backing_filename;      /* as recorded in the image; NULL: none */
+    char *backing_format;        /* NULL: none recorded */
     char *full_backing_filename; /* resolved; NULL: none */
-    Options *specific;      /* driver-specific facts, nested by dots; a list
+    Options *specific; /* driver-specific facts, nested by dots; a list
                                "report.N.{kind,path,detail}" names everything
                                skipped, renamed or clamped */
 } BdrvInfo;
@@ -230,13 +230,15 @@ typedef struct BdrvLimits {
     uint32_t request_alignment; /* power of two, >= 1; kept by the core */
     int64_t max_transfer;       /* 0: none; kept by the core */
     int64_t opt_transfer;
-    int64_t max_pwrite_zeroes; /* 0: none; kept by the core */
+    int64_t max_pwrite_zeroes;        /* 0: none; kept by the core */
     uint32_t pwrite_zeroes_alignment; /* 0: request_alignment */
     int64_t max_pdiscard;
     uint32_t pdiscard_alignment;
-    int64_t min_copy_range; /* shorter copies are not worth copy_range; 0: n/a */
-    unsigned supported_write_flags; /* BDRV_REQ_FUA, BDRV_REQ_WRITE_COMPRESSED */
-    unsigned supported_zero_flags;  /* FUA, MAY_UNMAP, NO_FALLBACK */
+    int64_t
+        min_copy_range; /* shorter copies are not worth copy_range; 0: n/a */
+    unsigned
+        supported_write_flags; /* BDRV_REQ_FUA, BDRV_REQ_WRITE_COMPRESSED */
+    unsigned supported_zero_flags; /* FUA, MAY_UNMAP, NO_FALLBACK */
 } BdrvLimits;
 
 BdrvLimits blk_get_limits(BlockBackend *blk);
@@ -255,8 +257,27 @@ void blk_drained_begin(BlockBackend *blk);
 void blk_drained_end(BlockBackend *blk);
 
 /* Drop everything written into a copy-on-write image. */
-int blk_make_empty(BlockBackend *blk,
-                   GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+int blk_make_empty(BlockBackend *blk, GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- Backing files ---- */
+
+/*
+ * The name under which the backing file `backing` of the image `image` is
+ * opened: a relative name is relative to the directory of the image. Fails
+ * when there is no such directory ("json:{...}" without a file name). g_free().
+ */
+char *bdrv_full_backing_filename(const char *image, const char *backing,
+                                 GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Record another backing file in the image; NULL: none. The record alone: the
+ * contents stay as they are, and so does the backing file in use. format: of
+ * the backing file, or NULL. Needs a read-write backend. 0 or -errno; -ENOTSUP
+ * when the format has none; -EINVAL when the name is too long.
+ */
+int blk_change_backing_file(BlockBackend *blk, const char *backing,
+                            const char *format, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- Checking ---- */
 

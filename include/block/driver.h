@@ -19,7 +19,8 @@
  * are passed; FUA is emulated by a flush where it is not supported.
  * Two exceptions: a device that ends in the middle of a block has a last block
  * that is shorter, and a parent with the permission to resize may write past
- * the end of a node whose driver has truncate, which makes the device longer.
+ * the end of a node whose driver has grows_by_write. (A driver with truncate
+ * alone is resized before such a write.)
  */
 #ifndef BLOCK_DRIVER_H
 #define BLOCK_DRIVER_H
@@ -66,8 +67,10 @@ struct BlockDriver {
     bool is_format;        /* interprets the bytes of a "file" child */
     bool is_filter;        /* shows its FILTERED child unchanged */
     bool supports_backing; /* may have a "backing" child */
+    bool grows_by_write;   /* pwritev past the end makes the device longer; of
+                              others the core resizes them first */
     bool writable_probe;   /* raw: refuses writes that would change probing */
-    bool generated;        /* protocol: the bytes are made up by the driver, and
+    bool generated; /* protocol: the bytes are made up by the driver, and
                               are not probed for a format */
 
     /* Described options. Both end with a NULL name; NULL: none. */
@@ -162,6 +165,11 @@ struct BlockDriver {
                          int64_t offset, int64_t bytes, unsigned flags);
 
     int (*make_empty)(BlockDriverState *bs, GError **errp);
+
+    /* As blk_change_backing_file(); the core has checked that the node can be
+     * written. */
+    int (*change_backing_file)(BlockDriverState *bs, const char *backing,
+                               const char *format, GError **errp);
     int (*check)(BlockDriverState *bs, BdrvCheckResult *result, unsigned fix,
                  GError **errp);
     bool (*measure)(Options *options, BlockDriverState *source,
@@ -208,8 +216,8 @@ struct BlockDriver {
 };
 
 /* Add a driver. It must stay in memory. Fails when the name is taken. */
-bool bdrv_register(const BlockDriver *drv,
-                   GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool bdrv_register(const BlockDriver *drv, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* By format name; NULL if there is none. */
 const BlockDriver *bdrv_find_format(const char *format_name);
@@ -229,6 +237,17 @@ int64_t bdrv_getlength(BlockDriverState *bs);
  */
 bool bdrv_apply_auto_read_only(BlockDriverState *bs, const char *reason,
                                GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * For open(): the image names this backing file (format NULL: none is named).
+ * The core opens it as the child "backing" once open() has succeeded, unless
+ * the options name another one or BDRV_O_NO_BACKING says that none is wanted.
+ */
+void bdrv_set_backing_file(BlockDriverState *bs, const char *filename,
+                           const char *format);
+
+/* The child with the role COW, or NULL. It stays while the node is open. */
+BdrvChild *bdrv_backing(BlockDriverState *bs);
 
 /*
  * Open the child that `key` describes: options "key.*" of a new node, or
@@ -269,8 +288,8 @@ int bdrv_pwrite(BdrvChild *child, int64_t offset, int64_t bytes,
                 const void *buf, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
 int bdrv_pwrite_zeroes(BdrvChild *child, int64_t offset, int64_t bytes,
                        unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
-int bdrv_pdiscard(BdrvChild *child, int64_t offset,
-                  int64_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+int bdrv_pdiscard(BdrvChild *child, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
 int bdrv_flush(BlockDriverState *bs) G_GNUC_WARN_UNUSED_RESULT;
 int bdrv_truncate(BdrvChild *child, int64_t size, bool exact,
                   PreallocMode prealloc, GError **errp)
@@ -293,8 +312,8 @@ int bdrv_copy_range_to_child(BdrvChild *child, int fd, int64_t fd_offset,
  * range of dst were checked by the core.
  */
 int bdrv_copy_host_range(int fd, int64_t fd_offset, BlockDriverState *dst,
-                         int64_t dst_offset, int64_t bytes,
-                         unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
+                         int64_t dst_offset, int64_t bytes, unsigned flags)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * Say in words why the request that is about to return an error failed; the

@@ -78,8 +78,8 @@ void options_foreach(const Options *opts, OptionsVisitor *visit, void *opaque);
  * leaves opts as it was.
  */
 bool options_parse_keyval(Options *opts, const char *text,
-                          const char *implied_key,
-                          GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+                          const char *implied_key, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * Parse a JSON object (without the "json:" prefix) into opts, flattened.
@@ -87,8 +87,8 @@ bool options_parse_keyval(Options *opts, const char *text,
  * arrays; null, and a flattened key that occurs twice, are errors. A key that
  * opts has already is replaced. A failure leaves opts as it was.
  */
-bool options_parse_json(Options *opts, const char *text,
-                        GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+bool options_parse_json(Options *opts, const char *text, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * The set as a JSON object on one line, nested again, keys in order of
@@ -109,7 +109,7 @@ typedef enum OptionType {
 } OptionType;
 
 typedef struct OptionDesc {
-    const char *name;          /* NULL ends a table */
+    const char *name; /* NULL ends a table */
     OptionType type;
     const char *def;           /* default as text; NULL: none */
     const char *help;          /* one line, no full stop */
@@ -150,8 +150,8 @@ int option_values_enum(const OptionValues *values, const char *name);
  * suggested; `who` names the owner in the message ("driver 'vvfat'").
  */
 bool options_reject_unknown(const Options *opts, const char *who,
-                            const OptionDesc *const *known,
-                            GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+                            const OptionDesc *const *known, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* The help of a table, one option a line: "  name=<type>  - help". */
 char *option_table_help(const OptionDesc *table);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The "qcow2" driver, inside. Versions 2 and 3, read and written.
+ *
+ *   qcow2-format.h      what stands in an image
+ *   qcow2-header.c      header and extensions, to and from bytes
+ *   qcow2-snapshot.c    the table of internal snapshots: read, kept as it is
+ *   qcow2.c             opening, closing, information: the driver table
+ *   qcow2-create.c      new images
+ *   qcow2-measure.c     how large an image would get
+ *   qcow2-resize.c      growing, shrinking, preallocating, emptying
+ *   qcow2-map.c         L1 and L2: where the cluster of a guest offset is
+ *   qcow2-read.c        reading, block status
+ *   qcow2-write.c       writing: allocation, copy on write
+ *   qcow2-zero.c        zeroes and discards
+ *   qcow2-compress.c    compressed clusters, read and written
+ *   qcow2-refcount.c    refcount table and blocks: one refcount
+ *   qcow2-alloc.c       host clusters, allocated and freed
+ *   qcow2-writeback.c   the order in which metadata reaches the disk
+ *   qcow2-overlap.c     where metadata stands; data must not go there
+ *   qcow2-check.c       what refers to what, against the refcounts
+ *   qcow2-repair.c      mending what the check found
+ *
+ * Order. At every instant the image on the disk is sound: a crash leaves
+ * leaked clusters at worst (with lazy refcounts, and the dirty bit set, wrong
+ * refcounts). Metadata changes in memory and is written in this order, with a
+ * flush of the file between two steps that both have something to write:
+ *
+ *   1. data, and raised refcounts
+ *   2. L2 tables
+ *   3. the L1 table
+ *   4. lowered refcounts: only now may the clusters be used again
+ *
+ * so a refcount on the disk is never less than the references on the disk.
+ * A cluster that lost its reference is therefore not freed at once; it waits
+ * in `frees` (qcow2_free_later()) until step 3 is durable. A refcount block
+ * may be written at any time.
+ *
+ * Threads. `lock` guards everything below it in the state, and is held while
+ * metadata is read and written; guest data moves without it. What a request
+ * relies on meanwhile:
+ *
+ *   - Whoever changes L2 entries (allocation, zeroes, discard, compressed
+ *     write) holds the range of guest clusters in `busy`, from looking the
+ *     entries up to having changed them. Reads and writes in place do not.
+ *   - A host cluster found under the lock does not become another's while the
+ *     request runs: a cluster that was freed is used again only when all
+ *     requests that began before that have ended (Qcow2Request).
+ *
+ * So a request: lock; qcow2_request_begin(); look up; unlock; data; lock;
+ * qcow2_request_end(); unlock.
+ */
+#ifndef BLOCK_QCOW2_H
+#define BLOCK_QCOW2_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "block/driver.h"
+#include "block/qcow2/qcow2-format.h"
+#include "block/table-cache.h"
+#include "util/range-lock.h"
+
+/* ---- The header ---- */
+
+/* An extension that the driver keeps as it is. */
+typedef struct Qcow2Extension {
+    uint32_t type;
+    GBytes *data;
+} Qcow2Extension;
+
+/* The fields of Qcow2DiskHeader in host byte order, checked. */
+typedef struct Qcow2Header {
+    unsigned version;
+    unsigned cluster_bits;
+    unsigned refcount_order;
+    int64_t size;
+    uint32_t l1_size;
+    int64_t l1_table_offset;
+    int64_t refcount_table_offset;
+    uint32_t refcount_table_clusters;
+    uint32_t nb_snapshots;
+    int64_t snapshots_offset;
+    uint64_t incompatible, compatible, autoclear;
+    uint32_t header_length; /* as found: bytes behind what we know are kept */
+    GBytes *unknown_fields; /* those bytes, or NULL */
+    char *backing_file;     /* NULL: none */
+    char *backing_format;   /* NULL: none named */
+    GArray *extensions;     /* of Qcow2Extension, but for the backing format;
+                               an unknown one is kept */
+} Qcow2Header;
+
+/* ---- Requests ---- */
+
+/* One that uses host clusters outside of the lock. On the stack. */
+typedef struct Qcow2Request {
+    struct Qcow2Request *next, *prev;
+    uint64_t number;
+} Qcow2Request;
+
+/* A range of host clusters without a reference in memory. */
+typedef struct Qcow2Free {
+    int64_t offset, bytes; /* multiples of the cluster size, or the sectors of
+                              one compressed cluster */
+    uint64_t number;       /* the last request that may still use it */
+} Qcow2Free;
+
+/* ---- The state ---- */
+
+typedef struct Qcow2State {
+    /* Fixed while the node is open. */
+    BlockDriverState *bs;
+    BdrvChild *file;
+    unsigned cluster_bits;
+    int64_t cluster_size;
+    unsigned l2_bits; /* an L2 table has 1 << l2_bits entries */
+    unsigned refcount_order;
+    uint64_t refcount_max;  /* the largest that fits */
+    bool has_zero_clusters; /* version 3 */
+    bool lazy_refcounts;
+    bool discards_host;     /* punch freed clusters out of the file */
+    int64_t l2_slice;       /* bytes of a piece of l2_cache */
+    int64_t refblock_slice; /* and of refcount_cache */
+
+    atomic_int_fast64_t size; /* of the device; changed by truncate */
+
+    pthread_mutex_t lock;
+    Qcow2Header header; /* as it is on the disk */
+    bool prepared;      /* qcow2_prepare_change() was done */
+
+    /* qcow2-map.c */
+    uint64_t *l1; /* header.l1_size entries in host byte order */
+    uint32_t l1_dirty_first, l1_dirty_end; /* entries to be written */
+    TableCache *l2_cache;
+
+    /* qcow2-refcount.c, qcow2-alloc.c */
+    uint64_t *reftable;     /* host byte order; written at once when changed */
+    uint32_t reftable_size; /* entries */
+    TableCache *refcount_cache;
+    int64_t free_hint;     /* no free cluster (index) is before this one */
+    int64_t fresh_offset;  /* from here on the file was never written and reads
+                             as zeroes */
+    int64_t packed_offset; /* where the next compressed cluster may begin, in
+                              a cluster that holds others; 0: nowhere */
+    GArray *frees;         /* of Qcow2Free */
+
+    /* Requests under way, oldest first, and the number of the last. */
+    Qcow2Request *first_request, *last_request;
+    uint64_t request_number;
+
+    RangeLock busy; /* guest clusters (offsets) whose entries change */
+
+    /* qcow2-overlap.c */
+    GHashTable *metadata; /* indexes of clusters that hold it */
+
+    GPtrArray *snapshots; /* of Qcow2Snapshot */
+} Qcow2State;
+
+static inline int64_t qcow2_cluster_start(const Qcow2State *s, int64_t offset)
+{
+    return offset & ~(s->cluster_size - 1);
+}
+
+static inline int64_t qcow2_in_cluster(const Qcow2State *s, int64_t offset)
+{
+    return offset & (s->cluster_size - 1);
+}
+
+/* The end of the cluster that byte offset - 1 is in. */
+static inline int64_t qcow2_cluster_end(const Qcow2State *s, int64_t offset)
+{
+    return qcow2_cluster_start(s, offset + s->cluster_size - 1);
+}
+
+/* Bytes of the device that an L2 table describes. */
+static inline int64_t qcow2_l2_reach(const Qcow2State *s)
+{
+    return s->cluster_size << s->l2_bits;
+}
+
+/* ---- qcow2-header.c: pure ---- */
+
+/*
+ * Parse and check the first bytes of an image. buf holds the first cluster,
+ * or the whole file when that is shorter; file_length bounds what the fields
+ * may refer to. Refuses (-ENOTSUP in *errp) what is not supported, with the
+ * name that the image gives an unknown feature. header is zeroed first; clear
+ * it in any case.
+ */
+bool qcow2_header_parse(Qcow2Header *header, const uint8_t *buf, size_t size,
+                        int64_t file_length, GError **errp);
+
+/* Bytes of the header cluster: never more than the cluster size, or NULL and
+ * *errp (the backing file's name does not fit). */
+GByteArray *qcow2_header_serialise(const Qcow2Header *header, GError **errp);
+void qcow2_header_clear(Qcow2Header *header);
+
+/* Write s->header to the file, whole. 0 or -errno. */
+int qcow2_header_write(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- qcow2-snapshot.c ---- */
+
+typedef struct Qcow2Snapshot {
+    char *id, *name;
+    int64_t l1_table_offset;
+    uint32_t l1_size;
+    uint64_t vm_state_size; /* bytes */
+    uint64_t disk_size;     /* bytes; the image's if not recorded */
+    uint32_t date_sec, date_nsec;
+    uint64_t vm_clock_nsec;
+    uint64_t icount; /* UINT64_MAX: not recorded */
+} Qcow2Snapshot;
+
+/* Read the table into s->snapshots, checked; its size in bytes in *bytes. */
+bool qcow2_snapshots_read(Qcow2State *s, int64_t *bytes, GError **errp);
+
+/* ---- qcow2.c ---- */
+
+/*
+ * The lock is held. Call before anything in the image changes: refuses when
+ * the image is known to be corrupt (-EIO, with words), clears autoclear bits,
+ * sets the dirty bit when refcounts are lazy; durable when it returns 0.
+ * Cheap when that was done before.
+ */
+int qcow2_prepare_change(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The image contradicts itself: set the words for the error, and, if the
+ * node can be written, the corrupt bit (version 3), after which nothing is
+ * written any more. Lock held. Gives -EIO.
+ */
+int qcow2_corrupt(Qcow2State *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* ---- qcow2-map.c; lock held ---- */
+
+typedef enum Qcow2ClusterType {
+    QCOW2_UNALLOCATED, /* the backing file's, or zeroes */
+    QCOW2_ZERO_PLAIN,  /* zeroes, no host cluster */
+    QCOW2_ZERO_ALLOC,  /* zeroes, and a host cluster is reserved */
+    QCOW2_NORMAL,
+    QCOW2_COMPRESSED_CLUSTER,
+} Qcow2ClusterType;
+
+/* A run of guest bytes of one type. */
+typedef struct Qcow2Mapping {
+    Qcow2ClusterType type;
+    int64_t bytes;       /* from the offset asked for */
+    int64_t host_offset; /* NORMAL, ZERO_ALLOC: of that very byte; COMPRESSED:
+                            of the first byte of the stream */
+    int64_t host_bytes;  /* COMPRESSED: what the stream may take at most */
+    bool copied; /* refcount 1: may be written in place (all of the run) */
+} Qcow2Mapping;
+
+/*
+ * The run that begins at offset: clusters of one type and one `copied`, with
+ * host clusters in one piece; at most bytes, and within one slice of an L2
+ * table. COMPRESSED: one cluster. 0 or -errno; an entry that cannot be is
+ * reported by qcow2_corrupt().
+ */
+int qcow2_map(Qcow2State *s, int64_t offset, int64_t bytes,
+              Qcow2Mapping *mapping) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Make sure that the L2 table for the guest offset is there and may be
+ * written: allocates it, or copies one that a snapshot shares. The clusters it
+ * refers to are not touched.
+ */
+int qcow2_l2_prepare(Qcow2State *s, int64_t offset) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Set the entries of `n` clusters from the guest offset on: `entry` for the
+ * first, and for each further one `entry + step`. What they referred to
+ * before goes to qcow2_free_later(), unless it is the same host cluster. All
+ * or nothing within one slice; -errno: the first *done entries were set.
+ */
+int qcow2_l2_set(Qcow2State *s, int64_t offset, int64_t n, uint64_t entry,
+                 uint64_t step, int64_t *done) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Change L1 entry `index` in memory; written by qcow2_write_back(). */
+void qcow2_l1_set(Qcow2State *s, uint32_t index, uint64_t entry);
+
+/* ---- qcow2-refcount.c; lock held ---- */
+
+/* The refcount of a cluster by its index; 0 beyond the refcount table. */
+int qcow2_refcount_get(Qcow2State *s, int64_t cluster, uint64_t *refcount)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Add delta to the refcounts of n clusters, in memory. Refcount blocks that
+ * are missing are made, the table is enlarged. -EIO for one that would become
+ * negative (the image is corrupt), -ERANGE for one that no longer fits; an
+ * error leaves none of them changed.
+ */
+int qcow2_refcount_add(Qcow2State *s, int64_t cluster, int64_t n, int delta)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* Read the refcount table; checks its entries. */
+bool qcow2_reftable_read(Qcow2State *s, GError **errp);
+
+/* ---- qcow2-alloc.c; lock held ---- */
+
+/* Contiguous host clusters for `bytes` (a multiple of the cluster size), with
+ * refcount 1. The offset, or -errno. */
+int64_t qcow2_alloc_clusters(Qcow2State *s, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* As many clusters as are free from exactly this offset on, up to bytes; the
+ * bytes (maybe 0), or -errno. */
+int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Room for a compressed cluster of `bytes` (1..cluster size): behind the last
+ * one when it fits there, else in a new cluster. The offset, or -errno.
+ */
+int64_t qcow2_alloc_packed(Qcow2State *s, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* Give back clusters that nothing on the disk or in memory ever referred to.
+ * If that fails they leak. offset and bytes may be those of packed bytes. */
+void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes);
+
+/* The same for clusters that lost their reference in memory just now. */
+void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes);
+
+void qcow2_request_begin(Qcow2State *s, Qcow2Request *request);
+void qcow2_request_end(Qcow2State *s, Qcow2Request *request);
+
+/* ---- qcow2-writeback.c; lock held ---- */
+
+/* The barrier of l2_cache: step 1. opaque is the Qcow2State. */
+int qcow2_before_l2_write(void *opaque);
+
+/*
+ * Steps 1 to 3, then 4 in memory if that needs no waiting for requests. What
+ * was written last is not flushed by this. An error leaves everything to be
+ * tried again.
+ */
+int qcow2_write_back(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same, durable, with all frees carried out and written that no request
+ * under way holds back. For closing (then that is all), resizing, emptying. */
+int qcow2_write_back_all(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The driver's flush. Takes the lock. */
+int qcow2_flush(BlockDriverState *bs);
+
+/* ---- qcow2-overlap.c; lock held ---- */
+
+/* Note the metadata that header, L1, refcount table and snapshots name. False
+ * and *errp when two kinds claim the same cluster. */
+bool qcow2_overlap_init(Qcow2State *s, GError **errp);
+void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes);
+void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes);
+
+/* Before data (or a new table) is written to a host range: 0, or
+ * qcow2_corrupt() when metadata stands there. */
+int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* ---- The driver's callbacks ---- */
+
+/* qcow2-read.c */
+int qcow2_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                 const IOVector *iov, unsigned flags);
+int qcow2_block_status(BlockDriverState *bs, unsigned want, int64_t offset,
+                       int64_t bytes, BdrvBlockStatus *status);
+
+/* Read guest bytes as they are without this image: from the backing file,
+ * zeroes behind its end or without one. No lock held. */
+int qcow2_read_backing(Qcow2State *s, int64_t offset, int64_t bytes,
+                       const IOVector *iov) G_GNUC_WARN_UNUSED_RESULT;
+
+/* qcow2-write.c */
+int qcow2_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                  const IOVector *iov, unsigned flags);
+int qcow2_copy_range_to(BlockDriverState *bs, int fd, int64_t fd_offset,
+                        int64_t offset, int64_t bytes, unsigned flags);
+
+/* qcow2-zero.c */
+int qcow2_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                        unsigned flags);
+int qcow2_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
+
+/* Take the reference from every whole cluster of the range, so that it reads
+ * as the backing file. Lock held. For resizing and emptying. */
+int qcow2_unmap(Qcow2State *s, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* qcow2-compress.c */
+
+/* Compressed write: whole clusters, the last may end at the device's end. */
+int qcow2_pwritev_compressed(Qcow2State *s, int64_t offset, int64_t bytes,
+                             const IOVector *iov);
+
+/* Bytes of one compressed cluster: `skip` bytes into it. No lock held. */
+int qcow2_read_compressed(Qcow2State *s, const Qcow2Mapping *mapping,
+                          int64_t skip, int64_t bytes, const IOVector *iov,
+                          size_t iov_offset);
+
+/* qcow2-resize.c */
+int qcow2_truncate(BlockDriverState *bs, int64_t size, bool exact,
+                   PreallocMode prealloc, GError **errp);
+int qcow2_make_empty(BlockDriverState *bs, GError **errp);
+
+/* qcow2-create.c */
+extern const OptionDesc qcow2_create_options[];
+bool qcow2_create(const char *filename, Options *options, GError **errp);
+
+/* qcow2-measure.c */
+bool qcow2_measure(Options *options, BlockDriverState *source,
+                   BdrvMeasure *measure, GError **errp);
+
+/* qcow2-check.c. Takes the lock. */
+int qcow2_check(BlockDriverState *bs, BdrvCheckResult *result, unsigned fix,
+                GError **errp);
+
+/* qcow2-repair.c: after a check, with the lock held. */
+typedef struct Qcow2Refs Qcow2Refs; /* references counted, by cluster */
+
+/* Lower refcounts that are too high. */
+int qcow2_repair_leaks(Qcow2State *s, const Qcow2Refs *refs,
+                       BdrvCheckResult *result) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Write a new refcount structure that says what was counted, and let the
+ * header name it. */
+int qcow2_repair_rebuild(Qcow2State *s, Qcow2Refs *refs,
+                         BdrvCheckResult *result) G_GNUC_WARN_UNUSED_RESULT;
+
+#endif
