@@ -62,6 +62,8 @@ TOOL_SOURCES := $(filter-out $(PLUGIN_SOURCES),$(wildcard tools/*.c))
 UNIT_SOURCES := $(wildcard tests/unit/*.c)
 UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
+CRASH_SOURCES := $(wildcard tests/crash/*.c)
+TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
@@ -103,8 +105,8 @@ $(call objects,$(UNIT_SOURCES)): EXTRA_CFLAGS = $(CRITERION_CFLAGS)
 $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB_SOURCES) $(TOOL_SOURCES) \
-    $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(FUZZ_SOURCES) \
-    $(BENCH_SOURCES)))
+    $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(CRASH_SOURCES) \
+    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)))
 
 # ---- Linking ----
 
@@ -170,14 +172,42 @@ unit: need-criterion $(BUILD)/tests/unit/$(TEST)
 	$(Q)$(call unit_run,$(BUILD)/tests/unit/$(TEST))
 endif
 
+# ---- Programs that tests run ----
+
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,\
+    $(TEST_TOOL_SOURCES))
+
+$(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Crashes and faults at every step of what a driver writes.
+CRASH_TESTS := $(patsubst tests/crash/%.c,$(BUILD)/tests/crash/%,\
+    $(filter tests/crash/test-%.c,$(CRASH_SOURCES)))
+CRASH_HELPERS := $(filter-out tests/crash/test-%,$(CRASH_SOURCES))
+
+$(BUILD)/tests/crash/%: $(BUILD)/obj/tests/crash/%.o \
+    $(call objects,$(CRASH_HELPERS)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: test-programs
+test-programs: $(TEST_TOOLS) $(CRASH_TESTS)
+	@:
+
 # ---- Checking ----
 
-.PHONY: check check-scripts check-guest check-thread check-unit
+.PHONY: check check-scripts check-crash check-guest check-thread check-unit
 check-unit: need-criterion $(UNIT_TESTS)
 	$(Q)$(call unit_run,$(UNIT_TESTS))
 
-check-scripts: all
+check-scripts: all $(TEST_TOOLS)
 	$(Q)tests/run $(BUILD) $(SCRIPT_TESTS)
+
+check-crash: $(CRASH_TESTS)
+	$(Q)tests/run $(BUILD) $(CRASH_TESTS)
 
 check-guest: all
 	$(Q)tests/run $(BUILD) $(GUEST_TESTS)
@@ -211,10 +241,10 @@ ifneq ($(HAVE_CRITERION),yes)
 endif
 
 # The unit tests come last: their closing line is the last of the output.
-check: need-criterion all $(UNIT_TESTS)
+check: need-criterion all $(UNIT_TESTS) test-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    thread-tests
-	$(Q)tests/run $(BUILD) $(SCRIPT_TESTS) \
+	$(Q)tests/run $(BUILD) $(CRASH_TESTS) $(SCRIPT_TESTS) \
 	    $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS)) \
 	    $(if $(filter no,$(GUEST_TESTS_ENABLED)),,$(GUEST_TESTS))
 	$(Q)$(MAKE) --no-print-directory check-unit
@@ -264,7 +294,8 @@ endif
 # ---- Care of the source ----
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
-    $(THREAD_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+    $(THREAD_SOURCES) $(CRASH_SOURCES) $(TEST_TOOL_SOURCES) \
+    $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
     $(wildcard tests/*/*.sh tests/scripts/*))
@@ -323,8 +354,8 @@ clean:
 
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
-	@echo 'check      every test; check-unit, check-scripts, check-guest and'
-	@echo '           check-thread run a part'
+	@echo 'check      every test; check-unit, check-scripts, check-crash,'
+	@echo '           check-guest and check-thread run a part'
 	@echo 'unit       one file of unit tests: make unit TEST=test-names'
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
