@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Clusters as raw deflate streams with a window of 4 KiB, as both qcow formats
- * hold them. May be called on any thread.
+ * hold them. May be called on any thread. Sizes are those of clusters: -EINVAL
+ * for those that zlib cannot count (4 GiB).
  */
 #ifndef BLOCK_DEFLATE_H
 #define BLOCK_DEFLATE_H
@@ -10,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Compress into dst, which has room for dst_bytes. Bytes used, -ENOSPC when
- * it does not become that small, or -ENOMEM.
+ * Compress into dst, which has room for dst_bytes. Bytes used, fewer than
+ * dst_bytes; -ENOSPC when it does not become that small; or -ENOMEM.
  */
 int64_t deflate_cluster(void *dst, int64_t dst_bytes, const void *src,
                         int64_t src_bytes) G_GNUC_WARN_UNUSED_RESULT;
