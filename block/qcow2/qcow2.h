@@ -14,8 +14,10 @@
  *   qcow2-write.c       writing: allocation, copy on write
  *   qcow2-zero.c        zeroes and discards
  *   qcow2-compress.c    compressed clusters, read and written
- *   qcow2-refcount.c    refcount table and blocks: one refcount
- *   qcow2-alloc.c       host clusters, allocated and freed
+ *   qcow2-refcount.c    refcount table and blocks: looked up, changed
+ *   qcow2-refgrow.c     new refcount blocks, a larger refcount table
+ *   qcow2-alloc.c       host clusters, allocated
+ *   qcow2-free.c        host clusters, freed in time; requests
  *   qcow2-writeback.c   the order in which metadata reaches the disk
  *   qcow2-overlap.c     where metadata stands; data must not go there
  *   qcow2-check.c       what refers to what, against the refcounts
@@ -60,6 +62,9 @@
 #include "block/qcow2/qcow2-format.h"
 #include "block/table-cache.h"
 #include "util/range-lock.h"
+
+/* Host clusters end before this: entries of tables cannot refer further. */
+#define QCOW2_MAX_HOST_OFFSET (UINT64_C(1) << 56)
 
 /* ---- The header ---- */
 
@@ -136,13 +141,19 @@ typedef struct Qcow2State {
     /* qcow2-refcount.c, qcow2-alloc.c */
     uint64_t *reftable;     /* host byte order; written at once when changed */
     uint32_t reftable_size; /* entries */
+    Qcow2Free old_reftable; /* bytes > 0: the header on the disk may still name
+                               this one */
     TableCache *refcount_cache;
     int64_t free_hint;     /* no free cluster (index) is before this one */
     int64_t fresh_offset;  /* from here on the file was never written and reads
-                             as zeroes */
+                             as zeroes; set when the image is opened, and
+                             raised by allocations: compare what they give
+                             with what this was before */
     int64_t packed_offset; /* where the next compressed cluster may begin, in
                               a cluster that holds others; 0: nowhere */
-    GArray *frees;         /* of Qcow2Free */
+    GArray *frees;         /* of Qcow2Free; numbers do not fall */
+    unsigned frees_durable; /* of so many the references are off the disk */
+    int64_t frees_bytes;    /* of the others */
 
     /* Requests under way, oldest first, and the number of the last. */
     Qcow2Request *first_request, *last_request;
@@ -294,8 +305,36 @@ int qcow2_refcount_get(Qcow2State *s, int64_t cluster, uint64_t *refcount)
 int qcow2_refcount_add(Qcow2State *s, int64_t cluster, int64_t n, int delta)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Read the refcount table; checks its entries. */
+/*
+ * How many of n clusters from `cluster` on are alike, all free or all in use:
+ * *run >= 1.
+ */
+int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
+                       int64_t *run) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Set entry i of a refcount block in memory. */
+void qcow2_refcount_store(const Qcow2State *s, void *block, int64_t i,
+                          uint64_t refcount);
+
+/* A refcount block describes 1 << this clusters. */
+static inline unsigned qcow2_refblock_bits(const Qcow2State *s)
+{
+    return s->cluster_bits + 3 - s->refcount_order;
+}
+
+/* Read the refcount table; checks its entries, unless the image is opened to
+ * be checked. */
 bool qcow2_reftable_read(Qcow2State *s, GError **errp);
+bool qcow2_reftable_entry_is_valid(const Qcow2State *s, uint64_t entry);
+
+/* ---- qcow2-refgrow.c; lock held ---- */
+
+/* Make the refcount blocks for n clusters, and put none of them there. */
+int qcow2_refblocks_make(Qcow2State *s, int64_t cluster, int64_t n)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* Make sure that the header on the disk names the refcount table in use. */
+int qcow2_reftable_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- qcow2-alloc.c; lock held ---- */
 
@@ -316,12 +355,22 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
 int64_t qcow2_alloc_packed(Qcow2State *s, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* ---- qcow2-free.c; lock held ---- */
+
 /* Give back clusters that nothing on the disk or in memory ever referred to.
- * If that fails they leak. offset and bytes may be those of packed bytes. */
+ * If that fails they leak. offset and bytes may be those of packed bytes.
+ * Clusters whose refcount becomes 0 are no metadata any more: their pieces
+ * leave the caches, and qcow2_overlap_remove() is called. */
 void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes);
 
 /* The same for clusters that lost their reference in memory just now. */
 void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes);
+
+/* Steps 1 to 3 were written and flushed: go on with what waited for that. */
+void qcow2_frees_are_durable(Qcow2State *s);
+
+/* Lower the refcounts that wait for nothing any more. */
+void qcow2_carry_out_frees(Qcow2State *s);
 
 void qcow2_request_begin(Qcow2State *s, Qcow2Request *request);
 void qcow2_request_end(Qcow2State *s, Qcow2Request *request);
@@ -347,8 +396,9 @@ int qcow2_flush(BlockDriverState *bs);
 
 /* ---- qcow2-overlap.c; lock held ---- */
 
-/* Note the metadata that header, L1, refcount table and snapshots name. False
- * and *errp when two kinds claim the same cluster. */
+/* Note the metadata that header, s->l1, s->reftable and s->snapshots name; of
+ * the snapshot table itself the first cluster. False and *errp when two kinds
+ * claim the same cluster. Makes s->metadata. */
 bool qcow2_overlap_init(Qcow2State *s, GError **errp);
 void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes);
 void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clusters that hold metadata: a hash of cluster indexes, with what stands
+ * there for the message. A refcount that is wrong must not lead to data over a
+ * table; so every range is looked up before it is handed out or written.
+ *
+ * Whoever allocates a table adds it. A cluster is taken out when its refcount
+ * becomes 0 (qcow2-free.c).
+ */
+#include <inttypes.h>
+
+#include "block/qcow2/qcow2.h"
+
+typedef enum Kind {
+    KIND_OTHER = 1, /* added later, or of no interest */
+    KIND_HEADER,
+    KIND_L1,
+    KIND_REFTABLE,
+    KIND_REFBLOCK,
+    KIND_L2,
+    KIND_SNAPSHOTS,
+    KIND_SNAPSHOT_L1,
+} Kind;
+
+static const char *kind_name(Kind kind)
+{
+    static const char *const names[] = {
+        [KIND_OTHER] = "a table",
+        [KIND_HEADER] = "the header",
+        [KIND_L1] = "the L1 table",
+        [KIND_REFTABLE] = "the refcount table",
+        [KIND_REFBLOCK] = "a refcount block",
+        [KIND_L2] = "an L2 table",
+        [KIND_SNAPSHOTS] = "the snapshot table",
+        [KIND_SNAPSHOT_L1] = "the L1 table of a snapshot",
+    };
+    return names[kind];
+}
+
+static Kind kind_at(const Qcow2State *s, int64_t cluster)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(s->metadata, &cluster));
+}
+
+static void set_kind(Qcow2State *s, int64_t cluster, Kind kind)
+{
+    int64_t *key = g_new(int64_t, 1);
+
+    *key = cluster;
+    g_hash_table_replace(s->metadata, key, GUINT_TO_POINTER(kind));
+}
+
+/* Note a range; false when it was claimed by something of another kind. */
+static bool note(Qcow2State *s, Kind kind, int64_t offset, int64_t bytes,
+                 GError **errp)
+{
+    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+
+    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
+        Kind other = kind_at(s, i);
+
+        if (other != 0 && other != kind) {
+            block_error_set(errp, EINVAL,
+                            "The image is corrupt: %s and %s are both at "
+                            "offset 0x%" PRIx64,
+                            kind_name(other), kind_name(kind),
+                            i << s->cluster_bits);
+            return false;
+        }
+        set_kind(s, i, kind);
+    }
+    return true;
+}
+
+/* ---- What an image has when it is opened ---- */
+
+static bool note_refcounts(Qcow2State *s, GError **errp)
+{
+    bool ok = note(
+        s, KIND_REFTABLE, s->header.refcount_table_offset,
+        (int64_t)s->header.refcount_table_clusters << s->cluster_bits, errp);
+
+    for (uint32_t i = 0; i < s->reftable_size && ok; i++) {
+        uint64_t entry = s->reftable[i];
+
+        if (entry != 0 && qcow2_reftable_entry_is_valid(s, entry)) {
+            ok = note(s, KIND_REFBLOCK, (int64_t)entry, s->cluster_size, errp);
+        }
+    }
+    return ok;
+}
+
+/* Entries that cannot be offsets are found when they are used. */
+static bool note_l2_tables(Qcow2State *s, GError **errp)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < s->header.l1_size && ok; i++) {
+        int64_t offset = (int64_t)(s->l1[i] & QCOW2_L1_OFFSET);
+
+        if (offset != 0 && qcow2_in_cluster(s, offset) == 0) {
+            ok = note(s, KIND_L2, offset, s->cluster_size, errp);
+        }
+    }
+    return ok;
+}
+
+static bool note_snapshots(Qcow2State *s, GError **errp)
+{
+    bool ok = true;
+
+    if (s->header.nb_snapshots > 0) {
+        /* Its first cluster at least: its length is not known here. */
+        ok = note(s, KIND_SNAPSHOTS, s->header.snapshots_offset, 1, errp);
+    }
+    for (guint i = 0; ok && s->snapshots != NULL && i < s->snapshots->len;
+         i++) {
+        const Qcow2Snapshot *snapshot = g_ptr_array_index(s->snapshots, i);
+
+        if (snapshot->l1_size > 0) {
+            ok = note(s, KIND_SNAPSHOT_L1, snapshot->l1_table_offset,
+                      (int64_t)snapshot->l1_size * 8, errp);
+        }
+    }
+    return ok;
+}
+
+bool qcow2_overlap_init(Qcow2State *s, GError **errp)
+{
+    if (s->metadata != NULL) {
+        g_hash_table_unref(s->metadata);
+    }
+    s->metadata = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                        NULL);
+    return note(s, KIND_HEADER, 0, s->cluster_size, errp) &&
+           (s->header.l1_size == 0 ||
+            note(s, KIND_L1, s->header.l1_table_offset,
+                 (int64_t)s->header.l1_size * 8, errp)) &&
+           note_refcounts(s, errp) && note_l2_tables(s, errp) &&
+           note_snapshots(s, errp);
+}
+
+/* ---- Later ---- */
+
+void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+
+    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
+        set_kind(s, i, KIND_OTHER);
+    }
+}
+
+void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+
+    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
+        g_hash_table_remove(s->metadata, &i);
+    }
+}
+
+int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+
+    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
+        Kind kind = kind_at(s, i);
+
+        if (kind != 0) {
+            return qcow2_corrupt(s,
+                                 "%s is at offset 0x%" PRIx64
+                                 ", where data was to be written",
+                                 kind_name(kind), i << s->cluster_bits);
+        }
+    }
+    return 0;
+}
