@@ -343,7 +343,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
 bench: all $(BENCHES)
-	$(Q)for script in $(wildcard tests/bench/*.sh); do \
+	$(Q)for script in $(wildcard tests/bench/bench*.sh); do \
 	    BUILD=$(abspath $(BUILD)) $$script || exit 1; done
 
 # ---- The rest ----

@@ -4,28 +4,18 @@
 # What a directory to a raw image costs here and elsewhere, and how the cost
 # grows with the number of files. Run by `make bench`.
 #
-# Contenders take turns, so that a busy moment hits all alike; medians are
-# shown, and how many times as long as ours each takes. Who takes longer than
-# BENCH_PATIENCE seconds for one run does not run again. Everything happens in
-# the page cache.
+# Medians are shown, and how many times as long as ours each takes. Who takes
+# longer than BENCH_PATIENCE seconds for one run does not run again.
 #
-#   BENCH_RUNS      runs of each contender (5)
 #   BENCH_PATIENCE  seconds (20); four times that ends a run
-#   BENCH_DIR       where to work; needs 3 GB (a directory in $TMPDIR)
 #   BENCH_WORK      workloads (big small flat5k flat20k)
+#   and those of lib.sh
 
-set -euo pipefail
-export LC_ALL=C.UTF-8 TZ=UTC PATH=$PATH:/usr/sbin:/sbin
+. "$(dirname "$0")/lib.sh"
 
-BUILD=${BUILD:-$(cd "$(dirname "$0")/../.." && pwd)/build}
-IMG=$BUILD/vvfat-img
 PLUGIN=$BUILD/nbdkit-vvfat-plugin.so
-RUNS=${BENCH_RUNS:-5}
 PATIENCE=${BENCH_PATIENCE:-20}
 WORK=${BENCH_WORK:-big small flat5k flat20k}
-DIR=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/vvfat-bench.XXXXXX")
-trap 'rm -rf "$DIR"' EXIT
-cd "$DIR"
 
 # ---- Workloads ----
 
@@ -103,28 +93,6 @@ offer() {
 
 # ---- Measuring ----
 
-# timed COMMAND...: SECONDS_TAKEN, or "-" when it failed or took too long.
-timed() {
-    local start=$EPOCHREALTIME
-    rm -rf out out.img
-    start=$EPOCHREALTIME
-    SECONDS_TAKEN=-
-    if timeout $((4 * PATIENCE)) bash -c '"$@"' bash "$@" \
-        >/dev/null 2>error.log; then
-        SECONDS_TAKEN=$(awk -v a="$start" -v b="$EPOCHREALTIME" \
-            'BEGIN { printf "%.3f", b - a }')
-    fi
-}
-
-median() {
-    printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 }
-        END {
-            low = int((NR + 1) / 2)
-            if (NR % 2) print v[low]
-            else print (v[low] + v[low + 1]) / 2
-        }'
-}
-
 declare -A TIMES
 measure() {
     local work=$1 run contender key
@@ -135,7 +103,8 @@ measure() {
                 -v p="$PATIENCE" 'BEGIN { exit !(t == "-" || t > p) }'; then
                 continue
             fi
-            timed "run_$contender" "$work"
+            rm -rf out out.img
+            timed $((4 * PATIENCE)) "run_$contender" "$work"
             TIMES[$key]="${TIMES[$key]:-} $SECONDS_TAKEN"
         done
     done
@@ -202,9 +171,10 @@ show_growth() {
         done
         TIMES[$work/open]='' TIMES[$work/convert]=''
         for ((run = 0; run < RUNS; run++)); do
-            timed open_it "$work"
+            timed $((4 * PATIENCE)) open_it "$work"
             TIMES[$work/open]+=" $SECONDS_TAKEN"
-            timed convert_it "$work"
+            rm -f out.img
+            timed $((4 * PATIENCE)) convert_it "$work"
             TIMES[$work/convert]+=" $SECONDS_TAKEN"
         done
         # shellcheck disable=SC2086 # several numbers
