@@ -81,7 +81,7 @@ static int take(Qcow2State *s, int64_t cluster, int64_t n)
 int64_t qcow2_alloc_clusters(Qcow2State *s, int64_t bytes)
 {
     int64_t n = bytes >> s->cluster_bits;
-    int64_t found, first_free;
+    int64_t found = 0, first_free = 0;
 
     assert(bytes > 0 && qcow2_in_cluster(s, bytes) == 0);
     int ret = relieve_frees(s);
