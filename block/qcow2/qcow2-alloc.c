@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host clusters, allocated: first fit, from `free_hint` on.
+ * Host clusters, allocated: first fit. free_hint tells where the first free
+ * cluster may be, and run_hints[k - 1] where the first run of 1 << k free
+ * clusters may begin; so neither used clusters nor holes that are too small are
+ * looked at again and again.
  *
  * A cluster is taken by raising its refcount in memory. What is wanted may lie
  * beyond the refcount blocks there are; they are made then, and placed behind
@@ -30,33 +33,75 @@ static int relieve_frees(Qcow2State *s)
     return qcow2_write_back(s);
 }
 
-/* Where the first n free clusters in a row are; *first_free: the first free
- * one of all. */
-static int find_free(Qcow2State *s, int64_t n, int64_t *found,
-                     int64_t *first_free)
-{
-    int64_t at = s->free_hint;
+/* ---- Hints ---- */
 
-    *first_free = -1;
+/* The hint for runs of 1 << k clusters. */
+static int64_t *hint(Qcow2State *s, unsigned k)
+{
+    return k == 0 ? &s->free_hint : &s->run_hints[k - 1];
+}
+
+/* The longest runs that there is a hint for and that n clusters contain. */
+static unsigned hint_class(int64_t n)
+{
+    return MIN(63u - (unsigned)__builtin_clzll((uint64_t)n), QCOW2_RUN_HINTS);
+}
+
+/* Clusters were taken. */
+static void raise_hints(Qcow2State *s, int64_t cluster, int64_t n)
+{
+    for (unsigned k = 0; k <= QCOW2_RUN_HINTS; k++) {
+        if (*hint(s, k) >= cluster && *hint(s, k) < cluster + n) {
+            *hint(s, k) = cluster + n;
+        }
+    }
+}
+
+void qcow2_lower_hints(Qcow2State *s, int64_t cluster)
+{
+    for (unsigned k = 0; k <= QCOW2_RUN_HINTS; k++) {
+        /* It may be the last that a run before it lacked. */
+        int64_t start = MAX(cluster - ((INT64_C(1) << k) - 1), 0);
+
+        *hint(s, k) = MIN(*hint(s, k), start);
+    }
+}
+
+/* ---- Whole clusters ---- */
+
+/* The first n free clusters in a row, or -errno. */
+static int64_t find_free(Qcow2State *s, int64_t n)
+{
+    unsigned class = hint_class(n);
+    bool is_first = true; /* the first run of its class */
+    int64_t at = 0;
+
+    for (unsigned k = 0; k <= class; k++) {
+        at = MAX(at, *hint(s, k));
+    }
     for (;;) {
         bool is_free;
         int64_t run;
+        int ret = qcow2_refcount_skip_used(s, &at);
 
+        if (ret < 0) {
+            return ret;
+        }
         if (n > max_clusters(s) || at > max_clusters(s) - n) {
             bdrv_set_io_error("The image cannot grow beyond the offsets that "
                               "its tables can hold");
             return -EFBIG;
         }
-        int ret = qcow2_refcount_run(s, at, n, &is_free, &run);
+        ret = qcow2_refcount_run(s, at, n, &is_free, &run);
         if (ret < 0) {
             return ret;
         }
-        if (is_free && *first_free < 0) {
-            *first_free = at;
+        if (is_first && run >> class > 0) {
+            *hint(s, class) = at;
+            is_first = false;
         }
-        if (is_free && run == n) {
-            *found = at;
-            return 0;
+        if (run == n) {
+            return at;
         }
         at += run;
     }
@@ -73,6 +118,7 @@ static int take(Qcow2State *s, int64_t cluster, int64_t n)
         ret = qcow2_refcount_add(s, cluster, n, 1);
     }
     if (ret == 0) {
+        raise_hints(s, cluster, n);
         s->fresh_offset = MAX(s->fresh_offset, offset + bytes);
     }
     return ret;
@@ -81,21 +127,18 @@ static int take(Qcow2State *s, int64_t cluster, int64_t n)
 int64_t qcow2_alloc_clusters(Qcow2State *s, int64_t bytes)
 {
     int64_t n = bytes >> s->cluster_bits;
-    int64_t found = 0, first_free = 0;
 
     assert(bytes > 0 && qcow2_in_cluster(s, bytes) == 0);
     int ret = relieve_frees(s);
-    if (ret == 0) {
-        ret = find_free(s, n, &found, &first_free);
-    }
-    if (ret == 0) {
-        ret = take(s, found, n);
-    }
     if (ret < 0) {
         return ret;
     }
-    s->free_hint = first_free == found ? found + n : first_free;
-    return found << s->cluster_bits;
+    int64_t found = find_free(s, n);
+    if (found < 0) {
+        return found;
+    }
+    ret = take(s, found, n);
+    return ret < 0 ? ret : found << s->cluster_bits;
 }
 
 int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
@@ -118,13 +161,7 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
         return ret;
     }
     ret = take(s, cluster, run);
-    if (ret < 0) {
-        return ret;
-    }
-    if (s->free_hint >= cluster && s->free_hint < cluster + run) {
-        s->free_hint = cluster + run;
-    }
-    return run << s->cluster_bits;
+    return ret < 0 ? ret : run << s->cluster_bits;
 }
 
 /* ---- Compressed clusters ---- */

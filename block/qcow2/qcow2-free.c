@@ -22,7 +22,7 @@ static void forget_clusters(Qcow2State *s, int64_t cluster, int64_t n)
     int64_t offset = cluster << s->cluster_bits;
     int64_t bytes = n << s->cluster_bits;
 
-    s->free_hint = MIN(s->free_hint, cluster);
+    qcow2_lower_hints(s, cluster);
     if (s->packed_offset > offset && s->packed_offset < offset + bytes) {
         s->packed_offset = 0;
     }

@@ -152,6 +152,24 @@ static int64_t count_run(const SlicePart *part, unsigned order, bool free)
     return i;
 }
 
+int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
+{
+    SlicePart part;
+    int64_t used;
+
+    do {
+        int ret = get_part(s, *cluster, INT64_MAX - *cluster, &part);
+
+        if (ret < 0) {
+            return ret;
+        }
+        used = count_run(&part, s->refcount_order, false);
+        *cluster += used;
+        put_part(s, &part);
+    } while (used == part.n);
+    return 0;
+}
+
 int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
                        int64_t *run)
 {

@@ -110,6 +110,9 @@ typedef struct Qcow2Free {
     uint64_t number;       /* the last request that may still use it */
 } Qcow2Free;
 
+/* Lengths of free runs that are sought from a place of their own. */
+#define QCOW2_RUN_HINTS 12u
+
 /* ---- The state ---- */
 
 typedef struct Qcow2State {
@@ -144,7 +147,8 @@ typedef struct Qcow2State {
     Qcow2Free old_reftable; /* bytes > 0: the header on the disk may still name
                                this one */
     TableCache *refcount_cache;
-    int64_t free_hint;     /* no free cluster (index) is before this one */
+    int64_t free_hint; /* no free cluster (index) is before this one */
+    int64_t run_hints[QCOW2_RUN_HINTS]; /* no 2, 4, 8, ... in a row */
     int64_t fresh_offset;  /* from here on the file was never written and reads
                              as zeroes; set when the image is opened, and
                              raised by allocations: compare what they give
@@ -305,6 +309,10 @@ int qcow2_refcount_get(Qcow2State *s, int64_t cluster, uint64_t *refcount)
 int qcow2_refcount_add(Qcow2State *s, int64_t cluster, int64_t n, int delta)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Move on to the first cluster that is free. */
+int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /*
  * How many of n clusters from `cluster` on are alike, all free or all in use:
  * *run >= 1.
@@ -354,6 +362,9 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
  */
 int64_t qcow2_alloc_packed(Qcow2State *s, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* The cluster (index) is free now. */
+void qcow2_lower_hints(Qcow2State *s, int64_t cluster);
 
 /* ---- qcow2-free.c; lock held ---- */
 
