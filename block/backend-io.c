@@ -132,6 +132,38 @@ int blk_make_empty(BlockBackend *blk, GError **errp)
     return ret;
 }
 
+int blk_change_backing_file(BlockBackend *blk, const char *backing,
+                            const char *format, GError **errp)
+{
+    BlockDriverState *bs = blk_bs(blk);
+    int ret;
+
+    io_error_clear();
+    if (format && backing == NULL) {
+        block_error_set(errp, EINVAL, "A backing format needs a backing file");
+        return -EINVAL;
+    }
+    node_enter(bs);
+    if (bs->drv->change_backing_file == NULL) {
+        ret = -ENOTSUP;
+        block_error_set(errp, ENOTSUP,
+                        "Images of the format '%s' have no backing file",
+                        bs->drv->format_name);
+    } else if ((ret = io_check_write(blk->root, 0, 0, 0)) < 0) {
+        g_autofree char *reason = blk_strerror(ret);
+        block_error_set(errp, -ret, "Could not change the backing file: %s",
+                        reason);
+    } else {
+        ret = bs->drv->change_backing_file(bs, backing, format, errp);
+        bs->write_generation++;
+        if (ret == 0) {
+            bdrv_set_backing_file(bs, backing, format);
+        }
+    }
+    node_leave(bs);
+    return ret;
+}
+
 int blk_check(BlockBackend *blk, BdrvCheckResult *result, unsigned fix,
               GError **errp)
 {

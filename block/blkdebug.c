@@ -365,6 +365,7 @@ const BlockDriver bdrv_blkdebug = {
     .protocol_name = "blkdebug",
     .instance_size = sizeof(BlkdebugState),
     .is_filter = true,
+    .grows_by_write = true,
     .options = blkdebug_options,
     .strong_runtime_opts = blkdebug_strong_opts,
     .parse_filename = blkdebug_parse_filename,

@@ -65,7 +65,7 @@ struct BlockDriverState {
     /* RDWR says whether it can be written. Changed by open and reopen. */
     _Atomic unsigned open_flags;
 
-    /* Graph lock; children and primary stay put while requests run. */
+    /* Graph lock; children, primary, backing stay put while requests run. */
     int refcnt;
     bool is_open;        /* open() has succeeded: may be found by name */
     GPtrArray *children; /* BdrvChild, owned */
@@ -73,6 +73,7 @@ struct BlockDriverState {
     BlockDriverState *inherits_from; /* the parent that opened it, while it
                                         is one; not owned */
     BdrvChild *primary;    /* the child with the role PRIMARY, or NULL */
+    BdrvChild *backing;    /* the child with the role COW, or NULL */
     unsigned perm, shared; /* what the parents need and share */
     unsigned new_perm, new_shared; /* the same while being checked */
     bool perm_checked;             /* check_perm() wants set or abort */
@@ -80,7 +81,8 @@ struct BlockDriverState {
     /* From open() alone: what its PRIMARY child is to be. */
     char *child_filename;
     BlockDriverState *child_node;
-    bool child_opened; /* child_node is a new node, of this parent */
+    bool child_opened;   /* child_node is a new node, of this parent */
+    bool backing_chosen; /* open_backing() is over */
 
     BdrvLimits limits;      /* changed with the node drained */
     _Atomic int64_t length; /* bytes */
@@ -88,6 +90,10 @@ struct BlockDriverState {
     /* Names that open it again (filename.c). */
     char *plain_filename; /* NULL: none says it all */
     Options *full_options;
+
+    /* What the image records (open-backing.c). Graph lock, once it is open. */
+    char *backing_file;   /* NULL: none */
+    char *backing_format; /* NULL: none recorded */
 
     /* Flushing: nothing to do while the two are equal. */
     _Atomic uint64_t write_generation;

@@ -132,9 +132,11 @@ static int copy_tracked(const CopySource *src, BlockDriverState *dst,
                    dst_offset + bytes > node_length(dst);
     TrackedRequest req;
 
+    /* Past the end of such a node nothing can be copied before it grows. */
     if (dst->drv->copy_range_to == NULL ||
         !node_range_is_aligned(dst, dst_offset, bytes) ||
-        probe_guard_covers(dst, dst_offset)) {
+        probe_guard_covers(dst, dst_offset) ||
+        (dst_offset + bytes > node_length(dst) && !dst->drv->grows_by_write)) {
         return -ENOTSUP;
     }
     if (tracked) {

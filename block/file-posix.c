@@ -369,6 +369,7 @@ static const char *const file_strong_opts[] = { "filename", NULL };
 const BlockDriver bdrv_file = {
     .format_name = "file",
     .protocol_name = "file",
+    .grows_by_write = true,
     .instance_size = sizeof(FileState),
     .options = file_options,
     .create_options = file_create_options,

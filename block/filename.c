@@ -4,12 +4,14 @@
  * format with no options of consequence, that of its file. Where none says it
  * all, the name is "json:" and the options that tell this image from others
  * (strong_runtime_opts), with those of the children inside: its file, and
- * others that were asked for. What the driver finds or makes itself (a backing
- * file, a temporary overlay) it finds or makes again.
+ * others that were asked for ("backing": "" when none was). What the driver
+ * finds or makes itself (a backing file, a temporary overlay) it finds or makes
+ * again.
  */
 #include "block/filename.h"
 
 #include "block/graph.h"
+#include "block/open-backing.h"
 
 /* Copy the driver's strong options that were given. Whether there are any. */
 static bool copy_strong_options(const BlockDriverState *bs, Options *to)
@@ -60,6 +62,12 @@ void filename_refresh(BlockDriverState *bs)
         if ((child->role & BDRV_CHILD_PRIMARY) ||
             options_has_prefix(bs->options, child->name)) {
             options_merge(full, child->bs->full_options, child->name);
+        }
+    }
+    if (backing_is_overridden(bs)) {
+        strong = true;
+        if (bs->backing == NULL) {
+            options_set(full, "backing", "");
         }
     }
     g_free(bs->plain_filename);

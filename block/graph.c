@@ -94,6 +94,8 @@ static void node_free(BlockDriverState *bs)
     options_free(bs->full_options);
     g_free(bs->plain_filename);
     g_free(bs->child_filename);
+    g_free(bs->backing_file);
+    g_free(bs->backing_format);
     g_free(bs->node_name);
     g_free(bs->opaque);
     g_free(bs);
@@ -203,6 +205,9 @@ static void child_link(BdrvChild *child)
         if (child->role & BDRV_CHILD_PRIMARY) {
             child->parent_bs->primary = child;
         }
+        if (child->role & BDRV_CHILD_COW) {
+            child->parent_bs->backing = child;
+        }
     }
 }
 
@@ -214,6 +219,9 @@ static void child_unlink(BdrvChild *child)
         g_ptr_array_remove(child->parent_bs->children, child);
         if (child->parent_bs->primary == child) {
             child->parent_bs->primary = NULL;
+        }
+        if (child->parent_bs->backing == child) {
+            child->parent_bs->backing = NULL;
         }
         if (child->bs->inherits_from == child->parent_bs) {
             child->bs->inherits_from = NULL;
@@ -281,14 +289,7 @@ BlockDriverState *node_primary(const BlockDriverState *bs)
 
 BlockDriverState *node_backing(const BlockDriverState *bs)
 {
-    for (guint i = 0; i < bs->children->len; i++) {
-        const BdrvChild *child = g_ptr_array_index(bs->children, i);
-
-        if (child->role & BDRV_CHILD_COW) {
-            return child->bs;
-        }
-    }
-    return NULL;
+    return bs->backing ? bs->backing->bs : NULL;
 }
 
 /* ---- For drivers ---- */
@@ -328,6 +329,11 @@ BdrvChild *bdrv_child(BlockDriverState *bs, const char *name)
         }
     }
     return NULL;
+}
+
+BdrvChild *bdrv_backing(BlockDriverState *bs)
+{
+    return bs->backing;
 }
 
 BlockDriverState *bdrv_child_bs(const BdrvChild *child)

@@ -11,6 +11,7 @@
 #include "block/filename.h"
 #include "block/graph.h"
 #include "block/io.h"
+#include "block/open-backing.h"
 
 int64_t node_allocated_size(BlockDriverState *bs)
 {
@@ -62,7 +63,8 @@ bool node_has_zero_init(BlockDriverState *bs)
             return false;
         }
     }
-    return bs->drv->has_zero_init(bs);
+    /* What is not written is as in the backing file. */
+    return bs->backing == NULL && bs->drv->has_zero_init(bs);
 }
 
 bool blk_has_zero_init(BlockBackend *blk)
@@ -82,6 +84,17 @@ static bool node_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
     return bs->drv->info(bs, info, errp);
 }
 
+/* The backing file that this node records, or one that it shows. */
+static void backing_info(BlockDriverState *bs, BdrvInfo *info)
+{
+    while (bs && info->backing_filename == NULL) {
+        backing_get_recorded(bs, &info->backing_filename,
+                             &info->backing_format,
+                             &info->full_backing_filename);
+        bs = shown_node(bs);
+    }
+}
+
 BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp)
 {
     BlockDriverState *bs = blk_bs(blk);
@@ -94,6 +107,7 @@ BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp)
     info->format = bs->drv->format_name;
     info->filename = filename_of_node(bs);
     info->specific = options_new();
+    backing_info(bs, info);
     node_enter(bs);
     bool ok = node_info(bs, info, errp);
     node_leave(bs);

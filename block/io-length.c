@@ -3,6 +3,9 @@
  * The length of a node. It is kept, since asking a file costs a system call:
  * taken from the driver when the node is opened and resized, raised by writes
  * past the end.
+ *
+ * A node that grows over a backing file longer than itself gets zeroes there
+ * before the new length is known, so that reads end where they did.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -41,43 +44,84 @@ int node_refresh_length(BlockDriverState *bs)
     return 0;
 }
 
-/* What a backing file has there must not come to light. */
+/*
+ * What a backing file has in the new part must not come to light. The new
+ * length is not known to others yet, so nobody sees or writes that part.
+ */
 static int hide_backing(BlockDriverState *bs, int64_t old_length,
                         int64_t length)
 {
     const BlockDriverState *backing = node_backing(bs);
-    int64_t end = backing ? MIN(length, node_length(backing)) : 0;
+    int64_t mask = (int64_t)bs->limits.request_alignment - 1;
 
-    if (end <= old_length) {
+    if (backing == NULL || node_length(backing) <= old_length) {
         return 0;
     }
-    return node_pwrite_zeroes(bs, old_length, end - old_length, 0);
+    int64_t end = MIN(length, (node_length(backing) + mask) & ~mask);
+    return end > old_length
+               ? node_zero_new_part(bs, old_length, end - old_length, length)
+               : 0;
+}
+
+/* While a serialising request covers everything behind the shorter end. */
+static int change_length(BlockDriverState *bs, int64_t size, bool exact,
+                         PreallocMode prealloc, GError **errp)
+{
+    int64_t old_length = node_length(bs);
+    int ret = bs->drv->truncate(bs, size, exact, prealloc, errp);
+    int hidden = 0;
+
+    bs->write_generation++;
+    if (ret == 0 && bs->drv->getlength) {
+        hidden = hide_backing(bs, old_length, bs->drv->getlength(bs));
+    }
+    if (hidden < 0) {
+        (void)!bs->drv->truncate(bs, old_length, false, PREALLOC_MODE_OFF,
+                                 NULL);
+    }
+    int length_ret = node_refresh_length(bs);
+    if (ret < 0) {
+        return ret;
+    }
+    if (hidden == 0) {
+        hidden = length_ret;
+    }
+    if (hidden < 0) {
+        block_error_set_errno(errp, -hidden,
+                              "Could not complete resizing node '%s'",
+                              bs->node_name);
+    }
+    return hidden;
 }
 
 static int node_truncate(BlockDriverState *bs, int64_t size, bool exact,
                          PreallocMode prealloc, GError **errp)
 {
-    int64_t old_length = node_length(bs);
     TrackedRequest req;
 
     /* Writes past the shorter end must not run beside it. */
-    request_begin(&req, bs, MIN(old_length, size), BDRV_MAX_LENGTH, true);
-    int ret = bs->drv->truncate(bs, size, exact, prealloc, errp);
-    int length_ret = node_refresh_length(bs);
-    bs->write_generation++;
+    request_begin(&req, bs, MIN(node_length(bs), size), BDRV_MAX_LENGTH, true);
+    int ret = change_length(bs, size, exact, prealloc, errp);
+    request_end(&req);
+    return ret;
+}
+
+int node_grow(BlockDriverState *bs, int64_t end)
+{
+    g_autoptr(GError) error = NULL;
+    TrackedRequest req;
+    int ret = 0;
+
+    request_begin(&req, bs, node_length(bs), BDRV_MAX_LENGTH, true);
+    /* Another request may have been quicker. */
+    if (end > node_length(bs)) {
+        ret = change_length(bs, end, false, PREALLOC_MODE_OFF, &error);
+    }
     request_end(&req);
     if (ret < 0) {
-        return ret;
+        bdrv_set_io_error("%s", error ? error->message : g_strerror(-ret));
     }
-    if (length_ret == 0) {
-        length_ret = hide_backing(bs, old_length, node_length(bs));
-    }
-    if (length_ret < 0) {
-        block_error_set_errno(errp, -length_ret,
-                              "Could not complete resizing node '%s'",
-                              bs->node_name);
-    }
-    return length_ret;
+    return ret;
 }
 
 static bool truncate_is_allowed(const BdrvChild *child, int64_t size,

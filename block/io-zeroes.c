@@ -19,6 +19,7 @@ static uint8_t zero_buffer[ZERO_BUFFER_BYTES] __attribute__((aligned(4096)));
 typedef struct ZeroRequest {
     BlockDriverState *bs;
     unsigned flags;
+    int64_t length;     /* where the node ends for its driver */
     bool driver_cannot; /* it said -ENOTSUP */
     bool needs_flush;   /* FUA was asked for where it is not supported */
 } ZeroRequest;
@@ -75,7 +76,7 @@ static int64_t driver_piece(const ZeroRequest *zero, int64_t offset,
     if (ahead) {
         return 0;
     }
-    if (offset + bytes < node_length(zero->bs)) {
+    if (offset + bytes < zero->length) {
         bytes -= bytes % unit;
     }
     return io_piece(bytes, limits->max_pwrite_zeroes, unit);
@@ -124,7 +125,7 @@ static int zero_range(ZeroRequest *zero, int64_t offset, int64_t bytes)
     int64_t mask = (int64_t)zero->bs->limits.request_alignment - 1;
     int64_t end = offset + bytes;
     int64_t first = (offset + mask) & ~mask;
-    int64_t last = end == node_length(zero->bs) ? end : end & ~mask;
+    int64_t last = end == zero->length ? end : end & ~mask;
     int ret = 0;
 
     if (first > last || (first == last && first != offset)) {
@@ -163,8 +164,34 @@ static int64_t zero_by_growing(ZeroRequest *zero, int64_t offset,
         return ret;
     }
     node_written(bs, offset + bytes, 0);
+    zero->length = node_length(bs);
     zero->needs_flush = (zero->flags & BDRV_REQ_FUA) != 0;
     return MAX(length - offset, 0);
+}
+
+int node_zero_new_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                       int64_t length)
+{
+    ZeroRequest zero = { .bs = bs, .length = length };
+
+    return zero_range(&zero, offset, bytes);
+}
+
+/*
+ * The same for a driver that does not grow by writing: before the request is
+ * tracked, since resizing is a request of its own.
+ */
+static int64_t zero_by_resizing(ZeroRequest *zero, int64_t offset,
+                                int64_t bytes)
+{
+    int64_t length = node_length(zero->bs);
+
+    if (zero->bs->drv->grows_by_write || offset + bytes <= length) {
+        return bytes;
+    }
+    int ret = node_grow(zero->bs, offset + bytes);
+    zero->needs_flush = (zero->flags & BDRV_REQ_FUA) != 0;
+    return ret < 0 ? ret : MAX(length - offset, 0);
 }
 
 int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
@@ -172,11 +199,8 @@ int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
 {
     int64_t mask = (int64_t)bs->limits.request_alignment - 1;
     int64_t end = offset + bytes;
-    bool growing = end > node_length(bs);
-    bool tracked = mask > 0 || growing;
     ZeroRequest zero = { .bs = bs, .flags = node_request_flags(bs, flags) };
     TrackedRequest req;
-    int ret = 0;
 
     if (!(bs->open_flags & BDRV_O_UNMAP)) {
         zero.flags &= ~BDRV_REQ_MAY_UNMAP;
@@ -185,17 +209,21 @@ int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     if (flags & BDRV_REQ_NO_FALLBACK & ~bs->limits.supported_zero_flags) {
         return -ENOTSUP;
     }
+    bytes = zero_by_resizing(&zero, offset, bytes);
+    if (bytes < 0) {
+        return (int)bytes;
+    }
+    bool growing = offset + bytes > node_length(bs);
+    bool tracked = mask > 0 || growing;
     if (tracked) {
         /* Growing must not cut off what others write further behind. */
-        request_begin(&req, bs, offset, growing ? BDRV_MAX_LENGTH : end,
+        request_begin(&req, bs, offset,
+                      growing ? BDRV_MAX_LENGTH : offset + bytes,
                       growing || ((offset | bytes) & mask) != 0);
     }
+    zero.length = node_length(bs);
     bytes = zero_by_growing(&zero, offset, bytes);
-    if (bytes < 0) {
-        ret = (int)bytes;
-    } else if (bytes > 0) {
-        ret = zero_range(&zero, offset, bytes);
-    }
+    int ret = bytes > 0 ? zero_range(&zero, offset, bytes) : (int)bytes;
     node_written(bs, end, ret);
     if (tracked) {
         request_end(&req);

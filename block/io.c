@@ -117,7 +117,6 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     int64_t mask = (int64_t)bs->limits.request_alignment - 1;
     int64_t end = offset + bytes;
     bool guarded = probe_guard_covers(bs, offset);
-    bool tracked = guarded || mask > 0 || end > node_length(bs);
     unsigned native = bs->limits.supported_write_flags;
     TrackedRequest req;
     int ret = 0;
@@ -125,6 +124,13 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     if (flags & BDRV_REQ_WRITE_COMPRESSED & ~native) {
         return -ENOTSUP;
     }
+    if (end > node_length(bs) && !bs->drv->grows_by_write) {
+        ret = node_grow(bs, end);
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    bool tracked = guarded || mask > 0 || end > node_length(bs);
     flags = node_request_flags(bs, flags);
     if (guarded) {
         /* Two writes at once must not make up a format between them. */

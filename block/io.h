@@ -80,6 +80,13 @@ int64_t io_piece(int64_t bytes, int64_t limit, int64_t alignment);
 int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                        unsigned flags);
 
+/*
+ * Zero a range behind the known end of the node, inside the driver's `length`,
+ * while a serialising request covers it. Both ends are aligned, or an end.
+ */
+int node_zero_new_part(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                       int64_t length);
+
 /* ---- io-discard.c ---- */
 
 int node_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
@@ -96,6 +103,13 @@ unsigned node_request_flags(const BlockDriverState *bs, unsigned flags);
 
 /* Bytes, as the core knows them. Filters have their child's. */
 int64_t node_length(const BlockDriverState *bs);
+
+/*
+ * For a request that reaches past the end of a node that its driver does not
+ * make longer by writing (grows_by_write): resize it to `end`, before the
+ * request is tracked. The new part reads as zeroes. 0 or -errno.
+ */
+int node_grow(BlockDriverState *bs, int64_t end);
 
 /* Ask the driver. 0 or -errno. */
 int node_refresh_length(BlockDriverState *bs);

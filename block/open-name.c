@@ -8,8 +8,7 @@
 
 #include "block/drivers.h"
 
-/* Bytes before the colon that ends a protocol; 0: the name has none. */
-static size_t protocol_length(const char *name)
+size_t open_name_protocol_length(const char *name)
 {
     size_t length = strcspn(name, ":/");
 
@@ -18,7 +17,7 @@ static size_t protocol_length(const char *name)
 
 bool open_name_is_of(const char *name, const BlockDriver *drv)
 {
-    size_t length = protocol_length(name);
+    size_t length = open_name_protocol_length(name);
 
     return length > 0 && drv->protocol_name &&
            strlen(drv->protocol_name) == length &&
@@ -27,7 +26,7 @@ bool open_name_is_of(const char *name, const BlockDriver *drv)
 
 const BlockDriver *open_name_driver(const char *name, GError **errp)
 {
-    size_t length = protocol_length(name);
+    size_t length = open_name_protocol_length(name);
     const BlockDriver *drv;
 
     if (length > 0) {

@@ -12,6 +12,10 @@
  */
 const BlockDriver *open_name_driver(const char *name, GError **errp);
 
+/* Bytes before the colon that ends a protocol, known or not; 0: the name has
+ * none. */
+size_t open_name_protocol_length(const char *name);
+
 /* Whether the name begins with this driver's protocol. */
 bool open_name_is_of(const char *name, const BlockDriver *drv);
 

@@ -140,7 +140,8 @@ bool open_options_reject_unknown(const BlockDriver *drv,
 /*
  * What a child has from its parent. Backing files are only read. A format
  * keeps its image in what is no format itself, unless a driver is named, and
- * decides about discards itself, so that they always pass its file.
+ * decides about discards itself, so that they always pass its file. What was
+ * asked about this image goes for what a filter shows too, and no further.
  */
 static void inherit_options(unsigned role, bool parent_is_format,
                             unsigned parent_flags, unsigned *child_flags,
@@ -148,6 +149,9 @@ static void inherit_options(unsigned role, bool parent_is_format,
 {
     (void)child_options; /* the flags say it all */
     *child_flags = parent_flags & ~BDRV_O_RESIZE;
+    if (!(role & BDRV_CHILD_FILTERED)) {
+        *child_flags &= ~(BDRV_O_NO_BACKING | BDRV_O_CHECK);
+    }
     if (role & BDRV_CHILD_COW) {
         *child_flags &= ~(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_PROTOCOL);
     } else if (parent_is_format) {

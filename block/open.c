@@ -20,6 +20,7 @@
 #include "block/graph.h"
 #include "block/io.h"
 #include "block/limits.h"
+#include "block/open-backing.h"
 #include "block/open-name.h"
 #include "block/open-options.h"
 #include "block/permission.h"
@@ -89,37 +90,14 @@ static bool degrade_with_child(BlockDriverState *bs,
     return bdrv_apply_auto_read_only(bs, reason, errp);
 }
 
-BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
-                           const char *key, const BdrvChildClass *klass,
-                           unsigned role, bool allow_none, GError **errp)
+/* Takes over the reference to child_bs. opened: it is a new node. */
+static BdrvChild *attach_child(BlockDriverState *bs,
+                               BlockDriverState *child_bs, bool opened,
+                               const char *key, const BdrvChildClass *klass,
+                               unsigned role, GError **errp)
 {
-    g_autofree char *name = NULL;
-    g_autoptr(GError) error = NULL;
-    BlockDriverState *child_bs = NULL;
     unsigned perm, shared;
-    bool opened = bs->child_opened;
 
-    if (role & BDRV_CHILD_PRIMARY) {
-        child_bs = g_steal_pointer(&bs->child_node);
-        name = g_steal_pointer(&bs->child_filename);
-    }
-    if (child_bs == NULL) {
-        child_bs = child_node_open(key, name, options, bs->open_flags, klass,
-                                   role, bs->drv->is_format, &opened, &error);
-    }
-    if (error) {
-        g_propagate_error(errp, g_steal_pointer(&error));
-        return NULL;
-    }
-    if (child_bs == NULL) {
-        if (!allow_none) {
-            block_error_set(errp, EINVAL,
-                            "The driver '%s' needs a file name or the option "
-                            "'%s'",
-                            bs->drv->format_name, key);
-        }
-        return NULL;
-    }
     if (!degrade_with_child(bs, child_bs, role, errp)) {
         node_unref(child_bs);
         return NULL;
@@ -133,6 +111,48 @@ BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
     graph_unlock();
     return child_attach(bs, NULL, child_bs, key, klass, role, perm, shared,
                         errp);
+}
+
+BdrvChild *open_named_child(BlockDriverState *bs, const char *name,
+                            Options *options, const char *key,
+                            const BdrvChildClass *klass, unsigned role,
+                            GError **errp)
+{
+    bool opened = false;
+    BlockDriverState *child_bs =
+        child_node_open(key, name, options, bs->open_flags, klass, role,
+                        bs->drv->is_format, &opened, errp);
+
+    return child_bs
+               ? attach_child(bs, child_bs, opened, key, klass, role, errp)
+               : NULL;
+}
+
+BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
+                           const char *key, const BdrvChildClass *klass,
+                           unsigned role, bool allow_none, GError **errp)
+{
+    g_autofree char *name = NULL;
+    g_autoptr(GError) error = NULL;
+    BdrvChild *child;
+
+    if ((role & BDRV_CHILD_PRIMARY) && bs->child_node) {
+        return attach_child(bs, g_steal_pointer(&bs->child_node),
+                            bs->child_opened, key, klass, role, errp);
+    }
+    if (role & BDRV_CHILD_PRIMARY) {
+        name = g_steal_pointer(&bs->child_filename);
+    }
+    child = open_named_child(bs, name, options, key, klass, role, &error);
+    if (error) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+    } else if (child == NULL && !allow_none) {
+        block_error_set(errp, EINVAL,
+                        "The driver '%s' needs a file name or the option "
+                        "'%s'",
+                        bs->drv->format_name, key);
+    }
+    return child;
 }
 
 BdrvChild *bdrv_open_file_child(BlockDriverState *bs, Options *options,
@@ -283,13 +303,15 @@ static BlockDriverState *open_driver(OpenRequest *req, const BlockDriver *drv,
     if (!drv->open(bs, req->options, bs->open_flags, errp)) {
         goto fail;
     }
-    filename_refresh(bs);
-    if (!complete_node(bs, req->options, errp)) {
+    filename_refresh(bs); /* the backing file is found by it */
+    if (!open_backing(bs, req->options, errp) ||
+        !complete_node(bs, req->options, errp)) {
         if (drv->close) {
             drv->close(bs);
         }
         goto fail;
     }
+    filename_refresh(bs);
     node_publish(bs);
     return bs;
 

@@ -278,6 +278,7 @@ const BlockDriver bdrv_raw = {
     .format_name = "raw",
     .instance_size = sizeof(RawState),
     .is_format = true,
+    .grows_by_write = true,
     .writable_probe = true,
     .options = raw_options,
     .create_options = file_create_options,

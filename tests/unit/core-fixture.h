@@ -6,7 +6,8 @@
  *          with limits and abilities as the test wants them
  *   pass   a filter over "file" that does nothing
  *   cow    a format over "file" and "backing" whose allocation is given as an
- *          option; probed by "COW!"
+ *          option; probed by "COW!". "COW!NAME|FORMAT" and a newline at the
+ *          start of the file record a backing file, FORMAT may be left out.
  */
 #ifndef TESTS_CORE_FIXTURE_H
 #define TESTS_CORE_FIXTURE_H
