@@ -3,9 +3,14 @@
  * The "qcow2" driver, inside. Versions 2 and 3, read and written.
  *
  *   qcow2-format.h      what stands in an image
- *   qcow2-header.c      header and extensions, to and from bytes
+ *   qcow2-header.c      header and extensions, from bytes
+ *   qcow2-header-write.c  and to bytes
  *   qcow2-snapshot.c    the table of internal snapshots: read, kept as it is
- *   qcow2.c             opening, closing, information: the driver table
+ *   qcow2.c             the driver table
+ *   qcow2-open.c        opening, closing, reopening
+ *   qcow2-options.c     options of an open image
+ *   qcow2-change.c      dirty, corrupt, autoclear: what the header says
+ *   qcow2-info.c        information
  *   qcow2-create.c      new images
  *   qcow2-measure.c     how large an image would get
  *   qcow2-resize.c      growing, shrinking, preallocating, emptying
@@ -135,6 +140,7 @@ typedef struct Qcow2State {
     pthread_mutex_t lock;
     Qcow2Header header; /* as it is on the disk */
     bool prepared;      /* qcow2_prepare_change() was done */
+    bool overlaps;      /* tables lie over each other: only read, or repaired */
 
     /* qcow2-map.c */
     uint64_t *l1; /* header.l1_size entries in host byte order */
@@ -229,7 +235,7 @@ typedef struct Qcow2Snapshot {
 /* Read the table into s->snapshots, checked; its size in bytes in *bytes. */
 bool qcow2_snapshots_read(Qcow2State *s, int64_t *bytes, GError **errp);
 
-/* ---- qcow2.c ---- */
+/* ---- qcow2-change.c ---- */
 
 /*
  * The lock is held. Call before anything in the image changes: refuses when
@@ -238,6 +244,12 @@ bool qcow2_snapshots_read(Qcow2State *s, int64_t *bytes, GError **errp);
  * Cheap when that was done before.
  */
 int qcow2_prepare_change(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The lock is held, and everything was written back: clear the dirty bit,
+ * durably. The next change sets it again.
+ */
+int qcow2_mark_clean(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * The image contradicts itself: set the words for the error, and, if the
