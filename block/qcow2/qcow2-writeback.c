@@ -27,8 +27,11 @@ static int flush_file(Qcow2State *s)
 int qcow2_before_l2_write(void *opaque)
 {
     Qcow2State *s = opaque;
-    int ret = qcow2_reftable_settle(s);
+    int ret = qcow2_prepare_change(s);
 
+    if (ret == 0) {
+        ret = qcow2_reftable_settle(s);
+    }
     if (ret == 0 && !s->lazy_refcounts) {
         ret = table_cache_write(s->refcount_cache);
     }
@@ -88,9 +91,23 @@ static int write_steps(Qcow2State *s)
     return ret;
 }
 
+/* What is in memory of a corrupt image is not written any more. */
+static int check_sound(Qcow2State *s)
+{
+    bool dirty = l1_is_dirty(s) || s->frees->len > 0 ||
+                 table_cache_is_dirty(s->l2_cache) ||
+                 table_cache_is_dirty(s->refcount_cache);
+
+    return dirty ? qcow2_prepare_change(s) : 0;
+}
+
 int qcow2_write_back(Qcow2State *s)
 {
-    int ret = write_steps(s);
+    int ret = check_sound(s);
+
+    if (ret == 0) {
+        ret = write_steps(s);
+    }
 
     if (ret == 0) {
         ret = qcow2_reftable_settle(s);
