@@ -15,16 +15,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/copy-salvage.h"
 #include "tools/partial-file.h"
+#include "tools/rate-limit.h"
 #include "tools/tool-output.h"
+#include "tools/zero-runs.h"
 
 #define BUFFER_BYTES ((int64_t)2 << 20)
-#define DETECT_BYTES 4096 /* zeroes are looked for in blocks of this size */
+#define BUFFER_ALIGNMENT 4096
+
+/* Clusters of one write are compressed on all processors. */
+#define COMPRESS_BUFFER_BYTES ((int64_t)4 << 20)
+#define COMPRESS_BUFFER_MAX ((int64_t)16 << 20)
+#define COMPRESS_CLUSTERS 4 /* for each processor, in one write */
 
 typedef struct Engine {
     const CopyJob *job;
     Progress progress;
     bool counts_zeroes; /* zeroes are a part of the progress, too */
+    bool out_of_order;
+    int64_t buffer_bytes;
+    ZeroRuns zero_runs;
+    RateLimit rate;
 
     pthread_mutex_t lock;
     pthread_cond_t turn_changed;
@@ -42,8 +54,10 @@ typedef struct Task {
 
 /* ---- Errors ---- */
 
-static bool is_stopped(Engine *e)
+static bool is_stopped(void *opaque)
 {
+    Engine *e = opaque;
+
     return atomic_load(&e->stopped) || partial_file_interrupted();
 }
 
@@ -69,13 +83,31 @@ static void fail(Engine *e, const char *doing, int64_t offset,
     stop(e);
 }
 
-static void fail_reading(Engine *e, const Segment *s, int64_t done, int ret)
+/* source_offset: where in the source. */
+static void fail_reading(Engine *e, int64_t source_offset, int ret)
 {
+    int64_t offset;
     g_autofree char *reason = blk_strerror(ret);
-    g_autofree char *name = s->blk ? blk_get_filename(s->blk) : NULL;
+    BlockBackend *blk = copy_source_locate(e->job->source, source_offset,
+                                           &offset);
+    g_autofree char *name = blk ? blk_get_filename(blk) : NULL;
 
-    fail(e, "reading", s->blk_offset + done, "of", name ? name : "source",
-         reason);
+    fail(e, "reading", offset, "of", name ? name : "source", reason);
+}
+
+static void warn_lost(int64_t source_offset, int ret, void *opaque)
+{
+    Engine *e = opaque;
+    g_autofree char *reason = blk_strerror(ret);
+
+    if (e->job->quiet) {
+        return;
+    }
+    pthread_mutex_lock(&e->lock);
+    progress_break(&e->progress);
+    tool_warning("error while reading offset %" PRId64 ": %s", source_offset,
+                 reason);
+    pthread_mutex_unlock(&e->lock);
 }
 
 static void fail_writing(Engine *e, int64_t offset, int ret)
@@ -88,25 +120,27 @@ static void fail_writing(Engine *e, int64_t offset, int ret)
 
 /* ---- Taking turns ---- */
 
-static bool zeroes_can_be_left_out(const Engine *e)
+static bool can_be_left_out(const Engine *e, const Segment *s)
 {
-    return e->job->target->reads_zero && e->job->sparse_bytes > 0;
+    return s->kind == SEGMENT_SKIP ||
+           (s->kind == SEGMENT_ZERO && e->job->sparse_bytes > 0 &&
+            s->offset >= e->job->target->zero_from);
 }
 
 /* The next segment that needs work; 1, 0 at the end, -errno. */
-static int take_task(Engine *e, Task *task)
+static int take_task(Engine *e, Task *task, int64_t *position)
 {
     Segment *s = &task->segment;
     int ret;
 
     pthread_mutex_lock(&e->lock);
-    while ((ret = copy_walk_next(&e->walk, s)) > 0 &&
-           s->kind == SEGMENT_ZERO && zeroes_can_be_left_out(e)) {
+    while ((ret = copy_walk_next(&e->walk, s)) > 0 && can_be_left_out(e, s)) {
         if (e->counts_zeroes) {
             progress_add(&e->progress, (uint64_t)s->bytes);
         }
     }
     task->number = e->next_number++;
+    *position = e->walk.position;
     pthread_mutex_unlock(&e->lock);
     return ret;
 }
@@ -114,7 +148,7 @@ static int take_task(Engine *e, Task *task)
 /* Wait until the task may write. False when everything is stopped. */
 static bool wait_for_turn(Engine *e, const Task *task)
 {
-    if (!e->job->out_of_order) {
+    if (!e->out_of_order) {
         pthread_mutex_lock(&e->lock);
         while (e->turn != task->number && !is_stopped(e)) {
             pthread_cond_wait(&e->turn_changed, &e->lock);
@@ -126,7 +160,7 @@ static bool wait_for_turn(Engine *e, const Task *task)
 
 static void end_turn(Engine *e)
 {
-    if (!e->job->out_of_order) {
+    if (!e->out_of_order) {
         pthread_mutex_lock(&e->lock);
         e->turn++;
         pthread_cond_broadcast(&e->turn_changed);
@@ -136,56 +170,34 @@ static void end_turn(Engine *e)
 
 /* ---- Writing ---- */
 
-static bool is_zero(const char *buf, int64_t bytes)
+/* What is not written already reads so from zero_from on. */
+static int write_zero_run(Engine *e, int64_t offset, int64_t bytes)
 {
-    return buf[0] == 0 && memcmp(buf, buf + 1, (size_t)bytes - 1) == 0;
-}
+    CopyTarget *target = e->job->target;
 
-/*
- * The length of what stands at buf[0]: of a run of zeroes that is long enough
- * to be left out (*zero), or of everything before the next one. Looked at in
- * blocks that are aligned in the target.
- */
-static int64_t next_piece(const Engine *e, const char *buf, int64_t offset,
-                          int64_t bytes, bool *zero)
-{
-    int64_t sparse = e->job->sparse_bytes;
-    int64_t block = MIN(sparse, DETECT_BYTES);
-    int64_t run = 0; /* zeroes that end at pos */
-    int64_t pos = 0;
-
-    while (pos < bytes && (run < sparse || run == pos)) {
-        int64_t n = MIN(block - (offset + pos) % block, bytes - pos);
-        if (is_zero(buf + pos, n)) {
-            run += n;
-        } else if (run >= sparse) {
-            break;
-        } else {
-            run = 0;
-        }
-        pos += n;
+    if (offset >= target->zero_from) {
+        return 0;
     }
-    *zero = run >= sparse && run == pos;
-    return *zero || run < sparse ? pos : pos - run;
+    bytes = MIN(bytes, target->zero_from - offset);
+    return copy_target_write_zeroes(target, offset, bytes, false);
 }
 
 static bool write_buffer(Engine *e, const char *buf, int64_t offset,
                          int64_t bytes)
 {
-    CopyTarget *target = e->job->target;
-
     while (bytes > 0) {
         bool zero = false;
         int64_t n = bytes;
-        int ret = 0;
+        int ret;
 
         if (e->job->sparse_bytes > 0) {
-            n = next_piece(e, buf, offset, bytes, &zero);
+            n = zero_runs_next(&e->zero_runs, buf, offset, bytes, &zero);
         }
-        if (!zero) {
-            ret = copy_target_write(target, offset, n, buf);
-        } else if (!target->reads_zero) {
-            ret = copy_target_write_zeroes(target, offset, n, false);
+        if (zero) {
+            ret = write_zero_run(e, offset, n);
+        } else {
+            rate_limit_wait(&e->rate, n, is_stopped, e);
+            ret = copy_target_write(e->job->target, offset, n, buf);
         }
         if (ret < 0) {
             fail_writing(e, offset, ret);
@@ -198,19 +210,32 @@ static bool write_buffer(Engine *e, const char *buf, int64_t offset,
     return true;
 }
 
+static bool read_buffer(Engine *e, char *buf, int64_t source_offset,
+                        int64_t bytes)
+{
+    const CopySource *source = e->job->source;
+    int64_t failed;
+
+    if (e->job->salvage) {
+        copy_salvage(source, source_offset, bytes, buf, warn_lost, e);
+        return true;
+    }
+    int ret = copy_source_read(source, source_offset, bytes, buf, &failed);
+    if (ret < 0) {
+        fail_reading(e, failed, ret);
+    }
+    return ret >= 0;
+}
+
 /* Piece by piece, if it is longer than the buffer. */
 static bool copy_by_buffer(Engine *e, const Task *task, char *buf)
 {
     const Segment *s = &task->segment;
 
     for (int64_t done = 0; done < s->bytes;) {
-        int64_t n = MIN(s->bytes - done, BUFFER_BYTES);
-        int ret = blk_pread(s->blk, s->blk_offset + done, n, buf, 0);
-        if (ret < 0) {
-            fail_reading(e, s, done, ret);
-            return false;
-        }
-        if (!wait_for_turn(e, task) ||
+        int64_t n = MIN(s->bytes - done, e->buffer_bytes);
+        if (!read_buffer(e, buf, s->source_offset + done, n) ||
+            !wait_for_turn(e, task) ||
             !write_buffer(e, buf, s->offset + done, n)) {
             return false;
         }
@@ -227,8 +252,12 @@ static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
     if (!wait_for_turn(e, task)) {
         return false;
     }
-    int ret = blk_copy_range(s->blk, s->blk_offset, target->blk, s->offset,
-                             s->bytes, 0);
+    int64_t blk_offset;
+    BlockBackend *blk = copy_source_locate(e->job->source, s->source_offset,
+                                           &blk_offset);
+    rate_limit_wait(&e->rate, s->bytes, is_stopped, e);
+    int ret = blk_copy_range(blk, blk_offset, target->blk, s->offset, s->bytes,
+                             0);
     if (ret == -ENOTSUP) {
         /* Nor will it be for what follows. */
         pthread_mutex_lock(&e->lock);
@@ -250,8 +279,10 @@ static bool write_zeroes(Engine *e, const Task *task)
     if (!wait_for_turn(e, task)) {
         return false;
     }
-    int ret = copy_target_write_zeroes(e->job->target, s->offset, s->bytes,
-                                       e->job->sparse_bytes == 0);
+    int ret = e->job->sparse_bytes == 0
+                  ? copy_target_write_zeroes(e->job->target, s->offset,
+                                             s->bytes, true)
+                  : write_zero_run(e, s->offset, s->bytes);
     if (ret < 0) {
         fail_writing(e, s->offset, ret);
     }
@@ -291,15 +322,16 @@ static void *work(void *opaque)
     void *buf = NULL;
     Task task;
 
-    if (posix_memalign(&buf, DETECT_BYTES, (size_t)BUFFER_BYTES) != 0) {
+    if (posix_memalign(&buf, BUFFER_ALIGNMENT, (size_t)e->buffer_bytes) != 0) {
         fail(e, "beginning", 0, "of", e->job->target->name,
              g_strerror(ENOMEM));
         return NULL;
     }
     while (!is_stopped(e)) {
-        int ret = take_task(e, &task);
+        int64_t position;
+        int ret = take_task(e, &task, &position);
         if (ret < 0) {
-            fail_reading(e, &task.segment, 0, ret);
+            fail_reading(e, position, ret);
         }
         if (ret <= 0 || !do_task(e, &task, buf)) {
             break;
@@ -323,7 +355,7 @@ static void run_workers(Engine *e)
         n = CLAMP(2 * g_get_num_processors(), 2, 8);
     }
     /* No more than there can be segments at a time; this thread is one. */
-    n = (unsigned)MIN(n, job->bytes / BUFFER_BYTES + 1) - 1;
+    n = (unsigned)MIN(n, job->bytes / e->buffer_bytes + 1) - 1;
     while (started < n &&
            pthread_create(&threads[started], NULL, work, e) == 0) {
         started++;
@@ -336,6 +368,23 @@ static void run_workers(Engine *e)
 
 /* ---- The whole ---- */
 
+/* Whole clusters, that are written in one go. */
+static int64_t choose_buffer(const CopyJob *job)
+{
+    int64_t bytes = BUFFER_BYTES;
+    int64_t cluster = job->target->cluster;
+
+    if (job->target->compress) {
+        bytes = MAX(COMPRESS_BUFFER_BYTES,
+                    COMPRESS_CLUSTERS * g_get_num_processors() * cluster);
+        bytes = MIN(bytes, COMPRESS_BUFFER_MAX);
+    }
+    if (job->bytes_per_second > 0) {
+        bytes = MIN(bytes, job->bytes_per_second);
+    }
+    return MAX(bytes / cluster, 1) * cluster;
+}
+
 static void prepare_walk(Engine *e)
 {
     const CopyJob *job = e->job;
@@ -345,19 +394,22 @@ static void prepare_walk(Engine *e)
         .source = job->source,
         .start = job->offset,
         .end = job->offset + job->bytes,
-        .max_read = BUFFER_BYTES,
-        .host_copy = job->host_copy,
-        .alignment = 1,
+        .cluster = job->target->cluster,
+        .max_read = e->buffer_bytes,
+        .host_copy = job->salvage ? HOST_COPY_NEVER : job->host_copy,
+        .alignment = job->target->cluster,
+        .salvages = job->salvage,
         .position = job->offset,
     };
     /* Shared blocks and holes take no room: not what `sparse_bytes` 0 asks
-     * for. A stream is written to, not copied to. */
-    if (!job->target->blk || job->sparse_bytes == 0) {
+     * for. A stream is written to, not copied to; so is what compresses. */
+    if (!job->target->blk || job->sparse_bytes == 0 || job->target->compress) {
         return;
     }
-    walk->alignment = blk_get_limits(job->target->blk).request_alignment;
+    BdrvLimits limits = blk_get_limits(job->target->blk);
+    walk->alignment = MAX(walk->alignment, limits.request_alignment);
     for (guint i = 0; i < copy_source_count(job->source); i++) {
-        BdrvLimits limits = blk_get_limits(copy_source_image(job->source, i));
+        limits = blk_get_limits(copy_source_image(job->source, i));
         walk->alignment = MAX(walk->alignment, limits.request_alignment);
         walk->min_host = MAX(walk->min_host, limits.min_copy_range);
     }
@@ -373,6 +425,10 @@ static bool begin_progress(Engine *e)
     e->counts_zeroes = !progress_is_live(job->wants_progress);
     if (!e->counts_zeroes) {
         total = copy_source_count_data(job->source, job->offset, job->bytes);
+        if (total < 0 && job->salvage) {
+            e->counts_zeroes = true;
+            total = job->bytes;
+        }
         if (total < 0) {
             g_autofree char *reason = blk_strerror((int)total);
             tool_error("error while reading block status: %s", reason);
@@ -385,17 +441,25 @@ static bool begin_progress(Engine *e)
 
 bool copy_run(const CopyJob *job)
 {
-    Engine e = { .job = job };
+    /* What compresses packs clusters in the order in which they come: in turn,
+     * so that the image is the same every time. */
+    Engine e = { .job = job,
+                 .out_of_order = job->out_of_order && !job->target->compress,
+                 .buffer_bytes = choose_buffer(job),
+                 .zero_runs = zero_runs_for(job->target->cluster,
+                                            job->sparse_bytes) };
 
     if (!begin_progress(&e)) {
         return false;
     }
     prepare_walk(&e);
+    rate_limit_init(&e.rate, job->bytes_per_second);
     pthread_mutex_init(&e.lock, NULL);
     pthread_cond_init(&e.turn_changed, NULL);
     run_workers(&e);
     pthread_mutex_destroy(&e.lock);
     pthread_cond_destroy(&e.turn_changed);
+    rate_limit_destroy(&e.rate);
     progress_end(&e.progress, !is_stopped(&e));
     if (is_stopped(&e)) {
         return false;

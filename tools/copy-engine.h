@@ -22,8 +22,11 @@ typedef struct CopyJob {
     int64_t sparse_bytes;  /* shortest run of zeroes to leave out; 0: none is
                               looked for, and the target is allocated whole */
     HostCopy host_copy;
-    unsigned workers;  /* 1..COPY_MAX_WORKERS; 0: chosen */
-    bool out_of_order; /* images only */
+    unsigned workers;         /* 1..COPY_MAX_WORKERS; 0: chosen */
+    int64_t bytes_per_second; /* that are written, at most; 0: no limit */
+    bool out_of_order;        /* images only, and none that compress */
+    bool salvage;             /* what cannot be read becomes zeroes */
+    bool quiet;               /* no warnings about that */
     bool wants_progress;
 } CopyJob;
 

@@ -78,6 +78,37 @@ static const Part *part_at(const CopySource *source, int64_t offset)
     return NULL;
 }
 
+BlockBackend *copy_source_locate(const CopySource *source, int64_t offset,
+                                 int64_t *blk_offset)
+{
+    const Part *part = part_at(source, offset);
+
+    *blk_offset = part ? offset - part->start : 0;
+    return part ? part->blk : NULL;
+}
+
+int copy_source_read(const CopySource *source, int64_t offset, int64_t bytes,
+                     char *buf, int64_t *failed)
+{
+    while (bytes > 0) {
+        const Part *part = part_at(source, offset);
+        *failed = offset;
+        if (!part) {
+            return -EINVAL;
+        }
+        int64_t blk_offset = offset - part->start;
+        int64_t n = MIN(bytes, part->length - blk_offset);
+        int ret = blk_pread(part->blk, blk_offset, n, buf, 0);
+        if (ret < 0) {
+            return ret;
+        }
+        offset += n;
+        buf += n;
+        bytes -= n;
+    }
+    return 0;
+}
+
 int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
                        CopyRun *run)
 {
@@ -102,7 +133,9 @@ int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
         .blk = part->blk,
         .blk_offset = blk_offset,
     };
-    if (status.flags & BDRV_BLOCK_ZERO) {
+    if (source->tells_backing && status.depth > 0) {
+        run->kind = RUN_BACKING;
+    } else if (status.flags & BDRV_BLOCK_ZERO) {
         run->kind = RUN_ZERO;
     } else if (status.flags & BDRV_BLOCK_OFFSET_VALID) {
         run->kind = RUN_HOST;
@@ -121,7 +154,9 @@ int64_t copy_source_count_data(const CopySource *source, int64_t offset,
         if (ret < 0) {
             return ret;
         }
-        data += run.kind == RUN_ZERO ? 0 : run.bytes;
+        if (run.kind == RUN_DATA || run.kind == RUN_HOST) {
+            data += run.bytes;
+        }
         offset += run.bytes;
         bytes -= run.bytes;
     }

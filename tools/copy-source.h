@@ -13,14 +13,16 @@
 #include "block/block.h"
 
 typedef struct CopySource {
-    GArray *parts;  /* of the images, in order; see copy-source.c */
-    int64_t length; /* bytes of all images */
+    GArray *parts;      /* of the images, in order; see copy-source.c */
+    int64_t length;     /* bytes of all images */
+    bool tells_backing; /* RUN_BACKING is told from the rest */
 } CopySource;
 
 typedef enum RunKind {
     RUN_DATA, /* must be read */
     RUN_HOST, /* the same, and stands in a host file in one piece */
     RUN_ZERO,
+    RUN_BACKING, /* the image has it from its backing file */
 } RunKind;
 
 /* A range with one status, inside one image. */
@@ -42,6 +44,15 @@ int copy_source_add(CopySource *source, BlockBackend *blk)
 
 guint copy_source_count(const CopySource *source);
 BlockBackend *copy_source_image(const CopySource *source, guint index);
+
+/* The image that a byte stands in, and where in it; NULL: behind the end. */
+BlockBackend *copy_source_locate(const CopySource *source, int64_t offset,
+                                 int64_t *blk_offset);
+
+/* Read a range, also over the ends of images. 0; or -errno, and *failed is
+ * where in the source the request that failed begins. */
+int copy_source_read(const CopySource *source, int64_t offset, int64_t bytes,
+                     char *buf, int64_t *failed) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The run that begins at offset; at most `bytes` of it. 0 or -errno. */
 int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,

@@ -9,17 +9,19 @@
 
 #define ZEROES_BYTES 65536
 #define ZEROES_VECTORS 16
+#define MIN_ZERO_BUFFER ((int64_t)2 << 20)
 
 static const char zeroes[ZEROES_BYTES];
 
-CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name,
-                                  bool reads_zero)
+CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name)
 {
     CopyTarget *target = g_new0(CopyTarget, 1);
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
 
     target->blk = blk;
     target->name = g_strdup(name);
-    target->reads_zero = reads_zero;
+    target->zero_from = COPY_TARGET_NO_ZEROES;
+    target->cluster = info && info->cluster_size > 0 ? info->cluster_size : 1;
     return target;
 }
 
@@ -41,6 +43,8 @@ CopyTarget *copy_target_new_stdout(void)
     CopyTarget *target = g_new0(CopyTarget, 1);
 
     target->name = g_strdup("standard output");
+    target->zero_from = COPY_TARGET_NO_ZEROES;
+    target->cluster = 1;
     target->can_seek = stdout_can_seek();
     return target;
 }
@@ -99,12 +103,38 @@ int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
     if (!target->blk) {
         return stream_write(buf, bytes);
     }
-    return blk_pwrite(target->blk, offset, bytes, buf, 0);
+    return blk_pwrite(target->blk, offset, bytes, buf,
+                      target->compress ? BDRV_REQ_WRITE_COMPRESSED : 0);
+}
+
+/* A format would note that there are zeroes, and take no room for them. */
+static int write_zero_clusters(CopyTarget *target, int64_t offset,
+                               int64_t bytes)
+{
+    int64_t n = MAX(target->cluster, MIN_ZERO_BUFFER);
+    g_autofree char *buf = g_try_malloc0((gsize)n);
+
+    if (!buf) {
+        return -ENOMEM;
+    }
+    while (bytes > 0) {
+        n = MIN(n, bytes);
+        int ret = copy_target_write(target, offset, n, buf);
+        if (ret < 0) {
+            return ret;
+        }
+        offset += n;
+        bytes -= n;
+    }
+    return 0;
 }
 
 int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
                              bool allocate)
 {
+    if (target->blk && allocate && target->cluster > 1) {
+        return write_zero_clusters(target, offset, bytes);
+    }
     if (target->blk) {
         return blk_pwrite_zeroes(target->blk, offset, bytes,
                                  allocate ? 0 : BDRV_REQ_MAY_UNMAP);

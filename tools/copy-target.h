@@ -17,13 +17,16 @@
 typedef struct CopyTarget {
     BlockBackend *blk; /* NULL: standard output */
     char *name;        /* for messages */
-    bool reads_zero;   /* what is not written reads as zeroes */
+    int64_t zero_from; /* what is not written reads as zeroes from here on */
+    int64_t cluster;   /* image: bytes of a cluster; 1: has none */
+    bool compress;     /* image: all writes are of whole clusters */
     bool can_seek;     /* stream: holes may be left */
 } CopyTarget;
 
+#define COPY_TARGET_NO_ZEROES INT64_MAX /* for zero_from */
+
 /* The target owns blk. */
-CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name,
-                                  bool reads_zero);
+CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name);
 CopyTarget *copy_target_new_stdout(void);
 void copy_target_free(CopyTarget *target);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CopyTarget, copy_target_free)

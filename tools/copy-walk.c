@@ -6,13 +6,34 @@
 #define ZERO_CHUNK_BYTES (1024 * MIB)
 #define LONG_ZERO_BYTES (64 * 1024) /* shorter ones are read with the rest */
 
+/* What cannot be told is read, at most so much at a time. */
+static void assume_data(CopyWalk *w)
+{
+    BlockBackend *blk;
+    int64_t blk_offset;
+
+    blk = copy_source_locate(w->source, w->position, &blk_offset);
+    w->run = (CopyRun){
+        .kind = RUN_DATA,
+        .offset = w->position,
+        .bytes = MIN(w->end - w->position, LONG_ZERO_BYTES),
+        .blk = blk,
+        .blk_offset = blk_offset,
+    };
+}
+
 static int load_run(CopyWalk *w)
 {
     if (w->run.bytes > 0) {
         return 0;
     }
-    return copy_source_status(w->source, w->position, w->end - w->position,
-                              &w->run);
+    int ret = copy_source_status(w->source, w->position, w->end - w->position,
+                                 &w->run);
+    if (ret < 0 && w->salvages) {
+        assume_data(w);
+        ret = 0;
+    }
+    return ret;
 }
 
 static void advance(CopyWalk *w, Segment *s, int64_t bytes)
@@ -24,6 +45,8 @@ static void advance(CopyWalk *w, Segment *s, int64_t bytes)
     w->run.bytes -= bytes;
 }
 
+/* ---- Which part of the run is a segment of its own ---- */
+
 static bool is_for_kernel(const CopyWalk *w)
 {
     return w->min_host > 0 && w->run.kind == RUN_HOST &&
@@ -31,17 +54,14 @@ static bool is_for_kernel(const CopyWalk *w)
                                 : w->host_copy == HOST_COPY_ALWAYS);
 }
 
-/*
- * How much of the run the kernel can copy in one go; 0: it is not worth it.
- * *head: bytes that stand before that, to be read.
- */
+/* How much of the run the kernel can copy in one go; 0: it is not worth it.
+ * *head: bytes that stand before that. */
 static int64_t host_bytes(const CopyWalk *w, int64_t *head)
 {
     const CopyRun *run = &w->run;
     int64_t target_offset = run->offset - w->start;
     int64_t a = w->alignment;
 
-    *head = 0;
     if (!is_for_kernel(w) || (target_offset - run->blk_offset) % a != 0) {
         return 0;
     }
@@ -52,21 +72,65 @@ static int64_t host_bytes(const CopyWalk *w, int64_t *head)
     return (run->bytes - *head) / a * a;
 }
 
-static bool is_long_zero(const CopyRun *run)
+/* The same for whole clusters of the target; the last may be short. */
+static int64_t whole_clusters(const CopyWalk *w, int64_t *head)
 {
-    return run->kind == RUN_ZERO && run->bytes >= LONG_ZERO_BYTES;
+    const CopyRun *run = &w->run;
+
+    *head = (w->cluster - (run->offset - w->start) % w->cluster) % w->cluster;
+    int64_t bytes = MAX(run->bytes - *head, 0);
+    if (run->offset + run->bytes < w->end) {
+        bytes -= bytes % w->cluster;
+    }
+    return bytes;
 }
+
+/* Bytes of the run that are a segment of their own, behind *head bytes that
+ * are read with what stands before; 0: all of the run is. */
+static int64_t own_segment(const CopyWalk *w, int64_t *head)
+{
+    int64_t bytes;
+
+    switch (w->run.kind) {
+    case RUN_HOST:
+        return host_bytes(w, head);
+    case RUN_ZERO:
+        bytes = whole_clusters(w, head);
+        return bytes >= LONG_ZERO_BYTES ? bytes : 0;
+    case RUN_BACKING:
+        return whole_clusters(w, head);
+    default:
+        return 0;
+    }
+}
+
+static void take_own_segment(CopyWalk *w, Segment *s, int64_t bytes)
+{
+    switch (w->run.kind) {
+    case RUN_HOST:
+        s->kind = SEGMENT_HOST;
+        bytes = MIN(bytes, HOST_CHUNK_BYTES);
+        break;
+    case RUN_ZERO:
+        s->kind = SEGMENT_ZERO;
+        bytes = MIN(bytes, ZERO_CHUNK_BYTES);
+        break;
+    default:
+        s->kind = SEGMENT_SKIP;
+        break;
+    }
+    advance(w, s, bytes);
+}
+
+/* ---- Walking ---- */
 
 /* Add the run to a segment that is read. False when that is complete. */
 static bool extend_read(CopyWalk *w, Segment *s)
 {
-    int64_t head;
+    int64_t head = 0;
     int64_t bytes = w->run.bytes;
 
-    if (w->run.blk != s->blk || is_long_zero(&w->run)) {
-        return false;
-    }
-    if (host_bytes(w, &head) > 0) {
+    if (own_segment(w, &head) > 0) {
         bytes = head;
     }
     advance(w, s, MIN(bytes, w->max_read - s->bytes));
@@ -75,36 +139,28 @@ static bool extend_read(CopyWalk *w, Segment *s)
 
 int copy_walk_next(CopyWalk *w, Segment *s)
 {
-    int64_t head;
+    int64_t head = 0;
 
     if (w->position >= w->end) {
         return 0;
     }
-    int ret = load_run(w);
     *s = (Segment){
         .kind = SEGMENT_READ,
         .offset = w->position - w->start,
-        .blk = w->run.blk,
-        .blk_offset = w->run.blk_offset,
+        .source_offset = w->position,
     };
+    int ret = load_run(w);
     if (ret < 0) {
         return ret;
     }
-    int64_t whole = host_bytes(w, &head);
-    if (whole > 0 && head == 0) {
-        s->kind = SEGMENT_HOST;
-        advance(w, s, MIN(whole, HOST_CHUNK_BYTES));
-        return 1;
-    }
-    if (is_long_zero(&w->run)) {
-        s->kind = SEGMENT_ZERO;
-        advance(w, s, MIN(w->run.bytes, ZERO_CHUNK_BYTES));
+    int64_t own = own_segment(w, &head);
+    if (own > 0 && head == 0) {
+        take_own_segment(w, s, own);
         return 1;
     }
     while (extend_read(w, s)) {
         ret = load_run(w);
         if (ret < 0) {
-            s->blk = w->run.blk;
             return ret;
         }
     }

@@ -3,6 +3,11 @@
  * Between creating a target and opening it nobody holds its lock: another
  * process may empty it, make it another size, even fill it. So it is created
  * empty, and gets its size once it is open and locked.
+ *
+ * An image with a backing file cannot grow so, for then what is added reads as
+ * zeroes rather than as the backing file, and some formats cannot grow at all.
+ * Such an image is created in its size, and looked at once it is locked: it
+ * must have that size and backing file still, and nothing in it.
  */
 #include "tools/image-copy.h"
 
@@ -10,10 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/driver.h"
 #include "tools/host-paths.h"
 #include "tools/partial-file.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
+
+#define SECTOR_BYTES 512
 
 static bool refuse_relation(HostPathRelation relation, const char *target,
                             const char *what)
@@ -62,6 +70,9 @@ static bool run(const ImageCopy *copy, CopyTarget *target)
         .sparse_bytes = copy->sparse_bytes,
         .host_copy = copy->host_copy,
         .workers = copy->workers,
+        .bytes_per_second = copy->bytes_per_second,
+        .salvage = copy->salvage,
+        .quiet = copy->quiet,
         .out_of_order = copy->out_of_order && target->blk,
         .wants_progress = copy->wants_progress,
     };
@@ -91,19 +102,42 @@ static bool copy_to_stdout(const ImageCopy *copy)
 
 /* ---- Images ---- */
 
+static bool fail_converting(const ImageCopy *copy, const GError *error)
+{
+    tool_error("%s: error while converting %s: %s", copy->target, copy->format,
+               error->message);
+    return false;
+}
+
+static const char *wanted_option(const ImageCopy *copy, const char *name)
+{
+    return copy->create ? options_get(copy->create, name) : NULL;
+}
+
+/* Whether the target can be created empty and then grow. */
+static bool can_grow(const ImageCopy *copy)
+{
+    const BlockDriver *drv = bdrv_find_format(copy->format);
+
+    return drv && drv->truncate && !wanted_option(copy, "backing_file");
+}
+
+/* Of what is created in its size: images have whole sectors. */
+static int64_t created_bytes(const ImageCopy *copy)
+{
+    return copy->bytes +
+           (SECTOR_BYTES - copy->bytes % SECTOR_BYTES) % SECTOR_BYTES;
+}
+
 static bool create_image(const ImageCopy *copy)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Options) options = copy->create ? options_copy(copy->create)
                                               : options_new();
 
-    options_set_int(options, "size", 0);
-    if (!bdrv_create(copy->format, copy->target, options, &error)) {
-        tool_error("%s: error while converting %s: %s", copy->target,
-                   copy->format, error->message);
-        return false;
-    }
-    return true;
+    options_set_int(options, "size", can_grow(copy) ? 0 : created_bytes(copy));
+    return bdrv_create(copy->format, copy->target, options, &error) ||
+           fail_converting(copy, error);
 }
 
 static bool check_size(const ImageCopy *copy, BlockBackend *blk)
@@ -122,15 +156,40 @@ static bool check_size(const ImageCopy *copy, BlockBackend *blk)
     return true;
 }
 
+/* From where on what is not written reads as zeroes. */
+static int64_t zero_from(const ImageCopy *copy, BlockBackend *blk)
+{
+    if (copy->no_create) {
+        return copy->target_is_zero ? 0 : COPY_TARGET_NO_ZEROES;
+    }
+    BdrvChild *backing = bdrv_backing(blk_bs(blk));
+    if (backing) {
+        int64_t length = bdrv_getlength(bdrv_child_bs(backing));
+        return length < 0 ? COPY_TARGET_NO_ZEROES : length;
+    }
+    return blk_has_zero_init(blk) ? 0 : COPY_TARGET_NO_ZEROES;
+}
+
 /* Owns blk. */
 static CopyTarget *target_of(const ImageCopy *copy, BlockBackend *blk)
 {
-    bool reads_zero = copy->no_create ? copy->target_is_zero
-                                      : blk_has_zero_init(blk);
     g_autofree char *name = blk_get_filename(blk);
+    CopyTarget *target = copy_target_new_image(
+        blk, copy->target_image_opts ? name : copy->target);
 
-    return copy_target_new_image(
-        blk, copy->target_image_opts ? name : copy->target, reads_zero);
+    target->zero_from = zero_from(copy, blk);
+    target->compress = copy->compress;
+    return target;
+}
+
+static bool check_compression(const ImageCopy *copy, BlockBackend *blk)
+{
+    if (copy->compress && !(blk_get_limits(blk).supported_write_flags &
+                            BDRV_REQ_WRITE_COMPRESSED)) {
+        tool_error("Compression not supported for this file format");
+        return false;
+    }
+    return true;
 }
 
 static bool copy_to_existing(const ImageCopy *copy)
@@ -141,15 +200,18 @@ static bool copy_to_existing(const ImageCopy *copy)
         return false;
     }
     g_autoptr(CopyTarget) target = target_of(copy, blk);
-    return check_size(copy, blk) && run(copy, target);
+    return check_compression(copy, blk) && check_size(copy, blk) &&
+           run(copy, target);
 }
 
 /* The driver has judged the value when it created the image. */
 static PreallocMode wanted_prealloc(const ImageCopy *copy)
 {
-    const char *value =
-        copy->create ? options_get(copy->create, "preallocation") : NULL;
+    const char *value = wanted_option(copy, "preallocation");
 
+    if (g_strcmp0(value, "metadata") == 0) {
+        return PREALLOC_MODE_METADATA;
+    }
     if (g_strcmp0(value, "falloc") == 0) {
         return PREALLOC_MODE_FALLOC;
     }
@@ -163,16 +225,51 @@ static bool set_size(const ImageCopy *copy, BlockBackend *blk)
     g_autoptr(GError) error = NULL;
     bool is_file = blk_has_zero_init(blk);
 
-    if ((is_file && blk_truncate(blk, 0, false, PREALLOC_MODE_OFF, &error) <
-                        0) ||
+    if ((is_file &&
+         blk_truncate(blk, 0, false, PREALLOC_MODE_OFF, &error) < 0) ||
         blk_truncate(blk, copy->bytes, false,
                      is_file ? wanted_prealloc(copy) : PREALLOC_MODE_OFF,
                      &error) < 0) {
-        tool_error("%s: error while converting %s: %s", copy->target,
-                   copy->format, error->message);
+        return fail_converting(copy, error);
+    }
+    return true;
+}
+
+/* Whether nothing was written into an image without size changes. */
+static bool is_empty(BlockBackend *blk, int64_t length)
+{
+    for (int64_t offset = 0; offset < length;) {
+        g_auto(BdrvBlockStatus) status = { 0 };
+        if (blk_block_status(blk, offset, length - offset, 0, &status) < 0 ||
+            (status.depth == 0 && (status.flags & BDRV_BLOCK_DATA))) {
+            return false;
+        }
+        offset += status.bytes;
+    }
+    return true;
+}
+
+static bool check_untouched(const ImageCopy *copy, BlockBackend *blk)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+
+    if (!info || info->virtual_size != created_bytes(copy) ||
+        g_strcmp0(info->backing_filename,
+                  wanted_option(copy, "backing_file")) != 0 ||
+        !is_empty(blk, info->virtual_size)) {
+        tool_error("'%s' was changed by another program meanwhile",
+                   copy->target);
         return false;
     }
     return true;
+}
+
+static bool prepare_created(const ImageCopy *copy, BlockBackend *blk)
+{
+    return check_compression(copy, blk) &&
+           (can_grow(copy) ? set_size(copy, blk)
+                           : check_untouched(copy, blk)) &&
+           check_size(copy, blk);
 }
 
 static bool copy_to_created(const ImageCopy *copy)
@@ -189,8 +286,7 @@ static bool copy_to_created(const ImageCopy *copy)
                    copy->target);
         return false;
     }
-    bool ok = set_size(copy, blk) && check_size(copy, blk) &&
-              run(copy, target);
+    bool ok = prepare_created(copy, blk) && run(copy, target);
     partial_file_settle(ok);
     return ok;
 }
@@ -210,6 +306,7 @@ static bool copy_to_new(const ImageCopy *copy)
 
 bool image_copy(const ImageCopy *copy)
 {
+    copy->source->tells_backing = copy->has_backing;
     if (!copy->target_image_opts && g_str_equal(copy->target, "-")) {
         return copy_to_stdout(copy);
     }

@@ -22,10 +22,16 @@ typedef struct ImageCopy {
     bool no_create;         /* the target exists and is large enough */
     bool target_image_opts; /* `target` holds options */
     bool target_is_zero;    /* an existing target reads as zeroes */
-    int64_t sparse_bytes;   /* these five as in CopyJob */
+    bool has_backing; /* of the target: what the source has from its own is
+                         left out */
+    bool compress;
+    int64_t sparse_bytes; /* these eight as in CopyJob */
     HostCopy host_copy;
     unsigned workers;
+    int64_t bytes_per_second;
     bool out_of_order;
+    bool salvage;
+    bool quiet;
     bool wants_progress;
 } ImageCopy;
 
