@@ -160,6 +160,7 @@ static bool make_caches(Qcow2State *s, const Qcow2OpenOptions *o,
         block_error_set(errp, ENOMEM, "No memory for the caches of tables");
         return false;
     }
+    s->inflated = qcow2_inflate_cache_new(s->cluster_size);
     return true;
 }
 
@@ -204,6 +205,7 @@ static void state_clear(Qcow2State *s)
 {
     table_cache_free(s->l2_cache);
     table_cache_free(s->refcount_cache);
+    qcow2_inflate_cache_free(s->inflated);
     g_free(s->l1);
     g_free(s->reftable);
     g_array_unref(s->frees);

@@ -15,18 +15,22 @@
  *   qcow2-measure.c     how large an image would get
  *   qcow2-resize.c      growing, shrinking, preallocating, emptying
  *   qcow2-map.c         L1 and L2: where the cluster of a guest offset is
+ *   qcow2-l2.c          the same tables, changed
  *   qcow2-read.c        reading, block status
- *   qcow2-write.c       writing: allocation, copy on write
+ *   qcow2-inflate.c     reading compressed clusters
+ *   qcow2-write.c       writing in place, allocation
+ *   qcow2-cow.c         new clusters, filled: copy on write
  *   qcow2-zero.c        zeroes and discards
- *   qcow2-compress.c    compressed clusters, read and written
+ *   qcow2-compress.c    writing compressed clusters
  *   qcow2-refcount.c    refcount table and blocks: looked up, changed
  *   qcow2-refgrow.c     new refcount blocks, a larger refcount table
  *   qcow2-alloc.c       host clusters, allocated
  *   qcow2-free.c        host clusters, freed in time; requests
  *   qcow2-writeback.c   the order in which metadata reaches the disk
  *   qcow2-overlap.c     where metadata stands; data must not go there
- *   qcow2-check.c       what refers to what, against the refcounts
- *   qcow2-repair.c      mending what the check found
+ *   qcow2-check*.c      what refers to what, against the refcounts; mending
+ *   qcow2-refs.c        references counted
+ *   qcow2-repair.c      a new refcount structure
  *
  * Order. At every instant the image on the disk is sound: a crash leaves
  * leaked clusters at worst (with lazy refcounts, and the dirty bit set, wrong
@@ -120,6 +124,8 @@ typedef struct Qcow2Free {
 
 /* ---- The state ---- */
 
+typedef struct Qcow2InflateCache Qcow2InflateCache;
+
 typedef struct Qcow2State {
     /* Fixed while the node is open. */
     BlockDriverState *bs;
@@ -134,6 +140,8 @@ typedef struct Qcow2State {
     bool discards_host;     /* punch freed clusters out of the file */
     int64_t l2_slice;       /* bytes of a piece of l2_cache */
     int64_t refblock_slice; /* and of refcount_cache */
+
+    Qcow2InflateCache *inflated; /* qcow2-inflate.c; has a lock of its own */
 
     atomic_int_fast64_t size; /* of the device; changed by truncate */
 
@@ -281,8 +289,8 @@ typedef struct Qcow2Mapping {
 /*
  * The run that begins at offset: clusters of one type and one `copied`, with
  * host clusters in one piece; at most bytes, and within one slice of an L2
- * table. COMPRESSED: one cluster. 0 or -errno; an entry that cannot be is
- * reported by qcow2_corrupt().
+ * table, or as far as there are no tables. COMPRESSED: one cluster. 0 or
+ * -errno; an entry that cannot be is reported by qcow2_corrupt().
  */
 int qcow2_map(Qcow2State *s, int64_t offset, int64_t bytes,
               Qcow2Mapping *mapping) G_GNUC_WARN_UNUSED_RESULT;
@@ -332,9 +340,11 @@ int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
 int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
                        int64_t *run) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Set entry i of a refcount block in memory. */
+/* Entry i of a refcount block in memory. */
 void qcow2_refcount_store(const Qcow2State *s, void *block, int64_t i,
                           uint64_t refcount);
+uint64_t qcow2_refcount_load(const Qcow2State *s, const void *block,
+                             int64_t i);
 
 /* A refcount block describes 1 << this clusters. */
 static inline unsigned qcow2_refblock_bits(const Qcow2State *s)
@@ -464,12 +474,18 @@ int qcow2_unmap(Qcow2State *s, int64_t offset, int64_t bytes)
 
 /* Compressed write: whole clusters, the last may end at the device's end. */
 int qcow2_pwritev_compressed(Qcow2State *s, int64_t offset, int64_t bytes,
-                             const IOVector *iov);
+                             const IOVector *iov) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Bytes of one compressed cluster: `skip` bytes into it. No lock held. */
+/* qcow2-inflate.c */
+
+/* Bytes of one compressed cluster: `skip` bytes into it. No lock held; within
+ * the request that looked the cluster up. */
 int qcow2_read_compressed(Qcow2State *s, const Qcow2Mapping *mapping,
                           int64_t skip, int64_t bytes, const IOVector *iov,
-                          size_t iov_offset);
+                          size_t iov_offset) G_GNUC_WARN_UNUSED_RESULT;
+
+Qcow2InflateCache *qcow2_inflate_cache_new(int64_t cluster_size);
+void qcow2_inflate_cache_free(Qcow2InflateCache *cache);
 
 /* qcow2-resize.c */
 int qcow2_truncate(BlockDriverState *bs, int64_t size, bool exact,
@@ -484,20 +500,9 @@ bool qcow2_create(const char *filename, Options *options, GError **errp);
 bool qcow2_measure(Options *options, BlockDriverState *source,
                    BdrvMeasure *measure, GError **errp);
 
-/* qcow2-check.c. Takes the lock. */
+/* qcow2-check.c. Takes the lock; no request may be under way. What was mended
+ * is counted as fixed, and what remains as found. */
 int qcow2_check(BlockDriverState *bs, BdrvCheckResult *result, unsigned fix,
                 GError **errp);
-
-/* qcow2-repair.c: after a check, with the lock held. */
-typedef struct Qcow2Refs Qcow2Refs; /* references counted, by cluster */
-
-/* Lower refcounts that are too high. */
-int qcow2_repair_leaks(Qcow2State *s, const Qcow2Refs *refs,
-                       BdrvCheckResult *result) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Write a new refcount structure that says what was counted, and let the
- * header name it. */
-int qcow2_repair_rebuild(Qcow2State *s, Qcow2Refs *refs,
-                         BdrvCheckResult *result) G_GNUC_WARN_UNUSED_RESULT;
 
 #endif
