@@ -171,7 +171,8 @@ int blk_check(BlockBackend *blk, BdrvCheckResult *result, unsigned fix,
     int ret;
 
     io_error_clear();
-    node_enter(bs);
+    /* What a request is about to refer to would look like a leak. */
+    node_drain_begin(bs);
     if (bs->drv->check == NULL) {
         ret = -ENOTSUP;
         block_error_set(errp, ENOTSUP,
@@ -184,6 +185,6 @@ int blk_check(BlockBackend *blk, BdrvCheckResult *result, unsigned fix,
         ret = bs->drv->check(bs, result, fix, errp);
         bs->write_generation += fix != 0;
     }
-    node_leave(bs);
+    node_drain_end(bs);
     return ret;
 }

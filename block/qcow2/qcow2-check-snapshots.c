@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The snapshot table. Where it breaks off, the entries that follow cannot be
+ * found any more: they are given up. A snapshot whose L1 table cannot be one
+ * keeps its name and gets an empty table.
+ */
+#include "block/qcow2/qcow2-check.h"
+
+#include <inttypes.h>
+
+#include "util/bytes.h"
+
+#define MAX_EXTRA_DATA 1024
+
+/* Why the L1 table of a snapshot cannot be there; NULL: it can. */
+static const char *l1_defect(const Qcow2Check *c, int64_t table_bytes,
+                             uint64_t offset, int64_t bytes)
+{
+    const Qcow2State *s = c->s;
+    const Qcow2Header *h = &s->header;
+    const struct {
+        int64_t offset, bytes;
+    } taken[] = {
+        { 0, s->cluster_size },
+        { h->l1_table_offset, qcow2_cluster_end(s, (int64_t)h->l1_size * 8) },
+        { h->snapshots_offset, table_bytes },
+    };
+
+    if (bytes > QCOW2_MAX_L1_BYTES) {
+        return "is too large";
+    }
+    if (offset & (s->cluster_size - 1)) {
+        return "is not at the beginning of a cluster";
+    }
+    if (offset > INT64_MAX || !check_in_file(c, (int64_t)offset, bytes)) {
+        return "reaches past the end of the file";
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(taken); i++) {
+        if ((int64_t)offset < taken[i].offset + taken[i].bytes &&
+            taken[i].offset < (int64_t)offset + bytes) {
+            return "overlaps other metadata";
+        }
+    }
+    return NULL;
+}
+
+static void add_snapshot(Qcow2Check *c, uint32_t number, int64_t position,
+                         int64_t table_bytes, const Qcow2DiskSnapshot *entry)
+{
+    uint64_t offset = GUINT64_FROM_BE(entry->l1_table_offset);
+    uint32_t l1_size = GUINT32_FROM_BE(entry->l1_size);
+    bool mend = c->fix & BDRV_FIX_ERRORS;
+    const char *defect = NULL;
+    static const uint8_t none[12]; /* l1_table_offset, l1_size */
+
+    if (l1_size > 0) {
+        defect = l1_defect(c, table_bytes, offset, (int64_t)l1_size * 8);
+    }
+    if (defect == NULL) {
+        CheckSnapshot snapshot = { (int64_t)offset, l1_size };
+
+        if (l1_size > 0) {
+            g_array_append_val(c->snapshots, snapshot);
+        }
+        return;
+    }
+    check_corruption(c, mend,
+                     "the L1 table of snapshot %u (%u entries at 0x%" PRIx64
+                     ") %s; %s",
+                     number + 1, l1_size, offset, defect,
+                     mend ? "what it held is lost" : "it cannot be read");
+    if (mend) {
+        check_write(c, position, sizeof(none), none);
+    }
+}
+
+/* Read entry `number` at *position, and move on. NULL, or what is wrong. */
+static const char *read_entry(Qcow2Check *c, int64_t start, int64_t *position,
+                              Qcow2DiskSnapshot *entry)
+{
+    uint32_t extra;
+
+    *position = (*position + 7) & ~INT64_C(7);
+    if (*position > c->file_length - (int64_t)sizeof(*entry)) {
+        return "lies past the end of the file";
+    }
+    if (!check_read(c, *position, sizeof(*entry), entry, NULL)) {
+        return "cannot be read";
+    }
+    extra = GUINT32_FROM_BE(entry->extra_data_size);
+    if (extra > MAX_EXTRA_DATA) {
+        return "has too much extra data";
+    }
+    *position += (int64_t)sizeof(*entry) + extra +
+                 GUINT16_FROM_BE(entry->id_size) +
+                 GUINT16_FROM_BE(entry->name_size);
+    if (*position > c->file_length) {
+        return "reaches past the end of the file";
+    }
+    if (*position - start > QCOW2_MAX_SNAPSHOT_TABLE_BYTES) {
+        return "makes the table too large";
+    }
+    return NULL;
+}
+
+/* Give up all entries from `number` on. */
+static void clip_table(Qcow2Check *c, uint32_t number, const char *defect)
+{
+    Qcow2Header *h = &c->s->header;
+    bool mend = c->fix & BDRV_FIX_ERRORS;
+
+    check_corruption(
+        c, mend,
+        "entry %u of the snapshot table at 0x%" PRIx64
+        " %s; %s %u snapshot(s)",
+        number + 1, h->snapshots_offset, defect,
+        mend ? "given up:" : "not to be found:", h->nb_snapshots - number);
+    if (mend) {
+        h->nb_snapshots = number;
+        h->snapshots_offset = number > 0 ? h->snapshots_offset : 0;
+        c->header_changed = true;
+    }
+}
+
+/* The positions of the entries, as far as they can be read. */
+static GArray *find_entries(Qcow2Check *c, int64_t *end)
+{
+    GArray *positions = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    const Qcow2Header *h = &c->s->header;
+    uint32_t n = h->nb_snapshots;
+
+    *end = h->snapshots_offset;
+    for (uint32_t i = 0; i < n; i++) {
+        Qcow2DiskSnapshot entry;
+        int64_t next = *end;
+        int64_t start = (*end + 7) & ~INT64_C(7);
+        int64_t errors = c->result->check_errors;
+        const char *defect = read_entry(c, h->snapshots_offset, &next, &entry);
+
+        if (defect != NULL) {
+            if (errors == c->result->check_errors) {
+                clip_table(c, i, defect);
+            }
+            break;
+        }
+        *end = next;
+        g_array_append_val(positions, start);
+    }
+    return positions;
+}
+
+void check_snapshot_table(Qcow2Check *c)
+{
+    const Qcow2Header *h = &c->s->header;
+    g_autoptr(GArray) positions = NULL;
+    int64_t start = h->snapshots_offset;
+    Qcow2Kind other;
+    int64_t end;
+
+    if (h->nb_snapshots == 0) {
+        return;
+    }
+    if (qcow2_in_cluster(c->s, start) != 0) {
+        clip_table(c, 0, "is not at the beginning of a cluster");
+        return;
+    }
+    positions = find_entries(c, &end);
+    if (positions->len == 0) {
+        return;
+    }
+    other = check_claim(c, start, end - start, QCOW2_KIND_SNAPSHOT_TABLE);
+    if (other != QCOW2_KIND_NONE) {
+        g_autofree char *text = g_strdup_printf("overlaps %s",
+                                                qcow2_kind_name(other));
+
+        clip_table(c, 0, text);
+        return;
+    }
+    for (guint i = 0; i < positions->len; i++) {
+        int64_t position = g_array_index(positions, int64_t, i);
+        Qcow2DiskSnapshot entry;
+
+        if (check_read(c, position, sizeof(entry), &entry, NULL)) {
+            add_snapshot(c, i, position, end - start, &entry);
+        }
+    }
+}
