@@ -71,6 +71,11 @@ void qcow2_refcount_store(const Qcow2State *s, void *block, int64_t i,
     entry_store(block, i, s->refcount_order, refcount);
 }
 
+uint64_t qcow2_refcount_load(const Qcow2State *s, const void *block, int64_t i)
+{
+    return entry_load(block, i, s->refcount_order);
+}
+
 /* ---- Slices ---- */
 
 /* A part of a range of clusters that one slice describes. */
