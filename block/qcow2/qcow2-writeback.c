@@ -108,7 +108,6 @@ int qcow2_write_back(Qcow2State *s)
     if (ret == 0) {
         ret = write_steps(s);
     }
-
     if (ret == 0) {
         ret = qcow2_reftable_settle(s);
     }
