@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An image's name opens it again, so it tells everything it reads: the
- * options "filename" and "dir" at any depth are files and directories.
+ * options "filename" and "dir" at any depth are files and directories. Backing
+ * files have names of their own.
  * Paths are compared as the kernel resolves them, links and all.
  */
 #include "tools/host-paths.h"
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "block/driver.h"
+#include "block/filename.h"
 
 /* The path as the kernel resolves it; of one that does not exist yet, its
  * directory resolved and its last part. NULL: not even that exists. */
@@ -110,6 +112,14 @@ static Options *options_of_name(const char *name)
     return options;
 }
 
+/* What one image reads, without its backing file. */
+static void compare_image(const char *name, Search *search)
+{
+    g_autoptr(Options) options = options_of_name(name);
+
+    options_foreach(options, compare_value, search);
+}
+
 HostPathRelation host_path_relation(BlockBackend *image, const char *path,
                                     char **what)
 {
@@ -121,8 +131,14 @@ HostPathRelation host_path_relation(BlockBackend *image, const char *path,
     if (!name || !resolved) {
         return HOST_PATH_APART;
     }
-    g_autoptr(Options) options = options_of_name(name);
-    options_foreach(options, compare_value, &search);
+    compare_image(name, &search);
+    const BdrvChild *backing = bdrv_backing(blk_bs(image));
+    while (backing && search.relation == HOST_PATH_APART) {
+        BlockDriverState *bs = bdrv_child_bs(backing);
+        g_autofree char *backing_name = filename_of_node(bs);
+        compare_image(backing_name, &search);
+        backing = bdrv_backing(bs);
+    }
     *what = search.what;
     return search.relation;
 }

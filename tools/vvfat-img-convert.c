@@ -5,6 +5,7 @@
 #include "block/block.h"
 #include "tools/image-copy.h"
 #include "tools/tool-args.h"
+#include "tools/tool-backing.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
 
@@ -14,14 +15,18 @@
 enum {
     KEY_TARGET_IMAGE_OPTS = KEY_COMMAND,
     KEY_TARGET_IS_ZERO,
+    KEY_SALVAGE,
+    KEY_BITMAPS,
 };
 
 typedef struct Convert {
     ImageArgs source;
     ImageCopy copy;
-    bool quiet, compress, create_help;
+    bool create_help, bitmaps;
     bool sparse_given;
-    char *create_text; /* of all -o, joined */
+    char *create_text;          /* of all -o, joined */
+    const char *backing;        /* -B; then that of -o */
+    const char *backing_format; /* -F; likewise */
 } Convert;
 
 static int64_t parse_sparse(const char *text)
@@ -81,10 +86,19 @@ static void take_option(Convert *c, int key, const char *arg)
         copy->wants_progress = true;
         break;
     case 'q':
-        c->quiet = true;
+        copy->quiet = true;
         break;
     case 'c':
-        c->compress = true;
+        copy->compress = true;
+        break;
+    case 'B':
+        c->backing = arg;
+        break;
+    case 'F':
+        c->backing_format = arg;
+        break;
+    case 'r':
+        copy->bytes_per_second = tool_args_size("rate limit", arg);
         break;
     case 'S':
         copy->sparse_bytes = parse_sparse(arg);
@@ -107,6 +121,12 @@ static void take_option(Convert *c, int key, const char *arg)
         break;
     case KEY_TARGET_IS_ZERO:
         copy->target_is_zero = true;
+        break;
+    case KEY_SALVAGE:
+        copy->salvage = true;
+        break;
+    case KEY_BITMAPS:
+        c->bitmaps = true;
         break;
     default:
         image_args_take(&c->source, key, arg);
@@ -135,12 +155,127 @@ static void check_options(const Convert *c)
     if (copy->target_image_opts && copy->format) {
         tool_args_usage("-O and --target-image-opts are mutually exclusive");
     }
-    if (c->compress) {
-        tool_args_usage("Compression not supported for this file format");
+    if (copy->compress && copy->host_copy == HOST_COPY_ALWAYS) {
+        tool_args_usage("Cannot enable copy offloading when -c is used");
+    }
+    if (copy->salvage && copy->host_copy == HOST_COPY_ALWAYS) {
+        tool_args_usage("Cannot use copy offloading in salvaging mode");
+    }
+    if (c->bitmaps) {
+        tool_args_usage("--bitmaps is not supported: bitmaps of images can "
+                        "not be copied");
     }
 }
 
-static bool check_target(Convert *c)
+static bool check_stdout(const ImageCopy *copy)
+{
+    if (!g_str_equal(copy->target, "-") || copy->target_image_opts) {
+        return true;
+    }
+    if (!g_str_equal(copy->format, "raw")) {
+        tool_error("Only a raw image can be written to standard output; name "
+                   "a file for format %s",
+                   copy->format);
+        return false;
+    }
+    if (copy->no_create) {
+        tool_error("-n needs a target that exists, not standard output");
+        return false;
+    }
+    return true;
+}
+
+static bool parse_create_options(Convert *c)
+{
+    g_autoptr(GError) error = NULL;
+
+    c->copy.create = options_new();
+    if (c->create_text &&
+        !options_parse_keyval(c->copy.create, c->create_text, NULL, &error)) {
+        tool_error("%s", error->message);
+        return false;
+    }
+    /* The size is that of the sources. */
+    g_free(options_take(c->copy.create, "size"));
+    if (c->backing) {
+        options_set(c->copy.create, "backing_file", c->backing);
+    }
+    if (c->backing_format) {
+        options_set(c->copy.create, "backing_fmt", c->backing_format);
+    }
+    c->backing = options_get(c->copy.create, "backing_file");
+    c->backing_format = options_get(c->copy.create, "backing_fmt");
+    c->copy.has_backing = c->backing != NULL;
+    return true;
+}
+
+/* -c: known for certain once the target is open; what certainly cannot must
+ * not be created first. */
+static bool check_features(const Convert *c)
+{
+    const ImageCopy *copy = &c->copy;
+    const char *prealloc = options_get(copy->create, "preallocation");
+
+    if (!copy->format) {
+        return true;
+    }
+    if (copy->compress && !backing_is_supported(copy->format)) {
+        tool_error("Compression not supported for this file format");
+        return false;
+    }
+    if (copy->compress && prealloc && !g_str_equal(prealloc, "off")) {
+        tool_error("Compression and preallocation not supported at the same "
+                   "time");
+        return false;
+    }
+    if (c->backing && !backing_is_supported(copy->format)) {
+        tool_error("Backing file not supported for file format '%s'",
+                   copy->format);
+        return false;
+    }
+    return true;
+}
+
+static bool check_backing(const Convert *c, int n_sources)
+{
+    const ImageCopy *copy = &c->copy;
+
+    if (!c->backing) {
+        if (c->backing_format) {
+            tool_error("%s: error while converting %s: Backing format cannot "
+                       "be used without backing file",
+                       copy->target, copy->format);
+        }
+        return !c->backing_format;
+    }
+    if (n_sources > 1) {
+        tool_error("Having a backing file for the target makes no sense when "
+                   "concatenating multiple input images");
+        return false;
+    }
+    if (copy->target_is_zero) {
+        tool_error("Cannot use --target-is-zero when the destination image "
+                   "has a backing file");
+        return false;
+    }
+    if (copy->no_create) {
+        return true;
+    }
+    if (!c->backing_format) {
+        tool_error("Use of backing file requires explicit backing format");
+        return false;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BlockBackend) blk = backing_open(copy->target, c->backing,
+                                               c->backing_format, &error);
+    if (!blk) {
+        tool_error("Could not open '%s': Could not open backing file: %s",
+                   copy->target, error->message);
+    }
+    return blk != NULL;
+}
+
+static bool check_target(Convert *c, int n_sources)
 {
     ImageCopy *copy = &c->copy;
 
@@ -151,28 +286,8 @@ static bool check_target(Convert *c)
         tool_error("Unknown file format '%s'", copy->format);
         return false;
     }
-    if (g_str_equal(copy->target, "-") && !copy->target_image_opts) {
-        if (!g_str_equal(copy->format, "raw")) {
-            tool_error("Only a raw image can be written to standard output; "
-                       "name a file for format %s",
-                       copy->format);
-            return false;
-        }
-        if (copy->no_create) {
-            tool_error("-n needs a target that exists, not standard output");
-            return false;
-        }
-    }
-    if (c->create_text) {
-        g_autoptr(GError) error = NULL;
-        copy->create = options_new();
-        if (!options_parse_keyval(copy->create, c->create_text, NULL,
-                                  &error)) {
-            tool_error("%s", error->message);
-            return false;
-        }
-    }
-    return true;
+    return check_stdout(copy) && parse_create_options(c) &&
+           check_features(c) && check_backing(c, n_sources);
 }
 
 static bool open_sources(Convert *c, char **names, int n)
@@ -187,7 +302,7 @@ static bool open_sources(Convert *c, char **names, int n)
         if (!blk) {
             return false;
         }
-        if (!c->quiet) {
+        if (!c->copy.quiet) {
             image_warn_report(blk);
         }
         int ret = copy_source_add(c->copy.source, blk);
@@ -237,11 +352,11 @@ static int run_convert(const Command *command, int argc, char **argv)
     char **names = tool_args_operands(2, -1, "Must specify image file name",
                                       &n);
     c.copy.target = names[n - 1];
-    if (c.quiet) {
+    if (c.copy.quiet) {
         c.copy.wants_progress = false;
     }
     c.copy.source = copy_source_new();
-    bool ok = check_target(&c) && open_sources(&c, names, n - 1) &&
+    bool ok = check_target(&c, n - 1) && open_sources(&c, names, n - 1) &&
               image_copy(&c.copy);
     copy_source_free(c.copy.source);
     options_free(c.copy.create);
@@ -258,9 +373,13 @@ static const ToolOption options[] = {
     TOOL_OPTION_QUIET,
     { 'S', NULL, "SIZE",
       "Shortest run of zeroes to leave out (4k); 0: allocate all" },
+    { 'c', NULL, NULL, "Compress (qcow and qcow2)" },
+    { 'B', NULL, "FILE",
+      "Backing file of the target: what it has is left out; needs -F" },
+    { 'F', NULL, "FMT", "Format of the backing file" },
+    { 'r', NULL, "RATE", "Bytes that are written in a second, at most" },
     { 'm', NULL, "NUM", "Threads that copy, 1 to 16" },
     { 'W', NULL, NULL, "Write in any order" },
-    { 'c', NULL, NULL, "Compress, if the target's format can" },
     { 'C', NULL, NULL,
       "Let the kernel copy, also what stands in images; zeroes stay" },
     { 't', NULL, "CACHE",
@@ -272,6 +391,9 @@ static const ToolOption options[] = {
       "The target is given as options; needs -n" },
     { KEY_TARGET_IS_ZERO, "target-is-zero", NULL,
       "The existing target reads as zeroes; needs -n" },
+    { KEY_SALVAGE, "salvage", NULL,
+      "What cannot be read becomes zeroes, with a warning" },
+    { KEY_BITMAPS, "bitmaps", NULL, "Not supported" },
     { 0 },
 };
 

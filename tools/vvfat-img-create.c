@@ -2,18 +2,72 @@
 /* vvfat-img create: an empty image. */
 #include <inttypes.h>
 
-#include "block/block.h"
+#include "block/driver.h"
 #include "tools/tool-args.h"
+#include "tools/tool-backing.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
+#include "util/size.h"
 
-static void print_value(const char *key, const char *value, void *opaque)
+typedef struct Create {
+    const char *format, *filename;
+    Options *options;           /* for creating it */
+    const char *backing;        /* -b, or NULL */
+    const char *backing_format; /* -F, or NULL */
+    bool unsafe;                /* the backing file is not looked at */
+    bool quiet;
+} Create;
+
+/* ---- "Formatting ..." ---- */
+
+/* In this order, as qemu-img; others follow. */
+static const char *const first_printed[] = {
+    "cluster_size", "extended_l2",    "preallocation",
+    "data_file",    "data_file_raw",  "compression_type",
+    "size",         "compat",         "backing_file",
+    "backing_fmt",  "lazy_refcounts", "refcount_bits",
+    NULL,
+};
+
+/* What was given, or else what is done without. */
+static void print_option(const Create *c, const OptionDesc *desc)
 {
-    (void)opaque;
-    if (!g_str_equal(key, "size")) {
-        printf(" %s=%s", key, value);
+    const char *value = options_get(c->options, desc->name);
+    uint64_t bytes;
+
+    value = value ? value : desc->def;
+    if (!value) {
+        return;
+    }
+    printf(" %s=", desc->name);
+    if (desc->type == OPTION_SIZE && size_parse(value, &bytes, NULL)) {
+        printf("%" PRIu64, bytes);
+    } else {
+        tool_print_name(value);
     }
 }
+
+static void print_options(const Create *c)
+{
+    const OptionDesc *table = bdrv_find_format(c->format)->create_options;
+    bool raw = g_str_equal(c->format, "raw");
+
+    for (const char *const *name = first_printed; *name && !raw; name++) {
+        for (const OptionDesc *desc = table; desc->name; desc++) {
+            if (g_str_equal(desc->name, *name)) {
+                print_option(c, desc);
+            }
+        }
+    }
+    for (const OptionDesc *desc = table; desc->name; desc++) {
+        bool given = options_has(c->options, desc->name);
+        if (raw ? given : !g_strv_contains(first_printed, desc->name)) {
+            print_option(c, desc);
+        }
+    }
+}
+
+/* ---- Checks ---- */
 
 static bool has_creation(const char *format, const char *filename)
 {
@@ -32,73 +86,204 @@ static bool has_creation(const char *format, const char *filename)
     return true;
 }
 
-static bool create(const char *format, const char *filename,
-                   Options *create_options, bool quiet)
+static bool check_backing_options(const Create *c)
+{
+    if (c->backing && !*c->backing) {
+        tool_error("%s: Expected backing file name, got empty string",
+                   c->filename);
+        return false;
+    }
+    if ((c->backing || c->backing_format) &&
+        !backing_is_supported(c->format)) {
+        tool_error("%s: Backing %s not supported for file format '%s'",
+                   c->filename, c->backing ? "file" : "format", c->format);
+        return false;
+    }
+    if (c->backing_format && !c->backing) {
+        tool_error("%s: Backing format cannot be used without backing file",
+                   c->filename);
+        return false;
+    }
+    return true;
+}
+
+static bool refuse_without_format(const Create *c, BlockBackend *backing)
+{
+    tool_error("%s: Backing file specified without backing format",
+               c->filename);
+    if (backing) {
+        tool_hint("Detected format of %s.", blk_get_format_name(backing));
+    }
+    return false;
+}
+
+/* The size is that of the backing file, unless another one is given. */
+static bool take_backing_size(const Create *c, BlockBackend *backing)
+{
+    int64_t length = backing ? blk_getlength(backing) : 0;
+
+    if (length < 0) {
+        g_autofree char *reason = blk_strerror((int)length);
+        tool_error("%s: Could not get size of '%s': %s", c->filename,
+                   c->backing, reason);
+        return false;
+    }
+    if (backing && !options_has(c->options, "size")) {
+        options_set_int(c->options, "size", length);
+    }
+    return true;
+}
+
+static bool check_backing(const Create *c)
 {
     g_autoptr(GError) error = NULL;
-    const char *size = options_get(create_options, "size");
+    g_autoptr(BlockBackend) backing = NULL;
 
+    if (!check_backing_options(c)) {
+        return false;
+    }
+    if (!c->backing) {
+        return true;
+    }
+    if (!c->unsafe) {
+        backing = backing_open(c->filename, c->backing, c->backing_format,
+                               &error);
+        if (!backing) {
+            tool_error("%s: %s", c->filename, error->message);
+            tool_hint("Could not open backing image.");
+            return false;
+        }
+    }
+    if (!c->backing_format) {
+        return refuse_without_format(c, backing);
+    }
+    return take_backing_size(c, backing);
+}
+
+/* ---- Creating ---- */
+
+static bool create(const Create *c)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!has_creation(c->format, c->filename) || !check_backing(c)) {
+        return false;
+    }
+    const char *size = options_get(c->options, "size");
     if (!size) {
-        tool_error("%s: Image creation needs a size parameter", filename);
+        tool_error("%s: Image creation needs a size parameter", c->filename);
         return false;
     }
-    options_set_int(create_options, "size",
-                    tool_args_size("image size", size));
-    if (!has_creation(format, filename)) {
+    options_set_int(c->options, "size", tool_args_size("image size", size));
+    if (!bdrv_create(c->format, c->filename, c->options, &error)) {
+        tool_error("%s: %s", c->filename, error->message);
         return false;
     }
-    if (!bdrv_create(format, filename, create_options, &error)) {
-        tool_error("%s: %s", filename, error->message);
-        return false;
-    }
-    if (!quiet) {
+    if (!c->quiet) {
         printf("Formatting '");
-        tool_print_name(filename);
-        printf("', fmt=%s size=%s", format,
-               options_get(create_options, "size"));
-        options_foreach(create_options, print_value, NULL);
+        tool_print_name(c->filename);
+        printf("', fmt=%s", c->format);
+        print_options(c);
         printf("\n");
     }
     return true;
 }
 
+static bool print_help(const char *format)
+{
+    if (!has_creation(format, "help")) {
+        return false;
+    }
+    g_autofree char *help = bdrv_format_options_help(format, true);
+    printf("Supported %s options:\n%s", format, help);
+    return true;
+}
+
+/* False when the options are asked for. */
+static bool add_options(Create *c, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (g_str_equal(text, "help") || g_str_equal(text, "?")) {
+        return false;
+    }
+    if (!options_parse_keyval(c->options, text, NULL, &error)) {
+        tool_args_usage("%s", error->message);
+    }
+    return true;
+}
+
+static void take_backing(Create *c)
+{
+    if (c->backing) {
+        options_set(c->options, "backing_file", c->backing);
+    }
+    if (c->backing_format) {
+        options_set(c->options, "backing_fmt", c->backing_format);
+    }
+    c->backing = options_get(c->options, "backing_file");
+    c->backing_format = options_get(c->options, "backing_fmt");
+}
+
+static void take_size(const Create *c, const char *text)
+{
+    int64_t bytes = tool_args_size("image size", text);
+
+    if (options_has(c->options, "size")) {
+        tool_args_usage("%s: The image size must be specified only once",
+                        c->filename);
+    }
+    options_set_int(c->options, "size", bytes);
+}
+
 static int run_create(const Command *command, int argc, char **argv)
 {
-    const char *format = "raw";
     g_autoptr(Options) create_options = options_new();
-    g_autoptr(GError) error = NULL;
-    bool quiet = false;
+    Create c = { .format = "raw", .options = create_options };
+    bool help = false;
     const char *arg;
     int key, n;
 
     tool_args_begin(command, argc, argv);
     while ((key = tool_args_next(&arg)) != -1) {
-        if (key == 'f') {
-            format = arg;
-        } else if (key == 'q') {
-            quiet = true;
-        } else if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
-            g_autofree char *help = bdrv_format_options_help(format, true);
-            if (!has_creation(format, "help")) {
-                return 1;
-            }
-            printf("Supported %s options:\n%s", format, help);
-            return 0;
-        } else if (!options_parse_keyval(create_options, arg, NULL, &error)) {
-            tool_args_usage("%s", error->message);
+        switch (key) {
+        case 'f':
+            c.format = arg;
+            break;
+        case 'b':
+            c.backing = arg;
+            break;
+        case 'F':
+            c.backing_format = arg;
+            break;
+        case 'u':
+            c.unsafe = true;
+            break;
+        case 'q':
+            c.quiet = true;
+            break;
+        default:
+            help = !add_options(&c, arg) || help;
+            break;
         }
     }
-    char **names = tool_args_operands(1, 2, "Expecting image file name", &n);
-    if (n == 2) {
-        g_autofree char *size = g_strdup_printf(
-            "%" PRId64, tool_args_size("image size", names[1]));
-        options_set(create_options, "size", size);
+    if (help) {
+        return print_help(c.format) ? 0 : 1;
     }
-    return create(format, names[0], create_options, quiet) ? 0 : 1;
+    char **names = tool_args_operands(1, 2, "Expecting image file name", &n);
+    c.filename = names[0];
+    take_backing(&c);
+    if (n == 2) {
+        take_size(&c, names[1]);
+    }
+    return create(&c) ? 0 : 1;
 }
 
 static const ToolOption options[] = {
     { 'f', NULL, "FMT", "Format of the image (raw)" },
+    { 'b', NULL, "FILE", "Backing file: what is not written is read from it" },
+    { 'F', NULL, "FMT", "Format of the backing file; needed with -b" },
+    { 'u', NULL, NULL, "Do not look at the backing file; SIZE is needed" },
     { 'o', NULL, "OPTIONS", "Create options; help lists them" },
     TOOL_OPTION_QUIET,
     { 0 },
@@ -108,6 +293,7 @@ const Command command_create = {
     .name = "create",
     .operands = "FILE [SIZE]",
     .summary = "Create an empty image",
+    .notes = "Without SIZE the image gets the size of its backing file.\n",
     .options = options,
     .run = run_create,
 };
