@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/crash/journal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Notes: 2 * request when it begins, and one more when it has ended. */
+
+void journal_free(Journal *journal)
+{
+    record_disk_free(journal->disk);
+    g_ptr_array_unref(journal->leftover);
+    g_free(journal);
+}
+
+/* What the disk shows beside the model, after a request. */
+static void compare_now(Judge *judge, RecordDisk *disk, BlockBackend *blk,
+                        GuestModel *model, const Request *request,
+                        uint8_t **leftover)
+{
+    g_autofree char *label = request_text(request);
+    g_autofree char *why = NULL;
+    int64_t size;
+    g_autofree uint8_t *data = guest_read(blk, &size, &why);
+
+    if (data && request_leaves_unknown(request)) {
+        g_autoptr(GuestModel) before = model_copy(model);
+
+        model_flush(before);
+        request_model_failed(judge->workload, before, request);
+        why = model_check(before, data, size);
+        request_model(model, request, data);
+        *leftover = g_steal_pointer(&data);
+    } else {
+        request_model(model, request, NULL);
+        why = data ? model_check_now(model, data, size)
+                   : g_steal_pointer(&why);
+    }
+    if (why) {
+        judge_complain(judge, disk, label, why);
+    }
+}
+
+Journal *journal_record(Judge *judge)
+{
+    const Workload *w = judge->workload;
+    Journal *journal = g_new0(Journal, 1);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GuestModel) model = model_copy(w->start);
+    gsize length;
+    const uint8_t *image = g_bytes_get_data(w->image, &length);
+    RecordDisk *disk = record_disk_new(image, (int64_t)length);
+    BlockBackend *blk = workload_open(
+        w, disk, BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_UNMAP, &error);
+
+    journal->workload = w;
+    journal->disk = disk;
+    journal->leftover = g_ptr_array_new_with_free_func(g_free);
+    if (blk == NULL) {
+        judge_complain(judge, disk, "opening", error->message);
+        return journal;
+    }
+    disk->recording = true;
+    for (guint i = 0; i < w->requests->len; i++) {
+        const Request *request = &g_array_index(w->requests, Request, i);
+        g_autofree char *why = NULL;
+        uint8_t *leftover = NULL;
+
+        record_note(disk, 2 * (int64_t)i);
+        if (request_run(w, disk, &blk, request, &why) < 0) {
+            g_autofree char *label = request_text(request);
+
+            judge_complain(judge, disk, label, why);
+            break;
+        }
+        record_note(disk, 2 * (int64_t)i + 1);
+        compare_now(judge, disk, blk, model, request, &leftover);
+        g_ptr_array_add(journal->leftover, leftover);
+    }
+    blk_close(blk);
+    return journal;
+}
+
+/* ---- Going through it ---- */
+
+typedef struct Replay {
+    const Journal *journal;
+    GuestModel *model;
+    const Request *request; /* the one under way, or the last */
+} Replay;
+
+static void replay_init(Replay *replay, const Journal *journal)
+{
+    *replay = (Replay){ .journal = journal,
+                        .model = model_copy(journal->workload->start) };
+}
+
+/* A request begins or ends. True when the guest may rely on more now. */
+static bool replay_note(Replay *replay, int64_t note)
+{
+    const Workload *w = replay->journal->workload;
+    guint i = (guint)(note / 2);
+    const Request *request = &g_array_index(w->requests, Request, i);
+    bool flushes = request->kind == REQUEST_FLUSH ||
+                   request->kind == REQUEST_REOPEN;
+
+    replay->request = request;
+    if (note % 2 == 0) {
+        if (!flushes && i < replay->journal->leftover->len) {
+            request_model(replay->model, request,
+                          g_ptr_array_index(replay->journal->leftover, i));
+        }
+        return false;
+    }
+    if (request->kind == REQUEST_WRITE_DURABLE) {
+        model_settle(replay->model, request->offset, request->bytes);
+    } else if (flushes) {
+        model_flush(replay->model);
+    }
+    return flushes || request->kind == REQUEST_WRITE_DURABLE;
+}
+
+static char *replay_label(const Replay *replay, const char *what, guint event)
+{
+    g_autofree char *text = replay->request ? request_text(replay->request)
+                                            : g_strdup("at the beginning");
+
+    return g_strdup_printf("%s after event %u, %s", what, event, text);
+}
+
+static const RecordEvent *journal_event(const Journal *journal, guint i)
+{
+    return &g_array_index(journal->disk->events, RecordEvent, i);
+}
+
+void journal_kill(const Journal *journal, Judge *judge)
+{
+    gsize length;
+    const uint8_t *image = g_bytes_get_data(journal->workload->image, &length);
+    g_autoptr(RecordDisk) disk = record_disk_new(image, (int64_t)length);
+    Replay replay;
+
+    replay_init(&replay, journal);
+    for (guint i = 0; i < journal->disk->events->len; i++) {
+        const RecordEvent *event = journal_event(journal, i);
+
+        if (event->kind == RECORD_FLUSH ||
+            (event->kind == RECORD_NOTE &&
+             !replay_note(&replay, event->offset))) {
+            continue;
+        }
+        record_apply(disk, event);
+        g_autofree char *label = replay_label(&replay, "killed", i);
+        judge_image(judge, disk, replay.model, label);
+    }
+    model_free(replay.model);
+}
+
+/* ---- The power ---- */
+
+/* How a pending write is treated: each sector for itself, or as a whole. */
+static void apply_some(RecordDisk *disk, const RecordEvent *event, GRand *rand,
+                       bool torn, double chance)
+{
+    if (event->kind == RECORD_TRUNCATE || !torn) {
+        if (g_rand_double(rand) < chance) {
+            record_apply(disk, event);
+        }
+        return;
+    }
+    for (int64_t done = 0; done < event->bytes;) {
+        int64_t part = MIN(SECTOR - (event->offset + done) % SECTOR,
+                           event->bytes - done);
+        if (g_rand_double(rand) < chance) {
+            record_apply_part(disk, event, done, part);
+        }
+        done += part;
+    }
+}
+
+static void cut_power(const Replay *replay, Judge *judge,
+                      const RecordDisk *durable, guint first, guint end,
+                      GRand *rand, uint32_t seed)
+{
+    static const double chances[] = { 0.1, 0.5, 0.9 };
+    const Journal *journal = replay->journal;
+    g_autoptr(RecordDisk)
+        disk = record_disk_new(durable->data, durable->length);
+    bool torn = g_rand_boolean(rand);
+    double chance = chances[g_rand_int_range(rand, 0, G_N_ELEMENTS(chances))];
+
+    for (guint i = first; i < end; i++) {
+        const RecordEvent *event = journal_event(journal, i);
+
+        if (event->kind == RECORD_FLUSH || event->kind == RECORD_NOTE) {
+            continue;
+        }
+        if (event->durable && i + 1 < end) {
+            record_apply(disk, event);
+        } else {
+            apply_some(disk, event, rand, torn, chance);
+        }
+    }
+    g_autofree char *what = g_strdup_printf("power cut (seed %u)", seed);
+    g_autofree char *label = replay_label(replay, what, end - 1);
+    judge_image(judge, disk, replay->model, label);
+}
+
+void journal_cut_power(const Journal *journal, Judge *judge, unsigned tries,
+                       uint32_t seed)
+{
+    gsize length;
+    const uint8_t *image = g_bytes_get_data(journal->workload->image, &length);
+    g_autoptr(RecordDisk) durable = record_disk_new(image, (int64_t)length);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    guint first = 0; /* event that is not durable yet */
+    Replay replay;
+
+    replay_init(&replay, journal);
+    for (guint i = 0; i < journal->disk->events->len; i++) {
+        const RecordEvent *event = journal_event(journal, i);
+
+        if (event->kind == RECORD_FLUSH) {
+            for (; first <= i; first++) {
+                record_apply(durable, journal_event(journal, first));
+            }
+            continue;
+        }
+        if (event->kind == RECORD_NOTE &&
+            !replay_note(&replay, event->offset)) {
+            continue;
+        }
+        for (unsigned n = 0; n < tries; n++) {
+            cut_power(&replay, judge, durable, first, i + 1, rand, seed);
+        }
+    }
+    model_free(replay.model);
+}
+
+/* ---- Tests ---- */
+
+int journal_main(const Scenario *scenarios)
+{
+    const char *seed = g_getenv("CRASH_SEED");
+    int failed = 0;
+
+    if (!crash_begin()) {
+        return 77;
+    }
+    for (; scenarios->name; scenarios++) {
+        if (!crash_wanted(scenarios)) {
+            continue;
+        }
+        g_autoptr(Workload) workload = workload_new(scenarios);
+        Judge judge;
+
+        judge_init(&judge, workload);
+        g_autoptr(Journal) journal = journal_record(&judge);
+        journal_kill(journal, &judge);
+        journal_cut_power(journal, &judge, 1,
+                          seed ? (uint32_t)strtoul(seed, NULL, 0) : 1);
+        failed |= judge_result(&judge);
+    }
+    return failed;
+}
