@@ -138,16 +138,20 @@ static int map_entries(Qcow2State *s, const be64 *entries, int64_t n,
     return 0;
 }
 
-/* How far from offset on, which has none, there are no L2 tables. */
-static int64_t bytes_without_table(const Qcow2State *s, int64_t offset)
+/* How far from offset on, which has none, there are no L2 tables; of `bytes`
+ * bytes. */
+static int64_t bytes_without_table(const Qcow2State *s, int64_t offset,
+                                   int64_t bytes)
 {
     unsigned bits = s->cluster_bits + s->l2_bits;
     int64_t index = (offset >> bits) + 1;
+    int64_t end = MIN((offset + bytes - 1) >> bits,
+                      (int64_t)s->header.l1_size - 1);
 
-    while (index < s->header.l1_size && s->l1[index] == 0) {
+    while (index <= end && s->l1[index] == 0) {
         index++;
     }
-    return (index << bits) - offset;
+    return MIN((index << bits) - offset, bytes);
 }
 
 int qcow2_map(Qcow2State *s, int64_t offset, int64_t bytes,
@@ -163,7 +167,7 @@ int qcow2_map(Qcow2State *s, int64_t offset, int64_t bytes,
         return ret;
     }
     if (l1.table == 0) {
-        mapping->bytes = MIN(bytes, bytes_without_table(s, offset));
+        mapping->bytes = bytes_without_table(s, offset, bytes);
         return 0;
     }
     Qcow2SliceRef ref = qcow2_slice_ref(s, l1.table, offset);
