@@ -173,8 +173,7 @@ static bool repair_dirty(Qcow2State *s, GError **errp)
     int ret = qcow2_check(s->bs, &result, BDRV_FIX_LEAKS | BDRV_FIX_ERRORS,
                           &error);
 
-    if (ret == 0 && (result.check_errors > 0 ||
-                     result.corruptions > result.corruptions_fixed)) {
+    if (ret == 0 && (result.check_errors > 0 || result.corruptions > 0)) {
         ret = -EIO;
     }
     if (ret == 0) {

@@ -148,6 +148,7 @@ bool qcow2_snapshots_read(Qcow2State *s, int64_t *bytes, GError **errp)
         .file_length = bdrv_getlength(bdrv_child_bs(s->file)),
         .offset = s->header.snapshots_offset,
     };
+    g_autoptr(GError) error = NULL;
 
     *bytes = 0;
     if (s->snapshots) {
@@ -155,7 +156,13 @@ bool qcow2_snapshots_read(Qcow2State *s, int64_t *bytes, GError **errp)
     }
     s->snapshots = g_ptr_array_new_with_free_func(snapshot_free);
     for (; r.index < s->header.nb_snapshots; r.index++) {
-        if (!read_snapshot(&r, errp)) {
+        if (!read_snapshot(&r, &error)) {
+            if (bdrv_flags(s->bs) & BDRV_O_CHECK) {
+                /* The check will say what is wrong with it. */
+                g_ptr_array_set_size(s->snapshots, (int)r.index);
+                return true;
+            }
+            g_propagate_error(errp, g_steal_pointer(&error));
             return false;
         }
         *bytes = r.offset - s->header.snapshots_offset;
