@@ -12,9 +12,9 @@
 
 /* They differ in nothing that a program which flushes once, at its end, could
  * notice; the page cache is used in all of them. */
-static const char *const cache_modes[] = { "writeback", "writethrough",
-                                           "none",      "off",
-                                           "directsync", "unsafe", NULL };
+static const char *const cache_modes[] = {
+    "writeback", "writethrough", "none", "off", "directsync", "unsafe", NULL
+};
 
 void image_check_cache(const char *what, const char *cache)
 {
@@ -61,8 +61,7 @@ void image_args_check(const ImageArgs *args)
 /* Two that lock an image at the same moment may refuse each other: with more
  * than one attempt, one of them gets it. */
 static BlockBackend *open_attempts(const char *name, const Options *options,
-                                   unsigned flags, int attempts,
-                                   GError **errp)
+                                   unsigned flags, int attempts, GError **errp)
 {
     for (;;) {
         GError *error = NULL;
@@ -80,13 +79,11 @@ static BlockBackend *open_attempts(const char *name, const Options *options,
     }
 }
 
-static BlockBackend *open_image(const char *name, const char *format,
-                                bool image_opts, const char *cache,
-                                unsigned flags, int attempts)
+Options *image_options_new(const char *name, const char *format,
+                           bool image_opts)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Options) options = options_new();
-    BlockBackend *blk = NULL;
 
     if (image_opts && !options_parse_keyval(options, name, NULL, &error)) {
         tool_error("%s", error->message);
@@ -100,11 +97,27 @@ static BlockBackend *open_image(const char *name, const char *format,
         }
         options_set(options, "driver", format);
     }
-    if (g_strcmp0(cache, "unsafe") == 0) {
-        flags |= BDRV_O_NO_FLUSH;
+    return g_steal_pointer(&options);
+}
+
+unsigned image_cache_flags(const char *cache)
+{
+    return g_strcmp0(cache, "unsafe") == 0 ? BDRV_O_NO_FLUSH : 0;
+}
+
+static BlockBackend *open_image(const char *name, const char *format,
+                                bool image_opts, const char *cache,
+                                unsigned flags, int attempts)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) options = image_options_new(name, format, image_opts);
+    BlockBackend *blk = NULL;
+
+    if (!options) {
+        return NULL;
     }
-    blk = open_attempts(image_opts ? NULL : name, options, flags, attempts,
-                        &error);
+    blk = open_attempts(image_opts ? NULL : name, options,
+                        flags | image_cache_flags(cache), attempts, &error);
     if (!blk) {
         tool_error("%s", error->message);
     }
@@ -113,10 +126,24 @@ static BlockBackend *open_image(const char *name, const char *format,
 
 BlockBackend *image_open_source(const char *name, const ImageArgs *args)
 {
-    unsigned flags = args->force_share ? BDRV_O_FORCE_SHARE : 0;
+    return image_open_flags(name, args, 0);
+}
 
-    return open_image(name, args->format, args->image_opts, args->cache,
-                      flags, 1);
+BlockBackend *image_open_flags(const char *name, const ImageArgs *args,
+                               unsigned flags)
+{
+    if (args->force_share) {
+        flags |= BDRV_O_FORCE_SHARE;
+    }
+    return open_image(name, args->format, args->image_opts, args->cache, flags,
+                      1);
+}
+
+BlockBackend *image_open_with(const char *name, const ImageArgs *args,
+                              unsigned flags)
+{
+    return open_image(name, args->format, args->image_opts, args->cache, flags,
+                      1);
 }
 
 BlockBackend *image_open_target(const char *name, const char *format,
@@ -150,8 +177,8 @@ char *image_report_line(const BdrvInfo *info, unsigned i)
     }
     g_autofree char *clean_path = tool_escape(path, false);
     g_autofree char *clean_detail = detail ? tool_escape(detail, false) : NULL;
-    return g_strdup_printf("%s '%s'%s%s", kind, clean_path,
-                           detail ? ": " : "", detail ? clean_detail : "");
+    return g_strdup_printf("%s '%s'%s%s", kind, clean_path, detail ? ": " : "",
+                           detail ? clean_detail : "");
 }
 
 void image_warn_report(BlockBackend *blk)

@@ -60,8 +60,24 @@ bool image_args_take(ImageArgs *args, int key, const char *arg);
 /* Exit with a usage error when the options contradict each other. */
 void image_args_check(const ImageArgs *args);
 
+/* The options that open the image, with its name when that is options; NULL
+ * with the error printed. */
+Options *image_options_new(const char *name, const char *format,
+                           bool image_opts);
+
+/* The BDRV_O_* flags that a cache mode means. */
+unsigned image_cache_flags(const char *cache);
+
+/* Open with these BDRV_O_* flags; NULL with the error printed. */
+BlockBackend *image_open_with(const char *name, const ImageArgs *args,
+                              unsigned flags);
+
 /* Open for reading; NULL with the error printed. */
 BlockBackend *image_open_source(const char *name, const ImageArgs *args);
+
+/* The same with further flags: BDRV_O_*. */
+BlockBackend *image_open_flags(const char *name, const ImageArgs *args,
+                               unsigned flags);
 
 /*
  * Open an existing image for writing; NULL with the error printed. name: a

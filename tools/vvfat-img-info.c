@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "tools/info-snapshots.h"
 #include "tools/tool-args.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
@@ -16,6 +17,21 @@ typedef struct InfoArgs {
     ImageArgs image;
     bool json, chain, quiet;
 } InfoArgs;
+
+/* One image of the chain. */
+typedef struct ImageInfo {
+    BdrvInfo *info;
+    Options *snapshots; /* taken out of info->specific */
+} ImageInfo;
+
+static void image_info_free(void *opaque)
+{
+    ImageInfo *image = opaque;
+
+    bdrv_info_free(image->info);
+    options_free(image->snapshots);
+    g_free(image);
+}
 
 /* ---- For people ---- */
 
@@ -79,8 +95,27 @@ static void print_report(const BdrvInfo *info)
     }
 }
 
-static void print_human(const BdrvInfo *info, bool quiet)
+static void print_backing(const BdrvInfo *info)
 {
+    if (info->backing_filename) {
+        g_autofree char *name = tool_escape(info->backing_filename, false);
+        const char *full = info->full_backing_filename;
+        printf("backing file: %s", name);
+        if (full && !g_str_equal(full, info->backing_filename)) {
+            g_autofree char *clean = tool_escape(full, false);
+            printf(" (actual path: %s)", clean);
+        }
+        printf("\n");
+    }
+    if (info->backing_format) {
+        g_autofree char *format = tool_escape(info->backing_format, false);
+        printf("backing file format: %s\n", format);
+    }
+}
+
+static void print_human(const ImageInfo *image, bool quiet)
+{
+    const BdrvInfo *info = image->info;
     g_autofree char *size = size_format((uint64_t)info->virtual_size);
     g_autofree char *name = tool_escape(info->filename, false);
 
@@ -103,18 +138,8 @@ static void print_human(const BdrvInfo *info, bool quiet)
     if (info->dirty) {
         printf("cleanly shut down: no\n");
     }
-    if (info->backing_filename) {
-        printf("backing file: %s", info->backing_filename);
-        if (info->full_backing_filename &&
-            !g_str_equal(info->full_backing_filename,
-                         info->backing_filename)) {
-            printf(" (actual path: %s)", info->full_backing_filename);
-        }
-        printf("\n");
-    }
-    if (info->backing_format) {
-        printf("backing file format: %s\n", info->backing_format);
-    }
+    print_backing(info);
+    info_snapshots_print(image->snapshots);
     if (info->specific && options_size(info->specific) > 0) {
         Nested nested = { .previous = g_strdup("") };
         printf("Format specific information:\n");
@@ -136,9 +161,12 @@ static void add_string(JsonWriter *w, const char *name, const char *value)
     }
 }
 
-static void write_json(JsonWriter *w, const BdrvInfo *info)
+static void write_json(JsonWriter *w, const ImageInfo *image)
 {
+    const BdrvInfo *info = image->info;
+
     json_begin_object(w, NULL);
+    info_snapshots_write(image->snapshots, w);
     add_string(w, "backing-filename-format", info->backing_format);
     json_int(w, "virtual-size", info->virtual_size);
     add_string(w, "filename", info->filename);
@@ -166,10 +194,12 @@ static void write_json(JsonWriter *w, const BdrvInfo *info)
 
 /* ---- The chain ---- */
 
-static BdrvInfo *load_info(const char *name, const ImageArgs *args)
+/* The image alone: whether its backing file is there does not matter. */
+static ImageInfo *load_info(const char *name, const ImageArgs *args)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend) blk = image_open_source(name, args);
+    g_autoptr(BlockBackend)
+        blk = image_open_flags(name, args, BDRV_O_NO_BACKING);
 
     if (!blk) {
         return NULL;
@@ -177,15 +207,19 @@ static BdrvInfo *load_info(const char *name, const ImageArgs *args)
     BdrvInfo *info = blk_get_info(blk, &error);
     if (!info) {
         tool_error("%s: %s", name, error->message);
+        return NULL;
     }
-    return info;
+    ImageInfo *image = g_new0(ImageInfo, 1);
+    image->info = info;
+    image->snapshots = options_take_prefix(info->specific, "snapshots");
+    return image;
 }
 
 /* The images from `name` down, or NULL with the error printed. */
 static GPtrArray *load_chain(const char *name, const InfoArgs *args)
 {
     g_autoptr(GPtrArray)
-        chain = g_ptr_array_new_with_free_func((GDestroyNotify)bdrv_info_free);
+        chain = g_ptr_array_new_with_free_func(image_info_free);
     g_autoptr(GHashTable)
         seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     ImageArgs image = args->image;
@@ -196,14 +230,14 @@ static GPtrArray *load_chain(const char *name, const InfoArgs *args)
             tool_error("Backing file '%s' creates an infinite loop.", next);
             return NULL;
         }
-        BdrvInfo *info = load_info(next, &image);
-        if (!info) {
+        ImageInfo *loaded = load_info(next, &image);
+        if (!loaded) {
             return NULL;
         }
-        g_ptr_array_add(chain, info);
-        next = args->chain ? info->full_backing_filename : NULL;
+        g_ptr_array_add(chain, loaded);
+        next = args->chain ? loaded->info->full_backing_filename : NULL;
         image.image_opts = false;
-        image.format = info->backing_format;
+        image.format = loaded->info->backing_format;
     }
     return g_steal_pointer(&chain);
 }

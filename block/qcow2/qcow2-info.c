@@ -22,6 +22,7 @@ static void add_snapshot(Options *facts, unsigned i, const Qcow2Snapshot *sn)
     add_fact(facts, i, "name", sn->name, 0);
     add_fact(facts, i, "vm-state-size", NULL, sn->vm_state_size);
     add_fact(facts, i, "date-sec", NULL, sn->date_sec);
+    add_fact(facts, i, "date-nsec", NULL, sn->date_nsec);
     add_fact(facts, i, "vm-clock-nsec", NULL, sn->vm_clock_nsec);
     if (sn->icount != UINT64_MAX) {
         add_fact(facts, i, "icount", NULL, sn->icount);
