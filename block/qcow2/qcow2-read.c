@@ -70,12 +70,22 @@ static unsigned count_compressed(const ReadBatch *batch, unsigned i)
     return n;
 }
 
+/* From the image's file, or from the backing file. */
+static int read_data(Qcow2State *s, const Qcow2Mapping *run, int64_t offset,
+                     const IOVector *iov)
+{
+    return run->type == QCOW2_NORMAL
+               ? bdrv_preadv(s->file, run->host_offset, run->bytes, iov, 0)
+               : qcow2_read_backing(s, offset, run->bytes, iov);
+}
+
 static int read_run(Qcow2State *s, const Qcow2Mapping *run, int64_t offset,
                     const IOVector *iov, size_t iov_offset)
 {
     size_t bytes = (size_t)run->bytes;
     g_auto(IOVector) part;
 
+    iov_init(&part);
     switch (run->type) {
     case QCOW2_ZERO_PLAIN:
     case QCOW2_ZERO_ALLOC:
@@ -88,15 +98,11 @@ static int read_run(Qcow2State *s, const Qcow2Mapping *run, int64_t offset,
     case QCOW2_NORMAL:
         break;
     }
-    const IOVector *into = iov;
-    iov_init(&part);
-    if (iov->size != bytes) {
-        iov_init_slice(&part, iov, iov_offset, bytes);
-        into = &part;
+    if (iov->size == bytes) {
+        return read_data(s, run, offset, iov);
     }
-    return run->type == QCOW2_NORMAL
-               ? bdrv_preadv(s->file, run->host_offset, run->bytes, into, 0)
-               : qcow2_read_backing(s, offset, run->bytes, into);
+    iov_init_slice(&part, iov, iov_offset, bytes);
+    return read_data(s, run, offset, &part);
 }
 
 static int batch_read(Qcow2State *s, const ReadBatch *batch,
