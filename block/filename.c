@@ -80,6 +80,11 @@ void filename_refresh(BlockDriverState *bs)
     bs->full_options = full;
 }
 
+char *bdrv_get_filename(BlockDriverState *bs)
+{
+    return filename_of_node(bs);
+}
+
 char *filename_of_node(const BlockDriverState *bs)
 {
     if (bs->plain_filename) {

@@ -24,6 +24,7 @@ typedef struct Command {
 
 extern const Command command_cat;
 extern const Command command_check;
+extern const Command command_commit;
 extern const Command command_compare;
 extern const Command command_convert;
 extern const Command command_create;
@@ -33,6 +34,8 @@ extern const Command command_info;
 extern const Command command_ls;
 extern const Command command_map;
 extern const Command command_measure;
+extern const Command command_rebase;
+extern const Command command_resize;
 
 /* "help [COMMAND | FORMAT]" and "--help". */
 extern const Command command_help;

@@ -133,7 +133,7 @@ int copy_source_status(const CopySource *source, int64_t offset, int64_t bytes,
         .blk = part->blk,
         .blk_offset = blk_offset,
     };
-    if (source->tells_backing && status.depth > 0) {
+    if (source->backing_depth > 0 && status.depth >= source->backing_depth) {
         run->kind = RUN_BACKING;
     } else if (status.flags & BDRV_BLOCK_ZERO) {
         run->kind = RUN_ZERO;

@@ -13,9 +13,10 @@
 #include "block/block.h"
 
 typedef struct CopySource {
-    GArray *parts;      /* of the images, in order; see copy-source.c */
-    int64_t length;     /* bytes of all images */
-    bool tells_backing; /* RUN_BACKING is told from the rest */
+    GArray *parts;     /* of the images, in order; see copy-source.c */
+    int64_t length;    /* bytes of all images */
+    int backing_depth; /* of what RUN_BACKING is: 1 the backing file of each
+                          image, 2 the one below that; 0: it is not told */
 } CopySource;
 
 typedef enum RunKind {

@@ -306,7 +306,7 @@ static bool copy_to_new(const ImageCopy *copy)
 
 bool image_copy(const ImageCopy *copy)
 {
-    copy->source->tells_backing = copy->has_backing;
+    copy->source->backing_depth = copy->has_backing ? 1 : 0;
     if (!copy->target_image_opts && g_str_equal(copy->target, "-")) {
         return copy_to_stdout(copy);
     }

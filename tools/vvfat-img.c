@@ -13,6 +13,7 @@
 const Command *const command_table[] = {
     &command_cat,
     &command_check,
+    &command_commit,
     &command_compare,
     &command_convert,
     &command_create,
@@ -23,6 +24,8 @@ const Command *const command_table[] = {
     &command_ls,
     &command_map,
     &command_measure,
+    &command_rebase,
+    &command_resize,
     NULL,
 };
 

@@ -229,6 +229,9 @@ const BlockDriver *bdrv_driver(BlockDriverState *bs);
 unsigned bdrv_flags(BlockDriverState *bs);
 bool bdrv_is_read_only(BlockDriverState *bs);
 const char *bdrv_node_name(BlockDriverState *bs);
+
+/* The name that opens this node again: plain or "json:{...}"; g_free(). */
+char *bdrv_get_filename(BlockDriverState *bs);
 int64_t bdrv_getlength(BlockDriverState *bs);
 
 /*

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Chains of backing files: finding an image in one, and writing to one. */
+#ifndef TOOLS_IMAGE_CHAIN_H
+#define TOOLS_IMAGE_CHAIN_H
+
+#include <stdbool.h>
+
+#include "block/block.h"
+#include "tools/tool-image.h"
+
+/*
+ * How deep below blk the image `name` lies: 1 for its backing file, and so on;
+ * 0: it is not in the chain. A relative name is relative to the image above
+ * it, as a recorded one is, or else to the working directory.
+ */
+int image_chain_find(BlockBackend *blk, const char *name);
+
+/* How many images lie below blk. */
+int image_chain_length(BlockBackend *blk);
+
+/*
+ * Open the image `name` for writing and its chain, with the image `depth`
+ * below it writable, too: that is *base. False with the error printed.
+ */
+bool image_chain_open(const char *name, const ImageArgs *args, int depth,
+                      BlockBackend **top, BlockBackend **base);
+
+#endif

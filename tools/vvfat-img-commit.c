@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vvfat-img commit: what an image and those between it and the base hold, to
+ * the base. The image is emptied last, when the base has it all on the disk:
+ * whatever happens before that, nothing is lost.
+ */
+#include "block/block.h"
+#include "tools/copy-engine.h"
+#include "tools/image-chain.h"
+#include "tools/partial-file.h"
+#include "tools/tool-args.h"
+#include "tools/tool-image.h"
+#include "tools/tool-output.h"
+
+#define SPARSE_BYTES 4096
+
+typedef struct Commit {
+    const char *name;
+    ImageArgs args;
+    const char *base; /* -b, or NULL: the backing file */
+    bool drop;        /* leave the image as it is afterwards */
+    bool quiet;
+    bool wants_progress;
+    int64_t bytes_per_second;
+    int depth; /* of the base */
+} Commit;
+
+/* ---- Which image is the base ---- */
+
+static bool find_base(Commit *c)
+{
+    g_autoptr(BlockBackend) blk = image_open_source(c->name, &c->args);
+
+    if (!blk) {
+        return false;
+    }
+    c->depth = c->base ? image_chain_find(blk, c->base)
+                       : MIN(image_chain_length(blk), 1);
+    if (c->depth == 0 && c->base) {
+        tool_error("Did not find '%s' in the backing chain of '%s'", c->base,
+                   c->name);
+    } else if (c->depth == 0) {
+        tool_error("Image does not have a backing file");
+    }
+    return c->depth > 0;
+}
+
+/* ---- Committing ---- */
+
+static bool grow_base(const Commit *c, BlockBackend *base, int64_t length)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk_getlength(base) >= length ||
+        blk_truncate(base, length, false, PREALLOC_MODE_OFF, &error) == 0) {
+        return true;
+    }
+    tool_error("Could not resize the backing file of '%s': %s", c->name,
+               error->message);
+    return false;
+}
+
+/* Owns both. The base is flushed when this succeeds. */
+static bool copy_to_base(const Commit *c, CopySource *source,
+                         CopyTarget *target)
+{
+    source->backing_depth = c->depth;
+    const CopyJob job = {
+        .source = source,
+        .target = target,
+        .bytes = source->length,
+        .sparse_bytes = SPARSE_BYTES,
+        .host_copy = HOST_COPY_NEVER,
+        .bytes_per_second = c->bytes_per_second,
+        .out_of_order = true,
+        .wants_progress = c->wants_progress,
+    };
+    return copy_run(&job);
+}
+
+static bool empty_image(const Commit *c, BlockBackend *top)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk_make_empty(top, &error) < 0) {
+        tool_error("Could not empty %s: %s", c->name, error->message);
+        return false;
+    }
+    int ret = blk_flush(top);
+    if (ret < 0) {
+        g_autofree char *reason = blk_strerror(ret);
+        tool_error("Could not empty %s: %s", c->name, reason);
+    }
+    return ret == 0;
+}
+
+static bool commit_opened(const Commit *c, BlockBackend *top,
+                          BlockBackend *base)
+{
+    g_autofree char *base_name = blk_get_filename(base);
+    g_autoptr(CopySource) source = copy_source_new();
+    g_autoptr(CopyTarget) target = copy_target_new_image(base, base_name);
+    int ret = copy_source_add(source, top);
+
+    if (ret < 0) {
+        g_autofree char *reason = blk_strerror(ret);
+        tool_error("Could not get the size of '%s': %s", c->name, reason);
+        return false;
+    }
+    return grow_base(c, base, source->length) &&
+           copy_to_base(c, source, target) && (c->drop || empty_image(c, top));
+}
+
+static bool commit(Commit *c)
+{
+    BlockBackend *top, *base;
+    bool ok;
+
+    if (!find_base(c)) {
+        return false;
+    }
+    partial_file_begin(c->name); /* for the signals: no file is made */
+    ok = image_chain_open(c->name, &c->args, c->depth, &top, &base) &&
+         commit_opened(c, top, base);
+    partial_file_end();
+    if (ok && !c->quiet) {
+        printf("Image committed.\n");
+    }
+    return ok;
+}
+
+/* ---- The command line ---- */
+
+static void take_option(Commit *c, int key, const char *arg)
+{
+    switch (key) {
+    case 'b':
+        c->base = arg;
+        c->drop = true; /* those in between are of no use afterwards */
+        break;
+    case 'd':
+        c->drop = true;
+        break;
+    case 'p':
+        c->wants_progress = true;
+        break;
+    case 'q':
+        c->quiet = true;
+        break;
+    case 'r':
+        c->bytes_per_second = tool_args_size("rate limit", arg);
+        break;
+    case 't':
+        c->args.cache = arg;
+        break;
+    default:
+        image_args_take(&c->args, key, arg);
+        break;
+    }
+}
+
+static int run_commit(const Command *command, int argc, char **argv)
+{
+    Commit c = { .args.cache = "writeback" };
+    const char *arg;
+    int key, n;
+
+    tool_args_begin(command, argc, argv);
+    while ((key = tool_args_next(&arg)) != -1) {
+        take_option(&c, key, arg);
+    }
+    c.name = tool_args_operands(1, 1, "Expecting one image file name", &n)[0];
+    image_check_cache("cache option", c.args.cache);
+    image_args_check(&c.args);
+    return commit(&c) ? 0 : 1;
+}
+
+static const ToolOption options[] = {
+    TOOL_OPTION_FORMAT,
+    { 'b', NULL, "BASE", "Commit to this image of the chain; implies -d" },
+    { 'd', NULL, NULL, "Do not empty the image afterwards" },
+    { 'r', NULL, "RATE", "Write so many bytes a second at most" },
+    { 't', NULL, "CACHE", "Cache mode for all images (writeback)" },
+    TOOL_OPTION_IMAGE_OPTS,
+    TOOL_OPTION_PROGRESS,
+    TOOL_OPTION_QUIET,
+    { 0 },
+};
+
+const Command command_commit = {
+    .name = "commit",
+    .operands = "IMAGE",
+    .summary = "Write what an image holds to its backing file",
+    .options = options,
+    .run = run_commit,
+};
