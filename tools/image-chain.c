@@ -23,7 +23,7 @@ static BlockDriverState *below(BlockDriverState *bs)
     return backing ? bdrv_child_bs(backing) : NULL;
 }
 
-static bool is_same_image(const char *a, const char *b)
+bool image_chain_is_same(const char *a, const char *b)
 {
     struct stat sa, sb;
 
@@ -42,7 +42,7 @@ static bool names_backing(BlockDriverState *overlay, const char *name,
                                 ? bdrv_full_backing_filename(image, name, NULL)
                                 : g_strdup(name);
 
-    return full && is_same_image(full, backing);
+    return full && image_chain_is_same(full, backing);
 }
 
 static int find(BlockDriverState *top, const char *name, bool as_recorded)

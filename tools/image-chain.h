@@ -15,6 +15,9 @@
  */
 int image_chain_find(BlockBackend *blk, const char *name);
 
+/* Whether two names lead to one image: equal, or of one file. */
+bool image_chain_is_same(const char *a, const char *b);
+
 /* How many images lie below blk. */
 int image_chain_length(BlockBackend *blk);
 

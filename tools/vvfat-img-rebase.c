@@ -8,6 +8,7 @@
  * needs no handle of its own. Nothing changes for a reader until the record
  * does, which is last, after a flush: the image is whole whenever this stops.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,7 +256,9 @@ static bool open_new_backing(Rebase *r)
     if (r->format) {
         options_set(options, "driver", r->format);
     }
-    if (full) {
+    if (full && image_chain_is_same(full, image)) {
+        block_error_set(&error, EINVAL, "it is the image itself");
+    } else if (full) {
         r->new_backing = blk_open(full, options,
                                   image_cache_flags(r->backing_cache), &error);
     }

@@ -32,7 +32,7 @@ static PreallocMode parse_prealloc(const char *text)
     tool_args_usage("Invalid preallocation mode '%s'", text);
 }
 
-static void parse_size(Resize *r, const char *text)
+static bool parse_size(Resize *r, const char *text)
 {
     uint64_t bytes;
 
@@ -40,13 +40,15 @@ static void parse_size(Resize *r, const char *text)
         r->sign = *text++;
     }
     if (!size_parse(text, &bytes, NULL)) {
-        tool_args_usage("Parameter 'size' expects a number of bytes; '%s' is "
-                        "none. You may use k, M, G, T, P or E suffixes for "
-                        "kilobytes, megabytes, gigabytes, terabytes, "
-                        "petabytes and exabytes",
-                        text);
+        tool_error("Parameter 'size' expects a non-negative number below "
+                   "2^63");
+        tool_hint("Optional suffix k, M, G, T, P or E means kilo-, mega-, "
+                  "giga-, tera-, peta-");
+        tool_hint("and exabytes, respectively.");
+        return false;
     }
     r->size = (int64_t)bytes;
+    return true;
 }
 
 /* ---- Resizing ---- */
@@ -149,7 +151,8 @@ static bool last_is_size(int argc, char **argv)
 
 static int run_resize(const Command *command, int argc, char **argv)
 {
-    static const char expecting[] = "Expecting image file name and size";
+    const char *expecting = argc < 3 ? "Not enough arguments"
+                                     : "Expecting image file name and size";
     Resize r = { .prealloc = PREALLOC_MODE_OFF };
     const char *size = NULL;
     const char *arg;
@@ -165,9 +168,8 @@ static int run_resize(const Command *command, int argc, char **argv)
     char **names = tool_args_operands(size ? 1 : 2, size ? 1 : 2, expecting,
                                       &n);
     r.name = names[0];
-    parse_size(&r, size ? size : names[1]);
     image_args_check(&r.args);
-    return resize(&r) ? 0 : 1;
+    return parse_size(&r, size ? size : names[1]) && resize(&r) ? 0 : 1;
 }
 
 static const ToolOption options[] = {
