@@ -11,7 +11,8 @@
 #include "block/drivers.h"
 
 static const BlockDriver *const builtin_drivers[] = {
-    &bdrv_file, &bdrv_raw, &bdrv_null, &bdrv_blkdebug, &bdrv_vvfat,
+    &bdrv_file, &bdrv_raw,   &bdrv_null,  &bdrv_blkdebug,
+    &bdrv_qcow, &bdrv_qcow2, &bdrv_vvfat,
 };
 
 static pthread_rwlock_t table_lock = PTHREAD_RWLOCK_INITIALIZER;

@@ -8,6 +8,8 @@
 extern const BlockDriver bdrv_blkdebug;
 extern const BlockDriver bdrv_file;
 extern const BlockDriver bdrv_null;
+extern const BlockDriver bdrv_qcow;
+extern const BlockDriver bdrv_qcow2;
 extern const BlockDriver bdrv_raw;
 extern const BlockDriver bdrv_vvfat;
 
