@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resizing and emptying.
+ *
+ * The core keeps writes to the part that comes or goes away meanwhile. Growing
+ * makes room in the L1 table, makes sure that nothing old is in the new part,
+ * and records the size last; shrinking drops the old part first. So a crash
+ * leaves the old size or the new one, and never old contents in a new part.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "block/qcow2/qcow2-create.h"
+#include "block/qcow2/qcow2-resize.h"
+#include "block/qcow2/qcow2.h"
+#include "util/bytes.h"
+
+/* ---- The size ---- */
+
+/* Record another size; lock held. */
+static int write_size(Qcow2State *s, int64_t size)
+{
+    int64_t old_size = s->header.size;
+    be64 field;
+
+    be64_put(&field, (uint64_t)size);
+    int ret = bdrv_pwrite(s->file, G_STRUCT_OFFSET(Qcow2DiskHeader, size),
+                          sizeof(field), &field, 0);
+    if (ret < 0) {
+        return ret;
+    }
+    s->header.size = size;
+    ret = bdrv_flush(bdrv_child_bs(s->file));
+    if (ret < 0) {
+        /* What the disk has is not known: say it again next time. */
+        s->header.size = old_size;
+        return ret;
+    }
+    s->size = size;
+    return 0;
+}
+
+/* ---- Dropping contents ---- */
+
+/*
+ * Drop everything from `start` (a multiple of the cluster size) on, also what
+ * lies behind the device's end; L2 tables that nothing is left in, too.
+ */
+static int drop_from(Qcow2State *s, int64_t start)
+{
+    int64_t reach = qcow2_l2_reach(s);
+    int ret = 0;
+
+    for (uint32_t i = (uint32_t)(start / reach);
+         i < s->header.l1_size && ret == 0; i++) {
+        int64_t from = MAX(start, i * reach);
+
+        if (s->l1[i] == 0) {
+            continue;
+        }
+        ret = qcow2_unmap(s, from, (i + 1) * reach - from);
+        uint64_t entry = s->l1[i]; /* another when the table was shared */
+        int64_t table = (int64_t)(entry & QCOW2_L1_OFFSET);
+        if (ret == 0 && from == i * reach && table != 0) {
+            qcow2_l1_set(s, i, 0);
+            qcow2_free_later(s, table, s->cluster_size);
+        }
+    }
+    return ret;
+}
+
+static bool set_error(int ret, const char *what, GError **errp)
+{
+    g_autofree char *reason = blk_strerror(ret);
+
+    block_error_set(errp, -ret, "%s: %s", what, reason);
+    return false;
+}
+
+static int shrink(Qcow2State *s, int64_t size, GError **errp)
+{
+    int ret = drop_from(s, qcow2_cluster_end(s, size));
+
+    if (ret == 0) {
+        ret = qcow2_write_back_all(s);
+    }
+    if (ret == 0) {
+        ret = write_size(s, size);
+    }
+    if (ret < 0) {
+        set_error(ret, "Could not shrink the image", errp);
+        return ret;
+    }
+    qcow2_shrink_file(s);
+    return 0;
+}
+
+int qcow2_make_empty(BlockDriverState *bs, GError **errp)
+{
+    Qcow2State *s = bdrv_opaque(bs);
+
+    pthread_mutex_lock(&s->lock);
+    int ret = qcow2_prepare_change(s);
+    if (ret == 0) {
+        ret = drop_from(s, 0);
+    }
+    if (ret == 0) {
+        ret = qcow2_write_back_all(s);
+    }
+    if (ret == 0) {
+        qcow2_shrink_file(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (ret < 0) {
+        set_error(ret, "Could not empty the image", errp);
+    }
+    return ret;
+}
+
+/* ---- Growing ---- */
+
+/* The cluster that the old end lies in may hold something behind it. */
+static int zero_tail(Qcow2State *s, int64_t old_size, int64_t size)
+{
+    int64_t bytes = MIN(size, qcow2_cluster_end(s, old_size)) - old_size;
+    Qcow2Mapping mapping;
+    IOVector iov;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    int ret = qcow2_map(s, old_size, bytes, &mapping);
+    if (ret < 0 || (mapping.type != QCOW2_NORMAL &&
+                    mapping.type != QCOW2_COMPRESSED_CLUSTER)) {
+        return ret;
+    }
+    g_autofree void *zeroes = g_try_malloc0((gsize)bytes);
+    if (zeroes == NULL) {
+        return -ENOMEM;
+    }
+    iov_init_buf(&iov, zeroes, (size_t)bytes);
+    pthread_mutex_unlock(&s->lock);
+    ret = qcow2_pwritev(s->bs, old_size, bytes, &iov, 0);
+    pthread_mutex_lock(&s->lock);
+    return ret;
+}
+
+static int grow(Qcow2State *s, int64_t size, PreallocMode prealloc,
+                GError **errp)
+{
+    int64_t old_size = s->size;
+    int64_t old_end = qcow2_cluster_end(s, old_size);
+    int64_t reach = qcow2_l2_reach(s);
+    uint32_t entries = (uint32_t)(size / reach + (size % reach != 0));
+    int ret = drop_from(s, old_end);
+
+    if (ret == 0 && entries > s->header.l1_size) {
+        ret = qcow2_l1_grow(s, entries);
+    }
+    if (ret == 0) {
+        ret = zero_tail(s, old_size, size);
+    }
+    if (ret == 0 && prealloc != PREALLOC_MODE_OFF &&
+        old_end < qcow2_cluster_end(s, size)) {
+        ret = qcow2_preallocate(s, old_end, qcow2_cluster_end(s, size),
+                                prealloc);
+        if (ret < 0) {
+            (void)drop_from(s, old_end);
+        }
+    }
+    if (ret == 0) {
+        ret = write_size(s, size);
+    }
+    if (ret < 0) {
+        set_error(ret, "Could not enlarge the image", errp);
+    }
+    return ret;
+}
+
+/* ---- The driver's callback ---- */
+
+#define SECTOR_MASK INT64_C(511)
+
+static bool check_resize(const Qcow2State *s, int64_t *size, bool exact,
+                         PreallocMode prealloc, GError **errp)
+{
+    if ((*size & SECTOR_MASK) && exact) {
+        block_error_set(errp, EINVAL,
+                        "The size of a qcow2 image is a multiple of 512, and "
+                        "%" PRId64 " is none",
+                        *size);
+        return false;
+    }
+    *size = (*size + SECTOR_MASK) & ~SECTOR_MASK;
+    if (s->header.nb_snapshots > 0 && s->header.version < 3) {
+        block_error_set(errp, ENOTSUP,
+                        "A qcow2 image of compatibility level 0.10 that has "
+                        "snapshots cannot be resized: they do not record the "
+                        "size they had");
+        return false;
+    }
+    if (*size < s->size && prealloc != PREALLOC_MODE_OFF) {
+        block_error_set(errp, ENOTSUP,
+                        "Cannot shrink a qcow2 image with preallocation");
+        return false;
+    }
+    return qcow2_check_size(*size, s->cluster_bits, errp);
+}
+
+int qcow2_truncate(BlockDriverState *bs, int64_t size, bool exact,
+                   PreallocMode prealloc, GError **errp)
+{
+    Qcow2State *s = bdrv_opaque(bs);
+    g_autoptr(GError) error = NULL;
+    int ret = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (!check_resize(s, &size, exact, prealloc, &error)) {
+        ret = block_error_to_errno(error);
+    } else if (size != s->size) {
+        ret = qcow2_prepare_change(s);
+        if (ret < 0) {
+            set_error(ret, "Could not resize the image", &error);
+        } else if (size < s->size) {
+            ret = shrink(s, size, &error);
+        } else {
+            ret = grow(s, size, prealloc, &error);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (error) {
+        g_propagate_error(errp, g_steal_pointer(&error));
+    }
+    return ret;
+}
