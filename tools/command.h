@@ -22,6 +22,7 @@ typedef struct Command {
     int (*run)(const struct Command *command, int argc, char **argv);
 } Command;
 
+extern const Command command_bench;
 extern const Command command_cat;
 extern const Command command_check;
 extern const Command command_commit;

@@ -2,6 +2,11 @@
 /*
  * vvfat-img check: the structure of an image, and of the FAT volumes in it.
  *
+ * The image's format comes first; -r repairs it, and nothing else. Then what
+ * the disk holds is looked at, as it reads by then: partition table and FAT
+ * volumes. What is wrong there counts together with what is (still) wrong in
+ * the format.
+ *
  * Exit status as qemu-img's: 0 nothing is wrong, 1 the check could not be
  * completed, 2 something is damaged, 3 there are only leaks (in a FAT volume:
  * lost clusters), 63 there is nothing that can be checked.
@@ -26,6 +31,7 @@ enum {
 typedef struct Check {
     FatArgs fat;
     bool json, quiet;
+    unsigned fix; /* -r: BDRV_FIX_* */
     const char *name;
     BlockBackend *blk;
     bool has_format_check;
@@ -34,28 +40,60 @@ typedef struct Check {
     GPtrArray *defects;    /* char *: of the partition table */
 } Check;
 
+/* ---- The format ---- */
+
+/* On standard error, as qemu-img: JSON is not disturbed by it. */
 static void print_finding(const char *text, void *opaque)
 {
     const Check *check = opaque;
 
-    if (!check->json && !check->quiet) {
-        g_autofree char *clean = tool_escape(text, false);
-        printf("%s\n", clean);
+    if (!check->quiet) {
+        tool_hint("%s", text);
     }
 }
 
-static bool check_format(Check *check)
+static bool run_format_check(Check *check, unsigned fix)
 {
     g_autoptr(GError) error = NULL;
+    BdrvCheckResult result = { .message = print_finding, .opaque = check };
+    int ret = blk_check(check->blk, &result, fix, &error);
 
-    check->image.message = print_finding;
-    check->image.opaque = check;
-    int ret = blk_check(check->blk, &check->image, 0, &error);
+    check->image = result;
     check->has_format_check = ret != -ENOTSUP;
     if (ret < 0 && ret != -ENOTSUP) {
         tool_error("Check failed: %s", error->message);
         return false;
     }
+    ret = fix && ret == 0 ? blk_flush(check->blk) : 0;
+    if (ret < 0) {
+        g_autofree char *reason = blk_strerror(ret);
+        tool_error("Check failed: could not write what was repaired: %s",
+                   reason);
+    }
+    return ret >= 0;
+}
+
+/* What was repaired is checked once more; that it was is remembered. */
+static bool check_format(Check *check)
+{
+    if (!run_format_check(check, check->fix)) {
+        return false;
+    }
+    BdrvCheckResult first = check->image;
+    if (first.leaks_fixed == 0 && first.corruptions_fixed == 0) {
+        return true;
+    }
+    if (!check->json && !check->quiet) {
+        printf("The following inconsistencies were found and repaired:\n\n"
+               "    %" PRId64 " leaked clusters\n    %" PRId64
+               " corruptions\n\nDouble checking the fixed image now...\n",
+               first.leaks_fixed, first.corruptions_fixed);
+    }
+    if (!run_format_check(check, 0)) {
+        return false;
+    }
+    check->image.leaks_fixed = first.leaks_fixed;
+    check->image.corruptions_fixed = first.corruptions_fixed;
     return true;
 }
 
@@ -154,6 +192,15 @@ static void print_human(const Check *check)
         volume_check_print(g_ptr_array_index(check->volumes, i));
     }
     print_totals(r);
+    if (r->total_clusters > 0 && r->allocated_clusters > 0) {
+        double allocated = (double)r->allocated_clusters;
+        printf("%" PRId64 "/%" PRId64 " = %0.2f%% allocated, %0.2f%% "
+               "fragmented, %0.2f%% compressed clusters\n",
+               r->allocated_clusters, r->total_clusters,
+               allocated * 100 / (double)r->total_clusters,
+               (double)r->fragmented_clusters * 100 / allocated,
+               (double)r->compressed_clusters * 100 / allocated);
+    }
     if (r->image_end_offset > 0) {
         printf("Image end offset: %" PRId64 "\n", r->image_end_offset);
     }
@@ -181,6 +228,8 @@ static void print_json(const Check *check)
     json_int(w, "check-errors", r->check_errors);
     add_count(w, "corruptions", r->corruptions);
     add_count(w, "leaks", r->leaks);
+    add_count(w, "corruptions-fixed", r->corruptions_fixed);
+    add_count(w, "leaks-fixed", r->leaks_fixed);
     json_string(w, "filename", filename);
     json_string(w, "format", blk_get_format_name(check->blk));
     json_begin_array(w, "partition-defects");
@@ -220,6 +269,43 @@ static int check_status(const Check *check, bool completed)
     return check->image.leaks > 0 ? STATUS_LEAKS : STATUS_CLEAN;
 }
 
+static unsigned parse_fix(const char *text)
+{
+    if (g_str_equal(text, "leaks")) {
+        return BDRV_FIX_LEAKS;
+    }
+    if (!g_str_equal(text, "all")) {
+        tool_args_usage("Unknown option value for -r (expecting 'leaks' or "
+                        "'all'): %s",
+                        text);
+    }
+    return BDRV_FIX_LEAKS | BDRV_FIX_ERRORS;
+}
+
+static int check_opened(Check *check)
+{
+    if (!check_format(check)) {
+        return STATUS_INCOMPLETE;
+    }
+    if (check->fix && !check->has_format_check) {
+        tool_error("This image format does not support checks, and FAT "
+                   "volumes are not repaired; run the check without -r");
+        return STATUS_UNSUPPORTED;
+    }
+    bool completed = check_partitions(check);
+    return check_status(check, completed);
+}
+
+static BlockBackend *open_image(const Check *check)
+{
+    unsigned flags = BDRV_O_CHECK;
+
+    if (check->fix) {
+        flags |= BDRV_O_RDWR | BDRV_O_AUTO_RDONLY;
+    }
+    return image_open_flags(check->name, &check->fat.image, flags);
+}
+
 static int run_check(const Command *command, int argc, char **argv)
 {
     Check check = { .fat = FAT_ARGS_DEFAULT };
@@ -233,20 +319,25 @@ static int run_check(const Command *command, int argc, char **argv)
             check.json = tool_args_output_is_json(arg);
         } else if (key == 'q') {
             check.quiet = true;
+        } else if (key == 'r') {
+            check.fix = parse_fix(arg);
         } else {
             fat_args_take(&check.fat, key, arg);
         }
     }
     image_args_check(&check.fat.image);
+    if (check.fix && check.fat.image.force_share) {
+        tool_args_usage("-r and -U are mutually exclusive: what another "
+                        "program writes cannot be repaired");
+    }
     char **names = tool_args_operands(1, 1, "Expecting one image file name",
                                       &n);
     check.name = names[0];
-    check.blk = image_open_source(check.name, &check.fat.image);
+    check.blk = open_image(&check);
     check.volumes = g_ptr_array_new_with_free_func(volume_check_free);
     check.defects = g_ptr_array_new_with_free_func(g_free);
-    if (check.blk && check_format(&check)) {
-        bool completed = check_partitions(&check);
-        status = check_status(&check, completed);
+    if (check.blk) {
+        status = check_opened(&check);
     }
     g_ptr_array_free(check.volumes, TRUE);
     g_ptr_array_free(check.defects, TRUE);
@@ -255,9 +346,17 @@ static int run_check(const Command *command, int argc, char **argv)
 }
 
 static const ToolOption options[] = {
-    TOOL_OPTION_PARTITION,   TOOL_OPTION_OUTPUT,     TOOL_OPTION_QUIET,
-    TOOL_OPTION_CODEPAGE,    TOOL_OPTION_FORMAT,     TOOL_OPTION_SRC_CACHE,
-    TOOL_OPTION_FORCE_SHARE, TOOL_OPTION_IMAGE_OPTS, { 0 },
+    { 'r', NULL, "leaks|all",
+      "Repair what is wrong in the format (qcow2): leaks alone, or all" },
+    TOOL_OPTION_PARTITION,
+    TOOL_OPTION_OUTPUT,
+    TOOL_OPTION_QUIET,
+    TOOL_OPTION_CODEPAGE,
+    TOOL_OPTION_FORMAT,
+    TOOL_OPTION_SRC_CACHE,
+    TOOL_OPTION_FORCE_SHARE,
+    TOOL_OPTION_IMAGE_OPTS,
+    { 0 },
 };
 
 const Command command_check = {
@@ -265,7 +364,8 @@ const Command command_check = {
     .operands = "IMAGE",
     .summary = "Check an image, and the FAT volumes on it",
     .notes = "Exit status: 0 nothing wrong, 1 not completed, 2 damage, 3 only "
-             "leaks (lost\nclusters), 63 nothing that can be checked.\n",
+             "leaks (lost\nclusters), 63 nothing that can be checked. FAT "
+             "volumes are never repaired.\n",
     .options = options,
     .run = run_check,
 };

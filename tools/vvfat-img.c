@@ -11,6 +11,7 @@
 #include "tools/tool-output.h"
 
 const Command *const command_table[] = {
+    &command_bench,
     &command_cat,
     &command_check,
     &command_commit,
