@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "block/qcow2/qcow2.h"
 #include "util/bytes.h"
@@ -335,5 +336,9 @@ bool qcow2_reftable_read(Qcow2State *s, GError **errp)
     g_free(s->reftable);
     s->reftable = g_steal_pointer(&table);
     s->reftable_size = size;
+    s->reftable_dirty_first = s->reftable_dirty_end = 0;
+    s->old_reftable.bytes = 0;
+    s->free_hint = 0;
+    memset(s->run_hints, 0, sizeof(s->run_hints));
     return true;
 }

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Making refcount blocks, and a larger refcount table. Both have to be
- * described by refcounts themselves, and both are referred to on the disk as
- * soon as they are in use; so they are written at once, each step durable
- * before the next:
+ * described by refcounts themselves:
  *
- *   a block    the block, which describes its own cluster if that lies in its
- *              reach (else a raised refcount in another block comes first);
- *              then its entry in the table
- *   a table    a new area behind everything that has refcounts, with the table
- *              and the blocks that describe the area; then the header; then
- *              the old table is free
+ *   a block    describes its own cluster if that lies in its reach (else a
+ *              raised refcount in another block is made durable first). It is
+ *              written at once, its entry in the table later.
+ *   a table    goes to a new area behind everything that has refcounts, with
+ *              the blocks that describe the area. The area is written and
+ *              flushed, then the header names it, then the old table is free.
  *
- * When writing the header fails, nobody knows which table it names. Both serve
- * until something on the disk relies on refcounts that only the new one has.
- * So the new one is used, and no L2 table is written before the header is
- * (qcow2_reftable_settle()).
+ * qcow2_reftable_settle() writes entries and header, before anything on the
+ * disk relies on them: before L2 tables are written. So many blocks share one
+ * flush; and it does not matter that after a failed write nobody knows which
+ * table the header names, for both serve until then.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -136,28 +134,72 @@ static uint64_t *fill_table(const Qcow2State *s, const NewArea *area)
     return table;
 }
 
-int qcow2_reftable_settle(Qcow2State *s)
+static bool entries_are_dirty(const Qcow2State *s)
+{
+    return s->reftable_dirty_first < s->reftable_dirty_end;
+}
+
+/* Blocks first, then the entries that name them. */
+static int settle_entries(Qcow2State *s)
+{
+    uint32_t first = s->reftable_dirty_first;
+    uint32_t n = s->reftable_dirty_end - first;
+    g_autofree be64 *disk = g_try_new(be64, n);
+
+    if (disk == NULL) {
+        return -ENOMEM;
+    }
+    int ret = table_cache_write(s->refcount_cache);
+    if (ret == 0) {
+        ret = bdrv_flush(bdrv_child_bs(s->file));
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        be64_put(&disk[i], s->reftable[first + i]);
+    }
+    ret = bdrv_pwrite(s->file,
+                      s->header.refcount_table_offset + (int64_t)first * 8,
+                      (int64_t)n * 8, disk, 0);
+    if (ret == 0) {
+        s->reftable_dirty_first = s->reftable_dirty_end = 0;
+    }
+    return ret;
+}
+
+static int settle_header(Qcow2State *s)
 {
     struct __attribute__((packed)) {
         be64 offset;
         be32 clusters;
     } field;
 
-    if (s->old_reftable.bytes == 0) {
-        return 0;
-    }
     be64_put(&field.offset, (uint64_t)s->header.refcount_table_offset);
     be32_put(&field.clusters, s->header.refcount_table_clusters);
     int ret = write_durably(s,
                             offsetof(Qcow2DiskHeader, refcount_table_offset),
                             sizeof(field), &field);
-    if (ret < 0) {
-        return ret;
+    if (ret == 0) {
+        Qcow2Free old = s->old_reftable;
+
+        s->old_reftable.bytes = 0;
+        qcow2_free_now(s, old.offset, old.bytes);
     }
-    Qcow2Free old = s->old_reftable;
-    s->old_reftable.bytes = 0;
-    qcow2_free_now(s, old.offset, old.bytes);
-    return 0;
+    return ret;
+}
+
+int qcow2_reftable_settle(Qcow2State *s)
+{
+    int ret = 0;
+
+    if (entries_are_dirty(s)) {
+        ret = settle_entries(s);
+    }
+    if (ret == 0 && s->old_reftable.bytes > 0) {
+        ret = settle_header(s);
+    }
+    return ret;
 }
 
 /* Use the area that was written. */
@@ -173,6 +215,7 @@ static void switch_table(Qcow2State *s, const NewArea *area, uint64_t *table)
     g_free(s->reftable);
     s->reftable = table;
     s->reftable_size = (uint32_t)(area->table * s->cluster_size / 8);
+    s->reftable_dirty_first = s->reftable_dirty_end = 0; /* it has them */
     qcow2_overlap_add(s, area->start << s->cluster_bits,
                       (area->blocks + area->table) << s->cluster_bits);
 }
@@ -182,12 +225,15 @@ static void switch_table(Qcow2State *s, const NewArea *area, uint64_t *table)
 static int grow_table(Qcow2State *s, int64_t block, int64_t after)
 {
     int64_t covered = (int64_t)s->reftable_size << qcow2_refblock_bits(s);
-    int64_t entries = MAX(block + 1, (int64_t)s->reftable_size * 3 / 2);
-    int64_t entry_limit = QCOW2_MAX_REFTABLE_BYTES / 8;
+    int64_t entries = MIN((int64_t)s->reftable_size * 3 / 2,
+                          QCOW2_MAX_REFTABLE_BYTES / 8);
     NewArea area;
+    int ret = plan_area(s, MAX(covered, after), MAX(entries, block + 1),
+                        &area);
 
-    entries = MAX(block + 1, MIN(entries, entry_limit));
-    int ret = plan_area(s, MAX(covered, after), entries, &area);
+    if (ret == 0) {
+        ret = qcow2_reftable_settle(s);
+    }
     if (ret < 0) {
         return ret;
     }
@@ -204,7 +250,6 @@ static int grow_table(Qcow2State *s, int64_t block, int64_t after)
     }
     if (ret == 0) {
         switch_table(s, &area, g_steal_pointer(&table));
-        ret = qcow2_reftable_settle(s);
     }
     return ret;
 }
@@ -212,12 +257,11 @@ static int grow_table(Qcow2State *s, int64_t block, int64_t after)
 /* ---- A block ---- */
 
 /* Write refcount block number `block` into the cluster `home`, which it
- * describes itself if it can, and then its entry in the table. */
+ * describes itself if it can. */
 static int write_block(Qcow2State *s, int64_t block, int64_t home)
 {
     int64_t offset = home << s->cluster_bits;
     g_autofree uint8_t *buf = g_try_malloc0((gsize)s->cluster_size);
-    be64 entry;
 
     if (buf == NULL) {
         return -ENOMEM;
@@ -227,18 +271,17 @@ static int write_block(Qcow2State *s, int64_t block, int64_t home)
     }
     int ret = claim(s, offset, s->cluster_size);
     if (ret == 0) {
-        ret = write_durably(s, offset, s->cluster_size, buf);
+        ret = bdrv_pwrite(s->file, offset, s->cluster_size, buf, 0);
     }
-    if (ret < 0) {
-        return ret;
-    }
-    be64_put(&entry, (uint64_t)offset);
-    ret = bdrv_pwrite(s->file, s->header.refcount_table_offset + block * 8,
-                      sizeof(entry), &entry, 0);
     if (ret < 0) {
         return ret;
     }
     s->reftable[block] = (uint64_t)offset;
+    if (!entries_are_dirty(s)) {
+        s->reftable_dirty_first = (uint32_t)block;
+    }
+    s->reftable_dirty_first = MIN(s->reftable_dirty_first, (uint32_t)block);
+    s->reftable_dirty_end = MAX(s->reftable_dirty_end, (uint32_t)block + 1);
     qcow2_overlap_add(s, offset, s->cluster_size);
     return 0;
 }
@@ -295,6 +338,9 @@ static int64_t find_home(Qcow2State *s, int64_t from)
         ret = table_cache_write(s->refcount_cache);
     }
     if (ret == 0) {
+        ret = qcow2_reftable_settle(s);
+    }
+    if (ret == 0) {
         ret = bdrv_flush(bdrv_child_bs(s->file));
     }
     return ret < 0 ? ret : home;
@@ -328,18 +374,12 @@ int qcow2_refblocks_make(Qcow2State *s, int64_t cluster, int64_t n)
         return -EFBIG;
     }
     if (last >= s->reftable_size) {
-        ret = qcow2_reftable_settle(s);
-        if (ret == 0) {
-            ret = grow_table(s, last, end);
-        }
+        ret = grow_table(s, last, end);
     }
     for (int64_t block = cluster >> qcow2_refblock_bits(s);
          block <= last && ret == 0; block++) {
         if (s->reftable[block] == 0) {
-            ret = qcow2_reftable_settle(s);
-            if (ret == 0) {
-                ret = make_block(s, block, cluster, end);
-            }
+            ret = make_block(s, block, cluster, end);
         }
     }
     return ret;

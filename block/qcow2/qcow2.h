@@ -148,7 +148,7 @@ typedef struct Qcow2State {
     pthread_mutex_t lock;
     Qcow2Header header; /* as it is on the disk */
     bool prepared;      /* qcow2_prepare_change() was done */
-    bool overlaps;      /* tables lie over each other: only read, or repaired */
+    bool overlaps; /* tables lie over each other: only read, or repaired */
 
     /* qcow2-map.c */
     uint64_t *l1; /* header.l1_size entries in host byte order */
@@ -156,8 +156,9 @@ typedef struct Qcow2State {
     TableCache *l2_cache;
 
     /* qcow2-refcount.c, qcow2-alloc.c */
-    uint64_t *reftable;     /* host byte order; written at once when changed */
-    uint32_t reftable_size; /* entries */
+    uint64_t *reftable;                                /* host byte order */
+    uint32_t reftable_size;                            /* entries */
+    uint32_t reftable_dirty_first, reftable_dirty_end; /* to be written */
     Qcow2Free old_reftable; /* bytes > 0: the header on the disk may still name
                                this one */
     TableCache *refcount_cache;
@@ -352,8 +353,9 @@ static inline unsigned qcow2_refblock_bits(const Qcow2State *s)
     return s->cluster_bits + 3 - s->refcount_order;
 }
 
-/* Read the refcount table; checks its entries, unless the image is opened to
- * be checked. */
+/* Read the refcount table, and forget what was to be written of the one before,
+ * and where clusters are free. Checks its entries, unless the image is opened
+ * to be checked. */
 bool qcow2_reftable_read(Qcow2State *s, GError **errp);
 bool qcow2_reftable_entry_is_valid(const Qcow2State *s, uint64_t entry);
 
@@ -363,7 +365,8 @@ bool qcow2_reftable_entry_is_valid(const Qcow2State *s, uint64_t entry);
 int qcow2_refblocks_make(Qcow2State *s, int64_t cluster, int64_t n)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Make sure that the header on the disk names the refcount table in use. */
+/* Make sure that the refcount table in use is on the disk, blocks first, and
+ * that the header there names it. What was written last is not flushed. */
 int qcow2_reftable_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- qcow2-alloc.c; lock held ---- */

@@ -293,6 +293,11 @@ Test(qcow2_refcount, growth_survives_a_crash_at_every_write)
 
     for (int64_t total = 0; total < 4500; total += 60) {
         cr_assert_gt(alloc(s, 60), 0);
+        if (total % 7 == 0) {
+            pthread_mutex_lock(&s->lock);
+            cr_assert_eq(qcow2_before_l2_write(s), 0);
+            pthread_mutex_unlock(&s->lock);
+        }
     }
     write_all(s);
     unsigned now = tape_now(tape_of(blk));
