@@ -69,9 +69,15 @@ static void stop(Engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
+/* words: the driver's own. They may name the image and a place in it, which
+ * the message does already. */
 static void fail(Engine *e, const char *doing, int64_t offset,
-                 const char *preposition, const char *name, const char *reason)
+                 const char *preposition, const char *name, int ret,
+                 const char *words)
 {
+    g_autofree char *quoted = g_strdup_printf("'%s'", name);
+    const char *reason = strstr(words, quoted) ? g_strerror(-ret) : words;
+
     pthread_mutex_lock(&e->lock);
     if (!e->failed) {
         e->failed = true;
@@ -92,7 +98,7 @@ static void fail_reading(Engine *e, int64_t source_offset, int ret)
                                            &offset);
     g_autofree char *name = blk ? blk_get_filename(blk) : NULL;
 
-    fail(e, "reading", offset, "of", name ? name : "source", reason);
+    fail(e, "reading", offset, "of", name ? name : "source", ret, reason);
 }
 
 static void warn_lost(int64_t source_offset, int ret, void *opaque)
@@ -115,7 +121,7 @@ static void fail_writing(Engine *e, int64_t offset, int ret)
     const CopyTarget *target = e->job->target;
     g_autofree char *reason = copy_target_strerror(target, ret);
 
-    fail(e, "writing", offset, "of", target->name, reason);
+    fail(e, "writing", offset, "of", target->name, ret, reason);
 }
 
 /* ---- Taking turns ---- */
@@ -267,7 +273,7 @@ static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
     }
     if (ret < 0) {
         g_autofree char *reason = blk_strerror(ret);
-        fail(e, "copying", s->offset, "to", target->name, reason);
+        fail(e, "copying", s->offset, "to", target->name, ret, reason);
     }
     return ret >= 0;
 }
@@ -323,7 +329,7 @@ static void *work(void *opaque)
     Task task;
 
     if (posix_memalign(&buf, BUFFER_ALIGNMENT, (size_t)e->buffer_bytes) != 0) {
-        fail(e, "beginning", 0, "of", e->job->target->name,
+        fail(e, "beginning", 0, "of", e->job->target->name, -ENOMEM,
              g_strerror(ENOMEM));
         return NULL;
     }

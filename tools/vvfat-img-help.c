@@ -62,6 +62,33 @@ static bool is_format(const char *name)
     return false;
 }
 
+/* The command or format that the name may have been meant for, or NULL. */
+static const char *nearest_name(const char *name)
+{
+    g_autofree const char **formats = bdrv_list_formats();
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (const Command *const *c = command_table; *c; c++) {
+        g_ptr_array_add(names, (gpointer)(*c)->name);
+    }
+    for (const char **f = formats; *f; f++) {
+        g_ptr_array_add(names, (gpointer)*f);
+    }
+    return tool_args_nearest(name, (const char *const *)names->pdata,
+                             names->len);
+}
+
+static int refuse_name(const char *name)
+{
+    const char *near = nearest_name(name);
+
+    tool_error("There is no command and no format '%s'%s%s%s", name,
+               near ? "; did you mean '" : "", near ? near : "",
+               near ? "'?" : "");
+    tool_hint("Try 'vvfat-img --help' for more information");
+    return 1;
+}
+
 static int run_help(const Command *command, int argc, char **argv)
 {
     const char *arg;
@@ -83,9 +110,7 @@ static int run_help(const Command *command, int argc, char **argv)
         }
     }
     if (!is_format(names[0])) {
-        tool_error("There is no command and no format '%s'", names[0]);
-        tool_hint("Try 'vvfat-img --help' for more information");
-        return 1;
+        return refuse_name(names[0]);
     }
     if (!print_format(names[0])) {
         printf("%s has no options.\n", names[0]);

@@ -120,7 +120,13 @@ int extract_make_dir(int dir, const char *name, bool reuse)
     if (mkdirat(dir, name, 0777) < 0 && !(errno == EEXIST && reuse)) {
         return -errno;
     }
-    return open_beneath(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    int fd = open_beneath(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    struct stat st;
+    if (fd == -ENOTDIR && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(st.st_mode)) {
+        return -ELOOP;
+    }
+    return fd;
 }
 
 int extract_open_parent(int dir, const FileId *expected)

@@ -64,7 +64,10 @@ bool extract_host_failed(Extract *x, const TreeNode *node, const char *what,
                               path, x->target);
         return false;
     }
-    extract_report(x, node, "cannot %s it: %s", what, g_strerror(-ret));
+    extract_report(x, node, "cannot %s it: %s", what,
+                   ret == -ELOOP ? "a symbolic link stands there, and links "
+                                   "are not followed"
+                                 : g_strerror(-ret));
     return true;
 }
 

@@ -149,19 +149,21 @@ uint32_t geometry_root_entries(const GeometryRequest *request, uint32_t usual)
     return MAX(need, usual);
 }
 
+#define MB_BYTES (1000.0 * 1024) /* as the original counts */
+
 void geometry_error_full(GError **errp, const Geometry *g,
                          const GeometryRequest *request)
 {
     uint64_t need = clusters_needed(request, geometry_cluster_size(g),
                                     g->fat_type == 32);
-    g_autofree char *size = size_format(need * geometry_cluster_size(g));
+    double bytes = (double)need * geometry_cluster_size(g);
     g_autofree char *what =
         g->fat_type != 32 && request->root_entries > g->root_entries
             ? g_strdup_printf("its top level needs %u entries, and %u is the "
                               "most",
                               request->root_entries, g->root_entries)
             : g_strdup_printf(
-                  "%s are needed%s", size,
+                  "%.2f MB are needed%s", bytes / MB_BYTES,
                   request->free_given ? ", with what 'free' asks for" : "");
     const char *remedy = request->size ? "ask for a larger 'size', or for none"
                          : request->floppy ? "leave out 'floppy'"
@@ -169,11 +171,11 @@ void geometry_error_full(GError **errp, const Geometry *g,
                              ? "ask for 'fat-type' 32, or for none"
                              : "a disk has at most 2 TiB";
 
-    /* In units of 1000 KiB, as the original counts. */
     block_error_set(errp, ENOSPC,
                     "Directory does not fit in FAT%u (capacity %.2f MB): "
                     "%s; %s",
-                    g->fat_type, (double)g->volume_sectors / 2000.0, what,
+                    g->fat_type,
+                    (double)g->volume_sectors * SECTOR_SIZE / MB_BYTES, what,
                     remedy);
 }
 
