@@ -48,6 +48,15 @@ static Layout plan_layout(const Qcow2CreateOptions *o, uint32_t l1_size)
 
 /* ---- Writing them ---- */
 
+/* False, with the words for it. */
+static bool write_failed(int ret, GError **errp)
+{
+    g_autofree char *reason = blk_strerror(ret);
+
+    block_error_set(errp, -ret, "Could not write the new image: %s", reason);
+    return false;
+}
+
 static int write_refcounts(BlockBackend *blk, const Qcow2CreateOptions *o,
                            const Layout *l)
 {
@@ -152,6 +161,26 @@ static GByteArray *header_cluster(const Qcow2CreateOptions *o, int64_t size,
     return bytes;
 }
 
+/* Room for the tables, and zeroes in the L1 table: a file that grows has
+ * them, a device may have anything. */
+static bool prepare_file(BlockBackend *blk, const Layout *l,
+                         int64_t cluster_size, GError **errp)
+{
+    int64_t bytes = l->total * cluster_size;
+    int64_t l1_bytes = l->l1 * cluster_size;
+    int64_t length = blk_getlength(blk);
+
+    if (length >= 0 && length < bytes) {
+        return blk_truncate(blk, bytes, false, PREALLOC_MODE_OFF, errp) == 0;
+    }
+    int ret = length < 0 ? (int)length : 0;
+    if (ret == 0 && l1_bytes > 0) {
+        ret = blk_pwrite_zeroes(blk, bytes - l1_bytes, l1_bytes,
+                                BDRV_REQ_MAY_UNMAP);
+    }
+    return ret == 0 || write_failed(ret, errp);
+}
+
 /* Make the empty file an image of this size. */
 static bool write_image(BlockBackend *blk, const Qcow2CreateOptions *o,
                         int64_t size, GError **errp)
@@ -162,26 +191,17 @@ static bool write_image(BlockBackend *blk, const Qcow2CreateOptions *o,
     int64_t cluster_size = INT64_C(1) << o->cluster_bits;
     g_autoptr(GByteArray) header = header_cluster(o, size, l1_size, &l, errp);
 
-    if (header == NULL) {
+    if (header == NULL || !prepare_file(blk, &l, cluster_size, errp)) {
         return false;
     }
     int ret = write_refcounts(blk, o, &l);
-    if (ret == 0 && l.l1 > 0) {
-        ret = blk_pwrite_zeroes(blk, (l.total - l.l1) * cluster_size,
-                                l.l1 * cluster_size, BDRV_REQ_MAY_UNMAP);
-    }
     if (ret == 0) {
         ret = blk_pwrite(blk, 0, header->len, header->data, 0);
     }
     if (ret == 0) {
         ret = blk_flush(blk);
     }
-    if (ret < 0) {
-        g_autofree char *reason = blk_strerror(ret);
-        block_error_set(errp, -ret, "Could not write the new image: %s",
-                        reason);
-    }
-    return ret == 0;
+    return ret == 0 || write_failed(ret, errp);
 }
 
 /* ---- The file ---- */
@@ -268,12 +288,7 @@ static bool preallocate(const char *filename, const NewFile *file,
     bool ok = blk_truncate(blk, o->size, false, o->prealloc, errp) == 0;
     if (ok) {
         int ret = blk_flush(blk);
-        if (ret < 0) {
-            g_autofree char *reason = blk_strerror(ret);
-            block_error_set(errp, -ret, "Could not write the new image: %s",
-                            reason);
-            ok = false;
-        }
+        ok = ret == 0 || write_failed(ret, errp);
     }
     if (!ok) {
         remove_file(file);
