@@ -63,8 +63,8 @@ static uint64_t check_entry(Qcow2Check *c, uint64_t entry, uint64_t n,
     g_autofree char *which = NULL;
     const char *defect;
 
-    if ((entry & QCOW2_L1_RESERVED) == 0 && offset == 0) {
-        return entry;
+    if (entry == 0) {
+        return 0;
     }
     if (active) {
         which = g_strdup_printf("L1 entry %u", index);
@@ -77,7 +77,14 @@ static uint64_t check_entry(Qcow2Check *c, uint64_t entry, uint64_t n,
                          which, entry);
         entry &= ~QCOW2_L1_RESERVED;
     }
-    defect = offset != 0 ? l2_defect(c, offset) : NULL;
+    if (offset == 0) {
+        if (entry != 0) { /* programs differ in what they make of it */
+            check_corruption(c, mend, "%s has the COPIED flag and no L2 table",
+                             which);
+        }
+        return 0;
+    }
+    defect = l2_defect(c, offset);
     if (defect != NULL) {
         check_corruption(c, mend, "%s: the L2 table at 0x%" PRIx64 " %s%s",
                          which, offset, defect,
@@ -94,17 +101,14 @@ static uint64_t check_entry(Qcow2Check *c, uint64_t entry, uint64_t n,
         c->data_lost = c->data_lost || mend;
         return 0;
     }
-    if (offset != 0) {
-        check_count(c, offset, c->s->cluster_size, n);
-        if (c->no_memory) {
-            return entry;
-        }
-        qcow2_refs_set_kind(c->refs, offset >> c->s->cluster_bits,
-                            QCOW2_KIND_L2);
-        if (!count_l2(c, offset, n, active, index)) {
-            c->no_memory = true;
-            check_failed(c, -ENOMEM, "counting L2 tables");
-        }
+    check_count(c, offset, c->s->cluster_size, n);
+    if (c->no_memory) {
+        return entry;
+    }
+    qcow2_refs_set_kind(c->refs, offset >> c->s->cluster_bits, QCOW2_KIND_L2);
+    if (!count_l2(c, offset, n, active, index)) {
+        c->no_memory = true;
+        check_failed(c, -ENOMEM, "counting L2 tables");
     }
     return entry;
 }

@@ -386,8 +386,16 @@ static bool check_refcounts(const Qcow2Header *h, const HeaderSource *src,
             "%" PRId64 " bytes; at most %" PRId64 " bytes are allowed",
             h->refcount_table_clusters, bytes, QCOW2_MAX_REFTABLE_BYTES);
     }
-    return check_table(src, "refcount_table_offset",
-                       (uint64_t)h->refcount_table_offset, bytes, errp);
+    if ((h->refcount_table_offset & (src->cluster_size - 1)) != 0 ||
+        (uint64_t)h->refcount_table_offset > QCOW2_MAX_HOST_OFFSET) {
+        return REFUSE("The qcow2 header's refcount_table_offset is %" PRIu64
+                      "; it must be a multiple of the cluster size, %" PRId64
+                      ", and less than 2^56",
+                      (uint64_t)h->refcount_table_offset, src->cluster_size);
+    }
+    /* Whether it is in the file matters when it is used: a check makes a new
+     * one (qcow2-open.c). */
+    return true;
 }
 
 static bool check_snapshots(const Qcow2Header *h, const HeaderSource *src,

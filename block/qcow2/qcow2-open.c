@@ -53,6 +53,18 @@ static bool read_header(Qcow2State *s, GError **errp)
     return qcow2_header_parse(&s->header, cluster, (size_t)size, length, errp);
 }
 
+/* The last cluster of the file need not be there as a whole. */
+static bool reftable_is_there(const Qcow2State *s)
+{
+    const Qcow2Header *h = &s->header;
+    int64_t cluster_size = INT64_C(1) << h->cluster_bits;
+    int64_t bytes = h->refcount_table_clusters * cluster_size;
+    int64_t length = bdrv_getlength(bdrv_child_bs(s->file));
+
+    return bytes > 0 && h->refcount_table_offset > 0 &&
+           h->refcount_table_offset + bytes < length + cluster_size;
+}
+
 /* The header may be read, but may the image be written (or used at all)? */
 static bool check_usable(const Qcow2State *s, GError **errp)
 {
@@ -61,11 +73,14 @@ static bool check_usable(const Qcow2State *s, GError **errp)
     if (flags & BDRV_O_CHECK) {
         return true;
     }
-    if (s->header.refcount_table_clusters == 0) {
+    if (!reftable_is_there(s)) {
         block_error_set(errp, EINVAL,
-                        "The qcow2 header's refcount_table_clusters is 0: the "
-                        "image has no refcount table; repair it with "
-                        "'check -r all'");
+                        "The qcow2 image has no refcount table: its header "
+                        "names %u clusters at %" PRId64
+                        ", which must be behind the first cluster and within "
+                        "the file; repair it with 'check -r all'",
+                        s->header.refcount_table_clusters,
+                        s->header.refcount_table_offset);
         return false;
     }
     if ((flags & BDRV_O_RDWR) &&
