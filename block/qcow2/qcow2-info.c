@@ -29,7 +29,7 @@ static void add_snapshot(Options *facts, unsigned i, const Qcow2Snapshot *sn)
     }
 }
 
-static void add_specific(const Qcow2State *s, Options *facts)
+static void add_specific(Qcow2State *s, Options *facts)
 {
     const Qcow2Header *h = &s->header;
     bool is_v3 = h->version >= 3;
@@ -40,6 +40,7 @@ static void add_specific(const Qcow2State *s, Options *facts)
         options_set_bool(facts, "lazy-refcounts",
                          h->compatible & QCOW2_COMPAT_LAZY_REFCOUNTS);
     }
+    qcow2_bitmaps_info(s, facts);
     options_set_int(facts, "refcount-bits", INT64_C(1) << h->refcount_order);
     if (is_v3) {
         options_set_bool(facts, "corrupt",
@@ -59,16 +60,6 @@ bool qcow2_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
     pthread_mutex_lock(&s->lock);
     info->cluster_size = s->cluster_size;
     info->dirty = (s->header.incompatible & QCOW2_INCOMPAT_DIRTY) != 0;
-    g_free(info->backing_filename);
-    info->backing_filename = g_strdup(s->header.backing_file);
-    g_free(info->backing_format);
-    info->backing_format = g_strdup(s->header.backing_format);
-    g_clear_pointer(&info->full_backing_filename, g_free);
-    if (s->header.backing_file) {
-        /* An image without a directory of its own has no full name. */
-        info->full_backing_filename = bdrv_full_backing_filename(
-            info->filename, s->header.backing_file, NULL);
-    }
     add_specific(s, info->specific);
     pthread_mutex_unlock(&s->lock);
     return true;

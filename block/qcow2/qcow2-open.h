@@ -37,4 +37,10 @@ int qcow2_change_backing_file(BlockDriverState *bs, const char *backing,
 
 bool qcow2_info(BlockDriverState *bs, BdrvInfo *info, GError **errp);
 
+/* ---- qcow2-bitmaps.c ---- */
+
+/* Add "bitmaps.N.{flags,name,granularity}". What cannot be read is left out:
+ * the check tells of it. */
+void qcow2_bitmaps_info(Qcow2State *s, Options *facts);
+
 #endif

@@ -11,9 +11,11 @@
 #include <inttypes.h>
 
 #include "block/qcow2/qcow2-create.h"
+#include "block/qcow2/qcow2-data.h"
 #include "block/qcow2/qcow2-resize.h"
-#include "block/qcow2/qcow2.h"
 #include "util/bytes.h"
+
+#define ZERO_PIECE (INT64_C(1) << 20)
 
 /* ---- The size ---- */
 
@@ -119,30 +121,60 @@ int qcow2_make_empty(BlockDriverState *bs, GError **errp)
 
 /* ---- Growing ---- */
 
-/* The cluster that the old end lies in may hold something behind it. */
+/* Write zeroes over a part that is not there for others yet. Whoever must
+ * make room for them needs the lock, which is let go of. */
+static int write_zeroes(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t piece = MIN(bytes, MAX(s->cluster_size, ZERO_PIECE));
+    g_autofree void *zeroes = g_try_malloc0((gsize)piece);
+    int ret = zeroes ? 0 : -ENOMEM;
+    IOVector iov;
+
+    pthread_mutex_unlock(&s->lock);
+    while (bytes > 0 && ret == 0) {
+        int64_t n = MIN(bytes, piece);
+
+        iov_init_buf(&iov, zeroes, (size_t)n);
+        ret = qcow2_pwritev(s->bs, offset, n, &iov, 0);
+        offset += n;
+        bytes -= n;
+    }
+    pthread_mutex_lock(&s->lock);
+    return ret;
+}
+
+/* The cluster that the old end lies in may hold something behind it, or show
+ * something of the backing file. */
 static int zero_tail(Qcow2State *s, int64_t old_size, int64_t size)
 {
     int64_t bytes = MIN(size, qcow2_cluster_end(s, old_size)) - old_size;
     Qcow2Mapping mapping;
-    IOVector iov;
 
     if (bytes == 0) {
         return 0;
     }
     int ret = qcow2_map(s, old_size, bytes, &mapping);
-    if (ret < 0 || (mapping.type != QCOW2_NORMAL &&
-                    mapping.type != QCOW2_COMPRESSED_CLUSTER)) {
+    if (ret < 0 || mapping.type == QCOW2_ZERO_PLAIN ||
+        mapping.type == QCOW2_ZERO_ALLOC ||
+        (mapping.type == QCOW2_UNALLOCATED &&
+         qcow2_backing_left(s, old_size) == 0)) {
         return ret;
     }
-    g_autofree void *zeroes = g_try_malloc0((gsize)bytes);
-    if (zeroes == NULL) {
-        return -ENOMEM;
+    return write_zeroes(s, old_size, bytes);
+}
+
+/* A longer backing file must not show in the new clusters from start on. */
+static int hide_backing(Qcow2State *s, int64_t start, int64_t size)
+{
+    int64_t bytes = qcow2_backing_left(s, start);
+
+    bytes = MIN(bytes, size - start);
+    /* What is opened without its backing file is none's overlay now. */
+    if (bytes <= 0 || bdrv_backing(s->bs) == NULL) {
+        return 0;
     }
-    iov_init_buf(&iov, zeroes, (size_t)bytes);
-    pthread_mutex_unlock(&s->lock);
-    ret = qcow2_pwritev(s->bs, old_size, bytes, &iov, 0);
-    pthread_mutex_lock(&s->lock);
-    return ret;
+    int ret = qcow2_zero_busy(s, start, bytes);
+    return ret == -ENOTSUP ? write_zeroes(s, start, bytes) : ret;
 }
 
 static int grow(Qcow2State *s, int64_t size, PreallocMode prealloc,
@@ -167,6 +199,12 @@ static int grow(Qcow2State *s, int64_t size, PreallocMode prealloc,
         if (ret < 0) {
             (void)drop_from(s, old_end);
         }
+    }
+    if (ret == 0) {
+        ret = hide_backing(s, old_end, size);
+    }
+    if (ret == 0) {
+        ret = qcow2_write_back_all(s);
     }
     if (ret == 0) {
         ret = write_size(s, size);

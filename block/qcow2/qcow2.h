@@ -3,17 +3,20 @@
  * The "qcow2" driver, inside. Versions 2 and 3, read and written.
  *
  *   qcow2-format.h      what stands in an image
- *   qcow2-header.c      header and extensions, from bytes
- *   qcow2-header-write.c  and to bytes
+ *   qcow2-header*.c     header and extensions, from bytes and to bytes
  *   qcow2-snapshot.c    the table of internal snapshots: read, kept as it is
  *   qcow2.c             the driver table
  *   qcow2-open.c        opening, closing, reopening
  *   qcow2-options.c     options of an open image
  *   qcow2-change.c      dirty, corrupt, autoclear: what the header says
  *   qcow2-info.c        information
- *   qcow2-create.c      new images
+ *   qcow2-bitmaps.c     the directory of bitmaps, for information
+ *   qcow2-create*.c     new images, and their options
  *   qcow2-measure.c     how large an image would get
- *   qcow2-resize.c      growing, shrinking, preallocating, emptying
+ *   qcow2-resize.c      growing, shrinking, emptying
+ *   qcow2-l1-grow.c     a larger L1 table
+ *   qcow2-preallocate.c clusters for what is not written yet
+ *   qcow2-shrink-file.c cutting off the end of the file
  *   qcow2-map.c         L1 and L2: where the cluster of a guest offset is
  *   qcow2-l2.c          the same tables, changed
  *   qcow2-read.c        reading, block status
