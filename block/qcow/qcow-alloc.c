@@ -118,6 +118,13 @@ static void learn_from_tables(QcowState *s, int64_t file_length)
     }
 }
 
+static void check_tables(QcowState *s)
+{
+    for (uint32_t i = 0; i < s->header.l1_size && !s->damaged; i++) {
+        s->damaged = s->l1[i] != 0 && !qcow_table_is_sound(s, s->l1[i]);
+    }
+}
+
 bool qcow_l1_read(QcowState *s, int64_t file_length, GError **errp)
 {
     uint32_t n = s->header.l1_size;
@@ -139,6 +146,7 @@ bool qcow_l1_read(QcowState *s, int64_t file_length, GError **errp)
         s->l1[i] = GUINT64_FROM_BE(s->l1[i]);
     }
     learn_from_tables(s, file_length);
+    check_tables(s);
     return true;
 }
 

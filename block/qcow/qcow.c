@@ -14,6 +14,11 @@
 /* Requests of this size are as good as larger ones. */
 #define OPT_TRANSFER (INT64_C(2) << 20)
 
+/* An entry that names what is behind the end of the file would come to name
+ * something else once the file grows. */
+#define DAMAGED                                                               \
+    "The image is damaged, and can only be read: an L1 entry names no L2 table"
+
 static int qcow_probe(const uint8_t *buf, size_t size, const char *filename)
 {
     QcowDiskHeader disk;
@@ -99,7 +104,7 @@ static bool open_tables(QcowState *s, GError **errp)
         block_error_set(errp, ENOMEM, "There is no memory for L2 tables");
         return false;
     }
-    return true;
+    return !s->damaged || bdrv_apply_auto_read_only(s->bs, DAMAGED, errp);
 }
 
 static bool qcow_open(BlockDriverState *bs, Options *options, unsigned flags,
@@ -142,12 +147,18 @@ static int qcow_flush(BlockDriverState *bs)
 static bool qcow_reopen_prepare(BlockDriverState *bs, unsigned flags,
                                 GError **errp)
 {
-    int ret = flags & BDRV_O_RDWR ? 0 : qcow_flush(bs);
+    const QcowState *s = bdrv_opaque(bs);
 
+    if (flags & BDRV_O_RDWR) {
+        if (s->damaged) {
+            block_error_set(errp, EACCES, "%s", DAMAGED);
+        }
+        return !s->damaged;
+    }
+    int ret = qcow_flush(bs);
     if (ret < 0) {
         block_error_set_errno(errp, -ret,
-                              "Could not write the tables of the "
-                              "image");
+                              "Could not write the tables of the image");
     }
     return ret == 0;
 }

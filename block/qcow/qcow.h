@@ -56,6 +56,7 @@ typedef struct QcowState {
     int64_t cluster_size;
     int64_t l2_bytes;    /* of an L2 table */
     int64_t piece_bytes; /* of l2_cache; L2 tables are aligned to it */
+    bool damaged;        /* an L1 entry cannot be: not to be written */
 
     pthread_rwlock_t contents;
 
@@ -171,7 +172,8 @@ int qcow_write_back(QcowState *s) G_GNUC_WARN_UNUSED_RESULT;
 /* The barrier of l2_cache. opaque is the QcowState. */
 int qcow_before_l2_write(void *opaque);
 
-/* Read the L1 table into s->l1, and find out s->end and s->piece_bytes. */
+/* Read the L1 table into s->l1, and find out s->end, s->piece_bytes and
+ * s->damaged. */
 bool qcow_l1_read(QcowState *s, int64_t file_length, GError **errp);
 
 /* Drop everything. `contents` is held for writing. */
