@@ -110,9 +110,10 @@ static void make_data(Model *m, int64_t bytes)
     int64_t at = 0;
 
     while (at < bytes) {
-        int64_t n = MIN(g_rand_int_range(m->rand, 1, 100000), bytes - at);
+        int64_t n = g_rand_int_range(m->rand, 1, 100000);
         guint32 x = g_rand_int(m->rand) | 1;
 
+        n = MIN(n, bytes - at);
         switch (g_rand_int_range(m->rand, 0, 4)) {
         case 0:
             memset(m->buf + at, 0, (size_t)n);
