@@ -32,6 +32,7 @@ typedef struct Rebase {
     bool unsafe, wants_progress;
 
     BlockBackend *image;
+    int64_t length;            /* of image */
     BlockBackend *new_backing; /* NULL: none */
     int64_t new_bytes;         /* of new_backing */
     int depth;    /* of the new backing file in the old chain; 0: not in it */
@@ -79,19 +80,44 @@ static int is_allocated(BlockBackend *image, int64_t offset, int64_t bytes)
     return 1;
 }
 
-/* A driver may find that it reads as zeroes already, with nothing above the
- * old backing file: then the zeroes are written as data. */
+/* Make the range zeroes. 1 if the image has them itself now; 0 if it has
+ * nothing there; or -errno. */
+static int try_zeroes(const Rebase *r, int64_t offset, int64_t bytes,
+                      unsigned flags)
+{
+    int ret = blk_pwrite_zeroes(r->image, offset, bytes, flags);
+
+    return ret < 0 ? ret : is_allocated(r->image, offset, bytes);
+}
+
+/*
+ * A driver that finds nothing but zeroes below the image has no need to note
+ * them in it. As data first, they are its own, and become zeroes then; unless
+ * its format cannot tell them from nothing.
+ */
+static int write_zeroes(const Rebase *r, int64_t offset, int64_t bytes,
+                        const uint8_t *zeroes)
+{
+    int ret = try_zeroes(r, offset, bytes, 0);
+
+    if (ret != 0) {
+        return MIN(ret, 0);
+    }
+    ret = blk_pwrite(r->image, offset, bytes, zeroes, 0);
+    if (ret == 0) {
+        ret = try_zeroes(r, offset, bytes, BDRV_REQ_MAY_UNMAP);
+    }
+    if (ret != 0) {
+        return MIN(ret, 0);
+    }
+    return blk_pwrite(r->image, offset, bytes, zeroes, 0);
+}
+
 static int write_old(const Rebase *r, int64_t offset, int64_t bytes,
                      const uint8_t *data)
 {
     if (data[0] == 0 && memcmp(data, data + 1, (size_t)bytes - 1) == 0) {
-        int ret = blk_pwrite_zeroes(r->image, offset, bytes, 0);
-        if (ret == 0) {
-            ret = is_allocated(r->image, offset, bytes);
-        }
-        if (ret != 0) {
-            return MIN(ret, 0);
-        }
+        return write_zeroes(r, offset, bytes, data);
     }
     return blk_pwrite(r->image, offset, bytes, data, 0);
 }
@@ -156,85 +182,122 @@ static bool compare_data(Rebase *r, int64_t offset, int64_t bytes)
     return write_differences(r, offset, bytes);
 }
 
+/* ---- What need not be compared ---- */
+
+static bool is_own(const BdrvBlockStatus *status)
+{
+    return status->depth == 0 && (status->flags & BDRV_BLOCK_ALLOCATED);
+}
+
 /* How many bytes from offset on are zeroes in the new backing file, too; 0:
  * it may have data there. */
-static int64_t new_zeroes(Rebase *r, int64_t offset, int64_t bytes)
+static int64_t new_zeroes(const Rebase *r, int64_t offset, int64_t bytes)
 {
     g_auto(BdrvBlockStatus) status = { 0 };
 
     if (offset >= r->new_bytes) {
         return bytes;
     }
-    if (blk_block_status(r->new_backing, offset, bytes, BDRV_WANT_PRECISE,
+    if (blk_block_status(r->new_backing, offset,
+                         MIN(bytes, r->new_bytes - offset), BDRV_WANT_PRECISE,
                          &status) < 0) {
         return 0; /* reading will tell */
     }
     return status.flags & BDRV_BLOCK_ZERO ? status.bytes : 0;
 }
 
-/* The image has nothing of its own at the range, whose status is given. How
- * many bytes were done; 0 with the error printed. */
-static int64_t rebase_piece(Rebase *r, int64_t offset,
-                            const BdrvBlockStatus *status)
+/* How many bytes of a range with this status, which the image does not have,
+ * are the same in the new backing file for sure: whole units. */
+static int64_t known_equal(const Rebase *r, int64_t offset,
+                           const BdrvBlockStatus *status)
 {
-    int64_t bytes = status->bytes;
+    int64_t bytes = 0;
 
     if (r->depth > 0 && status->depth >= r->depth) {
-        return bytes; /* from the new backing file already */
+        bytes = status->bytes; /* from the new backing file already */
+    } else if (status->flags & BDRV_BLOCK_ZERO) {
+        bytes = new_zeroes(r, offset, status->bytes);
     }
-    if (status->flags & BDRV_BLOCK_ZERO) {
-        int64_t zeroes = new_zeroes(r, offset, bytes);
-        if (zeroes > 0) {
-            return zeroes;
-        }
+    int64_t end = offset + bytes;
+    if (end < r->length) {
+        end -= end % r->unit;
     }
-    /* Up to the end of a unit, so that pieces stay whole ones. */
-    bytes = MIN(bytes, BUFFER_BYTES - offset % r->unit);
-    return compare_data(r, offset, bytes) ? bytes : 0;
+    return MAX(end - offset, 0);
 }
 
-static int64_t rebase_range(Rebase *r, int64_t offset, int64_t bytes)
+/* Extend a range that the image does not have to the end of its last unit, as
+ * far as the image does not have that either. Bytes, or -errno. */
+static int64_t complete_unit(const Rebase *r, int64_t offset, int64_t bytes)
+{
+    int64_t end = offset + bytes;
+
+    while (end < r->length && end % r->unit != 0) {
+        g_auto(BdrvBlockStatus) status = { 0 };
+        int ret = blk_block_status(r->image, end, r->unit - end % r->unit, 0,
+                                   &status);
+        if (ret < 0) {
+            return ret;
+        }
+        if (is_own(&status)) {
+            break;
+        }
+        end += status.bytes;
+    }
+    return end - offset;
+}
+
+/* ---- All of it ---- */
+
+/* The start of a range. How many bytes were done; 0 with the error printed. */
+static int64_t rebase_piece(Rebase *r, int64_t offset)
 {
     g_auto(BdrvBlockStatus) status = { 0 };
-    int ret = blk_block_status(r->image, offset, bytes, BDRV_WANT_PRECISE,
-                               &status);
+    int ret = blk_block_status(r->image, offset, r->length - offset,
+                               BDRV_WANT_PRECISE, &status);
 
     if (ret < 0) {
         fail(r, "reading image metadata", ret);
         return 0;
     }
-    if (status.depth == 0 && (status.flags & BDRV_BLOCK_ALLOCATED)) {
+    if (is_own(&status)) {
         return status.bytes;
     }
-    return rebase_piece(r, offset, &status);
+    int64_t bytes = known_equal(r, offset, &status);
+    if (bytes > 0) {
+        return bytes;
+    }
+    bytes = MIN(status.bytes, BUFFER_BYTES - offset % r->unit);
+    bytes = complete_unit(r, offset, bytes);
+    if (bytes < 0) {
+        fail(r, "reading image metadata", (int)bytes);
+        return 0;
+    }
+    return compare_data(r, offset, bytes) ? bytes : 0;
 }
 
 static bool copy_differences(Rebase *r)
 {
-    int64_t length = blk_getlength(r->image);
     int64_t offset = 0;
 
-    if (length < 0) {
-        return fail(r, "reading the size of the image", (int)length);
-    }
-    progress_begin(&r->progress, (uint64_t)length, r->wants_progress);
-    while (offset < length && !partial_file_interrupted()) {
-        int64_t done = rebase_range(r, offset, length - offset);
+    progress_begin(&r->progress, (uint64_t)r->length, r->wants_progress);
+    while (offset < r->length && !partial_file_interrupted()) {
+        int64_t done = rebase_piece(r, offset);
         if (done == 0) {
             break;
         }
         offset += done;
         progress_add(&r->progress, (uint64_t)done);
     }
-    progress_end(&r->progress, offset == length);
-    return offset == length;
+    progress_end(&r->progress, offset == r->length);
+    return offset == r->length;
 }
 
 /* ---- The steps ---- */
 
 static bool open_image(Rebase *r)
 {
-    unsigned flags = BDRV_O_RDWR | (r->unsafe ? BDRV_O_NO_BACKING : 0);
+    unsigned flags = BDRV_O_RDWR | BDRV_O_UNMAP |
+                     (r->unsafe ? BDRV_O_NO_BACKING : 0);
 
     r->image = image_open_with(r->name, &r->args, flags);
     return r->image != NULL;
@@ -281,6 +344,12 @@ static bool prepare_copying(Rebase *r)
     g_autoptr(BdrvInfo) info = blk_get_info(r->image, NULL);
     int64_t cluster = info ? info->cluster_size : 0;
 
+    r->length = blk_getlength(r->image);
+    if (r->length < 0) {
+        g_autofree char *reason = blk_strerror((int)r->length);
+        tool_error("Could not get the size of '%s': %s", r->name, reason);
+        return false;
+    }
     r->unit = CLAMP(cluster, MIN_UNIT_BYTES, BUFFER_BYTES);
     if (posix_memalign((void **)&r->old_data, MIN_UNIT_BYTES, BUFFER_BYTES) !=
             0 ||
