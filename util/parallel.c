@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A job is a number of calls to be made; each thread that works on it takes
- * the next one until there are none. Threads of the pool are asked to help by
- * a reference to the job in the pool's queue. The caller does not wait for
- * helpers that have not begun: it works itself, and waits only for calls that
- * are under way. A helper that comes late finds nothing to do; the last one to
- * let go of the job frees it.
+ * A job is a number of calls to be made. Jobs with calls that nobody has
+ * taken are on a list; a thread takes one call after the other from the first
+ * of them. The caller works itself, on its own job; then it waits for calls
+ * that are under way, not for threads that have not begun.
  *
- * The pool's queue is GLib's, which the thread sanitizer does not see; what
- * threads see of each other goes through the job's mutex.
+ * GLib's pool lends the threads: what is pushed there says no more than that
+ * there is something on the list, and may turn out late. The list has a lock
+ * of its own, for the thread sanitizer does not see GLib's.
  */
 #include "util/parallel.h"
 
@@ -17,55 +16,57 @@
 #include <stdbool.h>
 
 typedef struct Job {
+    struct Job *next_job;
     ParallelWork *work;
     void *opaque;
     unsigned n;
-    pthread_mutex_t lock;
-    pthread_cond_t finished;
     unsigned next; /* the first call nobody has taken */
     unsigned done; /* calls that have returned */
-    unsigned refs;
+    pthread_cond_t finished;
 } Job;
 
 static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
 static GThreadPool *pool;
 static unsigned width;
 
-static void job_unref(Job *job)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static Job *jobs; /* lock; so is what is in them */
+
+static void remove_job(Job *job)
 {
-    pthread_mutex_lock(&job->lock);
-    bool last = --job->refs == 0;
-    pthread_mutex_unlock(&job->lock);
-    if (last) {
-        pthread_cond_destroy(&job->finished);
-        pthread_mutex_destroy(&job->lock);
-        g_free(job);
+    Job **link = &jobs;
+
+    while (*link != job) {
+        link = &(*link)->next_job;
     }
+    *link = job->next_job;
 }
 
-static void job_run(Job *job)
+/* Take and make one call. The lock is held. */
+static void run_call(Job *job)
 {
-    pthread_mutex_lock(&job->lock);
-    while (job->next < job->n) {
-        unsigned i = job->next++;
+    unsigned i = job->next++;
 
-        pthread_mutex_unlock(&job->lock);
-        job->work(job->opaque, i);
-        pthread_mutex_lock(&job->lock);
-        if (++job->done == job->n) {
-            pthread_cond_signal(&job->finished);
-        }
+    if (job->next == job->n) {
+        remove_job(job);
     }
-    pthread_mutex_unlock(&job->lock);
+    pthread_mutex_unlock(&lock);
+    job->work(job->opaque, i);
+    pthread_mutex_lock(&lock);
+    if (++job->done == job->n) {
+        pthread_cond_signal(&job->finished);
+    }
 }
 
 static void help(gpointer data, gpointer opaque)
 {
-    Job *job = data;
-
+    (void)data;
     (void)opaque;
-    job_run(job);
-    job_unref(job);
+    pthread_mutex_lock(&lock);
+    while (jobs) {
+        run_call(jobs);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static void make_pool(void)
@@ -82,6 +83,7 @@ unsigned parallel_width(void)
 
 void parallel_for(unsigned n, ParallelWork *work, void *opaque)
 {
+    Job job = { .work = work, .opaque = opaque, .n = n };
     unsigned helpers = MIN(n, parallel_width());
 
     if (helpers <= 1) {
@@ -90,25 +92,23 @@ void parallel_for(unsigned n, ParallelWork *work, void *opaque)
         }
         return;
     }
-    helpers--; /* this thread is one */
-    Job *job = g_new0(Job, 1);
-    *job = (Job){
-        .work = work,
-        .opaque = opaque,
-        .n = n,
-        .refs = helpers + 1,
-    };
-    pthread_mutex_init(&job->lock, NULL);
-    pthread_cond_init(&job->finished, NULL);
-    for (unsigned i = 0; i < helpers; i++) {
-        /* Without a new thread the job waits for one that is there. */
-        g_thread_pool_push(pool, job, NULL);
+    pthread_cond_init(&job.finished, NULL);
+    pthread_mutex_lock(&lock);
+    job.next_job = jobs;
+    jobs = &job;
+    pthread_mutex_unlock(&lock);
+    /* This thread is one of them. Where there is no new thread to be had, one
+     * that is there comes later, or none. */
+    for (unsigned i = 1; i < helpers; i++) {
+        g_thread_pool_push(pool, &jobs, NULL);
     }
-    job_run(job);
-    pthread_mutex_lock(&job->lock);
-    while (job->done < job->n) {
-        pthread_cond_wait(&job->finished, &job->lock);
+    pthread_mutex_lock(&lock);
+    while (job.next < n) {
+        run_call(&job);
     }
-    pthread_mutex_unlock(&job->lock);
-    job_unref(job);
+    while (job.done < n) {
+        pthread_cond_wait(&job.finished, &lock);
+    }
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&job.finished);
 }
