@@ -74,6 +74,16 @@ int image_chain_length(BlockBackend *blk)
     return length;
 }
 
+const char *image_chain_format(BlockBackend *blk, int depth)
+{
+    BlockDriverState *bs = blk_bs(blk);
+
+    for (; depth > 0; depth--) {
+        bs = below(bs);
+    }
+    return bdrv_driver(bs)->format_name;
+}
+
 /* ---- Opening ---- */
 
 /* "backing.backing.KEY", for the image `depth` below. */

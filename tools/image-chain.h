@@ -21,6 +21,9 @@ bool image_chain_is_same(const char *a, const char *b);
 /* How many images lie below blk. */
 int image_chain_length(BlockBackend *blk);
 
+/* The format of the image `depth` below blk; static. */
+const char *image_chain_format(BlockBackend *blk, int depth);
+
 /*
  * Open the image `name` for writing and its chain, with the image `depth`
  * below it writable, too: that is *base. False with the error printed.

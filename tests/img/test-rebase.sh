@@ -159,3 +159,9 @@ expect_error 1 'while reading from the new backing file: ' \
 "inject-error": [{"iotype": "read", "errno": 5}]}}'
 output_has 'backing file: copy.qcow2' qemu-img info top.qcow2
 qemu-img compare -q -f raw expected.raw top.qcow2
+
+# The same file by another format is another file.
+images $((2 * M)) $((3 * M)) $((3 * M)) $((3 * M))
+img rebase -b mid.qcow2 -F raw top.qcow2
+qemu-img compare -q -f raw expected.raw top.qcow2 ||
+    fail 'the backing file by another format was taken for the same'
