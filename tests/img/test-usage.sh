@@ -15,8 +15,8 @@ case $OUT in
 esac
 run img --help
 commands=$(printf '%s\n' "$OUT" | sed -n 's/^  \([a-z]*\)  .*/\1/p')
-for command in cat check compare convert create dd extract help info ls map \
-    measure; do
+for command in cat check commit compare convert create dd extract help info \
+    ls map measure rebase resize; do
     grep -qx $command <<<"$commands" ||
         fail "--help does not list $command"
     run img $command --help
