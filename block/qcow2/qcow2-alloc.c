@@ -80,7 +80,7 @@ static int64_t find_free(Qcow2State *s, int64_t n)
         at = MAX(at, *hint(s, k));
     }
     for (;;) {
-        bool is_free;
+        uint64_t refcount;
         int64_t run;
         int ret = qcow2_refcount_skip_used(s, &at);
 
@@ -92,7 +92,7 @@ static int64_t find_free(Qcow2State *s, int64_t n)
                               "its tables can hold");
             return -EFBIG;
         }
-        ret = qcow2_refcount_run(s, at, n, &is_free, &run);
+        ret = qcow2_refcount_run(s, at, n, &refcount, &run);
         if (ret < 0) {
             return ret;
         }
@@ -145,7 +145,7 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
 {
     int64_t cluster = offset >> s->cluster_bits;
     int64_t n = bytes >> s->cluster_bits;
-    bool is_free;
+    uint64_t refcount;
     int64_t run;
 
     assert(bytes > 0 && qcow2_in_cluster(s, offset | bytes) == 0);
@@ -155,9 +155,9 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
     n = MIN(n, max_clusters(s) - cluster);
     int ret = relieve_frees(s);
     if (ret == 0) {
-        ret = qcow2_refcount_run(s, cluster, n, &is_free, &run);
+        ret = qcow2_refcount_run(s, cluster, n, &refcount, &run);
     }
-    if (ret < 0 || !is_free) {
+    if (ret < 0 || refcount != 0) {
         return ret;
     }
     ret = take(s, cluster, run);

@@ -2,22 +2,27 @@
 /*
  * Host clusters, freed.
  *
- * `frees` is a queue in the order of time. An entry goes through three stages:
+ * `frees` is a queue in the order of time. An entry goes through these stages:
  *
  *   1. its reference is gone in memory; on the disk it may still be there
- *   2. steps 1 to 3 were written and flushed since: the first `frees_durable`
- *      entries
- *   3. the requests that began before it have ended: its refcounts are lowered
- *      in memory, and the clusters can be allocated again
+ *   2. steps 1 to 3 were written since: it is sealed, nothing is added to it
+ *   3. and flushed: it is durable
+ *   4. the requests that began before it have ended. If the file is to shrink,
+ *      the clusters are discarded there, without the lock; they still have
+ *      their refcount, so nobody takes them meanwhile (`frees_leaving`)
+ *   5. the refcounts are lowered in memory: the clusters can be allocated
  *
  * Requests are numbered, and an entry has the number of the last that may have
  * seen its reference; numbers do not fall along the queue, so what can be done
  * is always at its head.
  */
+#include <limits.h>
+
 #include "block/qcow2/qcow2.h"
 
 /* Clusters of this range have refcount 0 now: nobody knows them any more. */
-static void forget_clusters(Qcow2State *s, int64_t cluster, int64_t n)
+static void forget_clusters(Qcow2State *s, int64_t cluster, int64_t n,
+                            bool discard)
 {
     int64_t offset = cluster << s->cluster_bits;
     int64_t bytes = n << s->cluster_bits;
@@ -29,13 +34,14 @@ static void forget_clusters(Qcow2State *s, int64_t cluster, int64_t n)
     table_cache_drop(s->l2_cache, offset, bytes);
     table_cache_drop(s->refcount_cache, offset, bytes);
     qcow2_overlap_remove(s, offset, bytes);
-    if (s->discards_host) {
+    if (discard) {
         (void)!bdrv_pdiscard(s->file, offset, bytes);
     }
 }
 
 /* Whatever fails here leaves leaked clusters. */
-void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes)
+static void free_range(Qcow2State *s, int64_t offset, int64_t bytes,
+                       bool discard)
 {
     int64_t cluster = offset >> s->cluster_bits;
     int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
@@ -44,19 +50,26 @@ void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes)
         return;
     }
     while (cluster < end) {
-        bool is_free;
+        uint64_t refcount;
         int64_t run;
 
-        if (qcow2_refcount_run(s, cluster, end - cluster, &is_free, &run) <
+        if (qcow2_refcount_run(s, cluster, end - cluster, &refcount, &run) <
             0) {
             return;
         }
-        if (is_free) {
-            forget_clusters(s, cluster, run);
+        if (refcount == 0) {
+            forget_clusters(s, cluster, run, discard);
         }
         cluster += run;
     }
 }
+
+void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    free_range(s, offset, bytes, s->discards_host);
+}
+
+/* ---- The queue ---- */
 
 void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes)
 {
@@ -65,7 +78,7 @@ void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes)
                         .number = s->request_number };
     Qcow2Free *last = NULL;
 
-    if (s->frees->len > s->frees_durable) {
+    if (s->frees->len > s->frees_sealed) {
         last = &g_array_index(s->frees, Qcow2Free, s->frees->len - 1);
     }
     s->frees_bytes += bytes;
@@ -79,31 +92,138 @@ void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes)
     g_array_append_val(s->frees, entry);
 }
 
-void qcow2_frees_are_durable(Qcow2State *s)
+uint64_t qcow2_frees_seal(Qcow2State *s)
 {
-    s->frees_durable = s->frees->len;
+    s->frees_sealed = s->frees->len;
     s->frees_bytes = 0;
-    qcow2_carry_out_frees(s);
+    return s->frees_done + s->frees_sealed;
+}
+
+void qcow2_frees_are_durable(Qcow2State *s, uint64_t seal)
+{
+    uint64_t left = seal > s->frees_done ? seal - s->frees_done : 0;
+
+    s->frees_durable = MAX(s->frees_durable, (unsigned)left);
+}
+
+/* Entries at the head that wait for nothing, at most `max`. */
+static unsigned count_ready(const Qcow2State *s, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < MIN(s->frees_durable, max) &&
+           (s->first_request == NULL ||
+            s->first_request->number >
+                g_array_index(s->frees, Qcow2Free, n).number)) {
+        n++;
+    }
+    return n;
+}
+
+/* Lower the refcounts of the first n entries. */
+static void finish_frees(Qcow2State *s, unsigned n, bool discard)
+{
+    for (unsigned i = 0; i < n; i++) {
+        Qcow2Free entry = g_array_index(s->frees, Qcow2Free, i);
+
+        free_range(s, entry.offset, entry.bytes, discard);
+    }
+    if (n > 0) {
+        g_array_remove_range(s->frees, 0, n);
+        s->frees_sealed -= n;
+        s->frees_durable -= n;
+        s->frees_done += n;
+    }
 }
 
 void qcow2_carry_out_frees(Qcow2State *s)
 {
-    unsigned done = 0;
+    if (!s->frees_leaving) {
+        finish_frees(s, count_ready(s, UINT_MAX), s->discards_host);
+    }
+}
 
-    while (done < s->frees_durable) {
-        Qcow2Free entry = g_array_index(s->frees, Qcow2Free, done);
+/* ---- Discarding ---- */
 
-        if (s->first_request != NULL &&
-            s->first_request->number <= entry.number) {
-            break;
+#define BATCH 128
+
+typedef struct HostRange {
+    int64_t offset, end;
+} HostRange;
+
+static gint compare_ranges(gconstpointer a, gconstpointer b)
+{
+    const HostRange *left = a, *right = b;
+
+    return (left->offset > right->offset) - (left->offset < right->offset);
+}
+
+/* The clusters of an entry that nothing else refers to. */
+static void add_sole(Qcow2State *s, const Qcow2Free *entry, GArray *ranges)
+{
+    int64_t cluster = entry->offset >> s->cluster_bits;
+    int64_t end = qcow2_cluster_end(s, entry->offset + entry->bytes) >>
+                  s->cluster_bits;
+
+    while (cluster < end) {
+        HostRange range = { .offset = cluster << s->cluster_bits };
+        uint64_t refcount;
+        int64_t run;
+
+        if (qcow2_refcount_run(s, cluster, end - cluster, &refcount, &run) <
+            0) {
+            return;
         }
-        qcow2_free_now(s, entry.offset, entry.bytes);
-        done++;
+        cluster += run;
+        range.end = cluster << s->cluster_bits;
+        if (refcount != 1) {
+            continue;
+        }
+        if (s->packed_offset > range.offset && s->packed_offset < range.end) {
+            s->packed_offset = 0;
+        }
+        g_array_append_val(ranges, range);
     }
-    if (done > 0) {
-        g_array_remove_range(s->frees, 0, done);
-        s->frees_durable -= done;
+}
+
+/* Neighbours together. */
+static void discard_ranges(Qcow2State *s, GArray *ranges)
+{
+    g_array_sort(ranges, compare_ranges);
+    for (guint i = 0; i < ranges->len;) {
+        HostRange range = g_array_index(ranges, HostRange, i);
+
+        while (++i < ranges->len &&
+               g_array_index(ranges, HostRange, i).offset <= range.end) {
+            range.end = MAX(range.end,
+                            g_array_index(ranges, HostRange, i).end);
+        }
+        (void)!bdrv_pdiscard(s->file, range.offset, range.end - range.offset);
     }
+}
+
+void qcow2_discard_frees(Qcow2State *s)
+{
+    unsigned n;
+
+    if (!s->discards_host || s->frees_leaving) {
+        qcow2_carry_out_frees(s);
+        return;
+    }
+    s->frees_leaving = true;
+    while ((n = count_ready(s, BATCH)) > 0) {
+        g_autoptr(GArray)
+            ranges = g_array_new(FALSE, FALSE, sizeof(HostRange));
+
+        for (unsigned i = 0; i < n; i++) {
+            add_sole(s, &g_array_index(s->frees, Qcow2Free, i), ranges);
+        }
+        pthread_mutex_unlock(&s->lock);
+        discard_ranges(s, ranges);
+        pthread_mutex_lock(&s->lock);
+        finish_frees(s, n, false);
+    }
+    s->frees_leaving = false;
 }
 
 /* ---- Requests ---- */
@@ -135,7 +255,8 @@ void qcow2_request_end(Qcow2State *s, Qcow2Request *request)
     } else {
         s->last_request = request->prev;
     }
-    if (was_oldest && s->frees_durable > 0) {
+    /* Discarding takes long: the next flush does it. */
+    if (was_oldest && s->frees_durable > 0 && !s->discards_host) {
         qcow2_carry_out_frees(s);
     }
 }

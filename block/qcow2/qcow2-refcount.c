@@ -143,16 +143,28 @@ int qcow2_refcount_get(Qcow2State *s, int64_t cluster, uint64_t *refcount)
     return 0;
 }
 
-/* Entries of one kind at the beginning of the part. */
-static int64_t count_run(const SlicePart *part, unsigned order, bool free)
+/* How many entries at the beginning of the part are used; are `refcount`. */
+static int64_t count_used(const SlicePart *part, unsigned order)
+{
+    int64_t i = 0;
+
+    while (part->slice != NULL && i < part->n &&
+           entry_load(part->slice, part->first + i, order) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static int64_t count_equal(const SlicePart *part, unsigned order,
+                           uint64_t refcount)
 {
     int64_t i = 0;
 
     if (part->slice == NULL) {
-        return free ? part->n : 0;
+        return refcount == 0 ? part->n : 0;
     }
     while (i < part->n &&
-           (entry_load(part->slice, part->first + i, order) == 0) == free) {
+           entry_load(part->slice, part->first + i, order) == refcount) {
         i++;
     }
     return i;
@@ -169,15 +181,15 @@ int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
         if (ret < 0) {
             return ret;
         }
-        used = count_run(&part, s->refcount_order, false);
+        used = count_used(&part, s->refcount_order);
         *cluster += used;
         put_part(s, &part);
     } while (used == part.n);
     return 0;
 }
 
-int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
-                       int64_t *run)
+int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n,
+                       uint64_t *refcount, int64_t *run)
 {
     bool ended = false;
 
@@ -189,10 +201,11 @@ int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
             return ret;
         }
         if (*run == 0) {
-            *free = part.slice == NULL ||
-                    entry_load(part.slice, part.first, s->refcount_order) == 0;
+            *refcount = part.slice == NULL ? 0
+                                           : entry_load(part.slice, part.first,
+                                                        s->refcount_order);
         }
-        int64_t found = count_run(&part, s->refcount_order, *free);
+        int64_t found = count_equal(&part, s->refcount_order, *refcount);
         ended = found < part.n;
         *run += found;
         put_part(s, &part);

@@ -293,11 +293,11 @@ static int64_t find_in_block(Qcow2State *s, int64_t from)
     int64_t end = (from | (block_reach(s) - 1)) + 1;
 
     while (from < end) {
-        bool is_free;
+        uint64_t refcount;
         int64_t run;
-        int ret = qcow2_refcount_run(s, from, end - from, &is_free, &run);
+        int ret = qcow2_refcount_run(s, from, end - from, &refcount, &run);
 
-        if (ret < 0 || is_free) {
+        if (ret < 0 || refcount == 0) {
             return ret < 0 ? ret : from;
         }
         from += run;

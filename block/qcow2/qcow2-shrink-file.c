@@ -18,11 +18,11 @@ static bool block_is_empty(Qcow2State *s, int64_t block, bool *has_itself)
 
     *has_itself = home >= first && home < end;
     for (int64_t at = first; at < end;) {
-        bool is_free;
+        uint64_t refcount;
         int64_t run;
 
-        if (qcow2_refcount_run(s, at, end - at, &is_free, &run) < 0 ||
-            (!is_free && (at != home || run != 1))) {
+        if (qcow2_refcount_run(s, at, end - at, &refcount, &run) < 0 ||
+            (refcount != 0 && (at != home || run != 1))) {
             return false;
         }
         at += run;

@@ -24,16 +24,23 @@ static int flush_file(Qcow2State *s)
 
 /* With lazy refcounts the image is marked dirty already: a crash makes the
  * next open repair them. */
+static int write_refcounts(Qcow2State *s)
+{
+    int ret = qcow2_reftable_settle(s);
+
+    if (ret == 0 && !s->lazy_refcounts) {
+        ret = table_cache_write(s->refcount_cache);
+    }
+    return ret;
+}
+
 int qcow2_before_l2_write(void *opaque)
 {
     Qcow2State *s = opaque;
     int ret = qcow2_prepare_change(s);
 
     if (ret == 0) {
-        ret = qcow2_reftable_settle(s);
-    }
-    if (ret == 0 && !s->lazy_refcounts) {
-        ret = table_cache_write(s->refcount_cache);
+        ret = write_refcounts(s);
     }
     return ret < 0 ? ret : flush_file(s);
 }
@@ -78,6 +85,20 @@ static int write_l1(Qcow2State *s)
 
 /* ---- All steps ---- */
 
+static bool tables_are_dirty(const Qcow2State *s)
+{
+    return l1_is_dirty(s) || table_cache_is_dirty(s->l2_cache);
+}
+
+/* What is in memory of a corrupt image is not written any more. */
+static int check_sound(Qcow2State *s)
+{
+    bool dirty = tables_are_dirty(s) || s->frees->len > 0 ||
+                 table_cache_is_dirty(s->refcount_cache);
+
+    return dirty ? qcow2_prepare_change(s) : 0;
+}
+
 static int write_steps(Qcow2State *s)
 {
     int ret = table_cache_write(s->l2_cache);
@@ -88,17 +109,7 @@ static int write_steps(Qcow2State *s)
             ret = write_l1(s);
         }
     }
-    return ret;
-}
-
-/* What is in memory of a corrupt image is not written any more. */
-static int check_sound(Qcow2State *s)
-{
-    bool dirty = l1_is_dirty(s) || s->frees->len > 0 ||
-                 table_cache_is_dirty(s->l2_cache) ||
-                 table_cache_is_dirty(s->refcount_cache);
-
-    return dirty ? qcow2_prepare_change(s) : 0;
+    return ret < 0 ? ret : qcow2_reftable_settle(s);
 }
 
 int qcow2_write_back(Qcow2State *s)
@@ -108,13 +119,13 @@ int qcow2_write_back(Qcow2State *s)
     if (ret == 0) {
         ret = write_steps(s);
     }
-    if (ret == 0) {
-        ret = qcow2_reftable_settle(s);
-    }
-    if (ret == 0 && s->frees->len > s->frees_durable) {
+    if (ret == 0 && s->frees->len > 0) {
+        uint64_t seal = qcow2_frees_seal(s);
+
         ret = flush_file(s);
         if (ret == 0) {
-            qcow2_frees_are_durable(s);
+            qcow2_frees_are_durable(s, seal);
+            qcow2_carry_out_frees(s);
         }
     }
     if (ret == 0 && !s->lazy_refcounts) {
@@ -133,12 +144,67 @@ int qcow2_write_back_all(Qcow2State *s)
     return ret < 0 ? ret : flush_file(s);
 }
 
+/* ---- The driver's flush ---- */
+
+static int flush_unlocked(Qcow2State *s)
+{
+    pthread_mutex_unlock(&s->lock);
+    int ret = flush_file(s);
+    pthread_mutex_lock(&s->lock);
+    return ret;
+}
+
+/*
+ * The long waits of the steps, without the lock. Others go on meanwhile, so
+ * nothing is taken for granted afterwards; but what is left to be flushed with
+ * the lock is what they did, and usually nothing.
+ */
+static int flush_ahead(Qcow2State *s)
+{
+    int ret = write_refcounts(s);
+
+    if (ret == 0) {
+        ret = flush_unlocked(s);
+    }
+    if (ret == 0 && l1_is_dirty(s)) {
+        ret = table_cache_write(s->l2_cache);
+        if (ret == 0) {
+            ret = flush_unlocked(s);
+        }
+    }
+    return ret;
+}
+
+static int flush_frees(Qcow2State *s)
+{
+    uint64_t seal = qcow2_frees_seal(s);
+    int ret = flush_unlocked(s);
+
+    if (ret == 0) {
+        qcow2_frees_are_durable(s, seal);
+        qcow2_discard_frees(s);
+    }
+    return ret;
+}
+
 int qcow2_flush(BlockDriverState *bs)
 {
     Qcow2State *s = bdrv_opaque(bs);
 
     pthread_mutex_lock(&s->lock);
-    int ret = qcow2_write_back(s);
+    int ret = check_sound(s);
+    if (ret == 0 && tables_are_dirty(s)) {
+        ret = flush_ahead(s);
+    }
+    if (ret == 0) {
+        ret = write_steps(s);
+    }
+    if (ret == 0 && s->frees->len > 0) {
+        ret = flush_frees(s);
+    }
+    if (ret == 0 && !s->lazy_refcounts) {
+        ret = table_cache_write(s->refcount_cache);
+    }
     pthread_mutex_unlock(&s->lock);
     return ret;
 }

@@ -174,8 +174,11 @@ typedef struct Qcow2State {
     int64_t packed_offset; /* where the next compressed cluster may begin, in
                               a cluster that holds others; 0: nowhere */
     GArray *frees;         /* of Qcow2Free; numbers do not fall */
-    unsigned frees_durable; /* of so many the references are off the disk */
-    int64_t frees_bytes;    /* of the others */
+    unsigned frees_sealed; /* of so many, steps 1 to 3 were written, */
+    unsigned frees_durable; /* and flushed */
+    uint64_t frees_done;    /* how many have left the queue */
+    bool frees_leaving;     /* a thread without the lock discards the first */
+    int64_t frees_bytes;    /* of those that are not sealed */
 
     /* Requests under way, oldest first, and the number of the last. */
     Qcow2Request *first_request, *last_request;
@@ -337,12 +340,11 @@ int qcow2_refcount_add(Qcow2State *s, int64_t cluster, int64_t n, int delta)
 int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/*
- * How many of n clusters from `cluster` on are alike, all free or all in use:
- * *run >= 1.
- */
-int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n, bool *free,
-                       int64_t *run) G_GNUC_WARN_UNUSED_RESULT;
+/* The refcount of a cluster, and how many of n clusters from there on have the
+ * same: *run >= 1. */
+int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n,
+                       uint64_t *refcount, int64_t *run)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Entry i of a refcount block in memory. */
 void qcow2_refcount_store(const Qcow2State *s, void *block, int64_t i,
@@ -405,11 +407,16 @@ void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes);
 /* The same for clusters that lost their reference in memory just now. */
 void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes);
 
-/* Steps 1 to 3 were written and flushed: go on with what waited for that. */
-void qcow2_frees_are_durable(Qcow2State *s);
+/* Steps 1 to 3 were written; a flush of the file after this, with or without
+ * the lock, makes durable what there is until now. */
+uint64_t qcow2_frees_seal(Qcow2State *s);
+void qcow2_frees_are_durable(Qcow2State *s, uint64_t seal);
 
 /* Lower the refcounts that wait for nothing any more. */
 void qcow2_carry_out_frees(Qcow2State *s);
+
+/* The same, with the lock released while the host discards. */
+void qcow2_discard_frees(Qcow2State *s);
 
 void qcow2_request_begin(Qcow2State *s, Qcow2Request *request);
 void qcow2_request_end(Qcow2State *s, Qcow2Request *request);

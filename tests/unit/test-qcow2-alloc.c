@@ -254,7 +254,7 @@ Test(qcow2_alloc, refcounts_of_one_bit_are_not_shared)
 Test(qcow2_alloc, a_free_waits_for_the_disk_and_for_requests)
 {
     NEED_IMAGE("cluster_size=4096");
-    Held h = hold("");
+    Held h = hold("pass-discard-request=off");
     Qcow2Request older, newer;
     int64_t a = alloc(&h, 6);
     int64_t b = a + 3 * 4096, c = a + 5 * 4096;
