@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -97,14 +98,44 @@ static int stream_write_zeroes(int64_t bytes)
     return 0;
 }
 
+/* Whole clusters, but the last may be short. */
+static bool can_compress(const CopyTarget *target, int64_t end)
+{
+    return target->compress &&
+           (end % target->cluster == 0 || end == blk_getlength(target->blk));
+}
+
+static int image_write(CopyTarget *target, int64_t offset, int64_t bytes,
+                       const void *buf)
+{
+    bool compressed = can_compress(target, offset + bytes);
+
+    return blk_pwrite(target->blk, offset, bytes, buf,
+                      compressed ? BDRV_REQ_WRITE_COMPRESSED : 0);
+}
+
+/* The last sector of a source may be short: the image's is not. */
+static int64_t padding(const CopyTarget *target, int64_t end)
+{
+    return end == target->data_end ? target->pad_end - end : 0;
+}
+
 int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
                       const void *buf)
 {
     if (!target->blk) {
         return stream_write(buf, bytes);
     }
-    return blk_pwrite(target->blk, offset, bytes, buf,
-                      target->compress ? BDRV_REQ_WRITE_COMPRESSED : 0);
+    int64_t pad = padding(target, offset + bytes);
+    if (pad <= 0) {
+        return image_write(target, offset, bytes, buf);
+    }
+    g_autofree char *padded = g_try_malloc0((gsize)(bytes + pad));
+    if (!padded) {
+        return -ENOMEM;
+    }
+    memcpy(padded, buf, (gsize)bytes);
+    return image_write(target, offset, bytes + pad, padded);
 }
 
 /* A format would note that there are zeroes, and take no room for them. */
@@ -136,6 +167,7 @@ int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
         return write_zero_clusters(target, offset, bytes);
     }
     if (target->blk) {
+        bytes += MAX(padding(target, offset + bytes), 0);
         return blk_pwrite_zeroes(target->blk, offset, bytes,
                                  allocate ? 0 : BDRV_REQ_MAY_UNMAP);
     }

@@ -19,7 +19,10 @@ typedef struct CopyTarget {
     char *name;        /* for messages */
     int64_t zero_from; /* what is not written reads as zeroes from here on */
     int64_t cluster;   /* image: bytes of a cluster; 1: has none */
-    bool compress;     /* image: all writes are of whole clusters */
+    bool compress;     /* image: whole clusters are written compressed */
+    int64_t data_end;  /* image: a write that ends here goes on with zeroes
+                          up to .. */
+    int64_t pad_end;   /* .. here: the rest of a sector */
     bool can_seek;     /* stream: holes may be left */
 } CopyTarget;
 

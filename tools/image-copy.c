@@ -60,6 +60,18 @@ static bool check_apart(const ImageCopy *copy, const char *path)
     return true;
 }
 
+/* An image that was created has whole sectors. */
+static void pad_target(const ImageCopy *copy, CopyTarget *target)
+{
+    int64_t length = target->blk ? blk_getlength(target->blk) : 0;
+
+    if (!copy->no_create && length > copy->bytes &&
+        length - copy->bytes < SECTOR_BYTES) {
+        target->data_end = copy->bytes;
+        target->pad_end = length;
+    }
+}
+
 static bool run(const ImageCopy *copy, CopyTarget *target)
 {
     CopyJob job = {
@@ -76,6 +88,7 @@ static bool run(const ImageCopy *copy, CopyTarget *target)
         .out_of_order = copy->out_of_order && target->blk,
         .wants_progress = copy->wants_progress,
     };
+    pad_target(copy, target);
     return copy_run(&job);
 }
 

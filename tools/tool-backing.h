@@ -15,7 +15,7 @@ bool backing_is_supported(const char *format);
 /*
  * Open `backing` for reading, as the image `target` in a file of that name
  * would (relative to its directory). format NULL: probed. NULL and *errp when
- * it cannot be opened, or when it is the target, or made of it.
+ * it cannot be opened, or (ELOOP) when it is the target, or made of it.
  */
 BlockBackend *backing_open(const char *target, const char *backing,
                            const char *format, GError **errp)

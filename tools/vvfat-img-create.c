@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vvfat-img create: an empty image. */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "block/driver.h"
@@ -20,25 +21,34 @@ typedef struct Create {
 
 /* ---- "Formatting ..." ---- */
 
-/* In this order, as qemu-img; others follow. */
-static const char *const first_printed[] = {
-    "cluster_size", "extended_l2",    "preallocation",
-    "data_file",    "data_file_raw",  "compression_type",
-    "size",         "compat",         "backing_file",
-    "backing_fmt",  "lazy_refcounts", "refcount_bits",
-    NULL,
+/* In this order, as qemu-img; those that the user gave, and defaults that an
+ * image depends on. */
+static const struct {
+    const char *name;
+    bool with_default;
+} printed[] = {
+    { "cluster_size", true },   { "preallocation", false },
+    { "data_file", false },     { "compression_type", true },
+    { "size", true },           { "compat", false },
+    { "backing_file", false },  { "backing_fmt", false },
+    { "lazy_refcounts", true }, { "refcount_bits", true },
+    { "nocow", false },
 };
 
-/* What was given, or else what is done without. */
-static void print_option(const Create *c, const OptionDesc *desc)
+static const OptionDesc *find_option(const OptionDesc *table, const char *name)
 {
-    const char *value = options_get(c->options, desc->name);
+    for (; table->name; table++) {
+        if (g_str_equal(table->name, name)) {
+            return table;
+        }
+    }
+    return NULL;
+}
+
+static void print_option(const OptionDesc *desc, const char *value)
+{
     uint64_t bytes;
 
-    value = value ? value : desc->def;
-    if (!value) {
-        return;
-    }
     printf(" %s=", desc->name);
     if (desc->type == OPTION_SIZE && size_parse(value, &bytes, NULL)) {
         printf("%" PRIu64, bytes);
@@ -50,19 +60,21 @@ static void print_option(const Create *c, const OptionDesc *desc)
 static void print_options(const Create *c)
 {
     const OptionDesc *table = bdrv_find_format(c->format)->create_options;
-    bool raw = g_str_equal(c->format, "raw");
 
-    for (const char *const *name = first_printed; *name && !raw; name++) {
-        for (const OptionDesc *desc = table; desc->name; desc++) {
-            if (g_str_equal(desc->name, *name)) {
-                print_option(c, desc);
-            }
-        }
+    if (g_str_equal(c->format, "raw")) {
+        print_option(find_option(table, "size"),
+                     options_get(c->options, "size"));
     }
-    for (const OptionDesc *desc = table; desc->name; desc++) {
-        bool given = options_has(c->options, desc->name);
-        if (raw ? given : !g_strv_contains(first_printed, desc->name)) {
-            print_option(c, desc);
+    for (size_t i = 0; i < G_N_ELEMENTS(printed); i++) {
+        const OptionDesc *desc = find_option(table, printed[i].name);
+        const char *value = options_get(c->options, printed[i].name);
+        if (desc && !value && printed[i].with_default) {
+            value = desc->def;
+        }
+        if (value && desc &&
+            !(g_str_equal(c->format, "raw") &&
+              g_str_equal(desc->name, "size"))) {
+            print_option(desc, value);
         }
     }
 }
@@ -150,7 +162,9 @@ static bool check_backing(const Create *c)
                                &error);
         if (!backing) {
             tool_error("%s: %s", c->filename, error->message);
-            tool_hint("Could not open backing image.");
+            if (error->code != ELOOP) {
+                tool_hint("Could not open backing image.");
+            }
             return false;
         }
     }
@@ -270,7 +284,10 @@ static int run_create(const Command *command, int argc, char **argv)
     if (help) {
         return print_help(c.format) ? 0 : 1;
     }
-    char **names = tool_args_operands(1, 2, "Expecting image file name", &n);
+    char **names = tool_args_operands(1, -1, "Expecting image file name", &n);
+    if (n > 2) {
+        tool_args_usage("Unexpected argument: %s", names[2]);
+    }
     c.filename = names[0];
     take_backing(&c);
     if (n == 2) {
