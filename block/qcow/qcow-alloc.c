@@ -84,10 +84,11 @@ static int write_l1(QcowState *s, uint32_t first, uint32_t end, bool zeroes)
 
 int qcow_write_back(QcowState *s)
 {
+    bool flushed = table_cache_is_dirty(s->l2_cache);
     int ret = table_cache_write(s->l2_cache);
 
     if (ret == 0 && s->l1_dirty_first < s->l1_dirty_end) {
-        ret = bdrv_flush(bdrv_child_bs(s->file));
+        ret = flushed ? 0 : qcow_before_l2_write(s);
         if (ret == 0) {
             ret = write_l1(s, s->l1_dirty_first, s->l1_dirty_end, false);
         }

@@ -17,9 +17,11 @@
  * given back, but by emptying the image: what lost its reference is lost.
  *
  * Order. A table never names what is not there: data is durable before the L2
- * entries that name it are written, and an L2 table before its L1 entry. L2
- * entries wait in the cache, L1 entries in memory, for a flush. So a crash
- * leaves lost space at worst, and every cluster as it was or as it is.
+ * entries that name it are written, and a new L2 table, all zeroes, before its
+ * L1 entry; its other entries may come later, since without them it says what
+ * was so before. L2 entries wait in the cache, L1 entries in memory, for a
+ * flush. So a crash leaves lost space at worst, and every cluster as it was or
+ * as it is.
  *
  * Threads. `lock` guards what stands below it in the state, and is held while
  * tables are read and written; data moves without it. Who changes L2 entries
