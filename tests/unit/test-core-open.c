@@ -433,7 +433,8 @@ Test(core_open, listing_and_help)
     g_autofree char *help = bdrv_format_options_help("raw", false);
     g_autofree char *create = bdrv_format_options_help("raw", true);
 
-    cr_assert_str_eq(list, "blkdebug cow file mem null pass raw vvfat");
+    cr_assert_str_eq(list,
+                     "blkdebug cow file mem null pass qcow qcow2 raw vvfat");
     core_check_text(help, "offset");
     core_check_text(create, "size");
     cr_assert_null(bdrv_format_options_help("nosuch", false));
