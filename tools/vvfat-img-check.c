@@ -221,17 +221,17 @@ static void print_json(const Check *check)
 
     json_begin_object(w, NULL);
     add_count(w, "image-end-offset", r->image_end_offset);
-    add_count(w, "total-clusters", r->total_clusters);
-    add_count(w, "allocated-clusters", r->allocated_clusters);
-    add_count(w, "fragmented-clusters", r->fragmented_clusters);
     add_count(w, "compressed-clusters", r->compressed_clusters);
-    json_int(w, "check-errors", r->check_errors);
+    add_count(w, "total-clusters", r->total_clusters);
     add_count(w, "corruptions", r->corruptions);
-    add_count(w, "leaks", r->leaks);
     add_count(w, "corruptions-fixed", r->corruptions_fixed);
+    json_int(w, "check-errors", r->check_errors);
+    add_count(w, "leaks", r->leaks);
     add_count(w, "leaks-fixed", r->leaks_fixed);
+    add_count(w, "allocated-clusters", r->allocated_clusters);
     json_string(w, "filename", filename);
     json_string(w, "format", blk_get_format_name(check->blk));
+    add_count(w, "fragmented-clusters", r->fragmented_clusters);
     json_begin_array(w, "partition-defects");
     for (guint i = 0; i < check->defects->len; i++) {
         json_string(w, NULL, g_ptr_array_index(check->defects, i));

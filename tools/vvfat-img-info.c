@@ -166,8 +166,8 @@ static void write_json(JsonWriter *w, const ImageInfo *image)
     const BdrvInfo *info = image->info;
 
     json_begin_object(w, NULL);
-    info_snapshots_write(image->snapshots, w);
     add_string(w, "backing-filename-format", info->backing_format);
+    info_snapshots_write(image->snapshots, w);
     json_int(w, "virtual-size", info->virtual_size);
     add_string(w, "filename", info->filename);
     if (info->cluster_size > 0) {

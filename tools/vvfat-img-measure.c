@@ -17,16 +17,36 @@ typedef struct MeasureArgs {
     bool json;
 } MeasureArgs;
 
-static void print_measure(const BdrvMeasure *m, bool json)
+/* Bitmaps are not copied, so they need no room; told, as by qemu-img, where
+ * both images could have some: qcow2 of version 3. */
+static bool tells_bitmaps(const MeasureArgs *args, BlockBackend *blk,
+                          const Options *create)
+{
+    const char *compat = options_get(create, "compat");
+    g_autoptr(BdrvInfo) info = blk ? blk_get_info(blk, NULL) : NULL;
+
+    if (!info || !g_str_equal(args->format, "qcow2") ||
+        !g_str_equal(info->format, "qcow2") ||
+        g_strcmp0(compat, "0.10") == 0 || g_strcmp0(compat, "v2") == 0) {
+        return false;
+    }
+    return g_strcmp0(options_get(info->specific, "compat"), "1.1") == 0;
+}
+
+static void print_measure(const BdrvMeasure *m, bool bitmaps, bool json)
 {
     if (!json) {
         printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64
-               "\n",
-               m->required, m->fully_allocated);
+               "\n%s",
+               m->required, m->fully_allocated,
+               bitmaps ? "bitmaps size: 0\n" : "");
         return;
     }
     JsonWriter *w = json_writer_new(true);
     json_begin_object(w, NULL);
+    if (bitmaps) {
+        json_int(w, "bitmaps", 0);
+    }
     json_int(w, "required", (int64_t)m->required);
     json_int(w, "fully-allocated", (int64_t)m->fully_allocated);
     json_end_object(w);
@@ -61,7 +81,7 @@ static bool measure(const MeasureArgs *args, const char *name)
         tool_error("%s", error->message);
         return false;
     }
-    print_measure(&result, args->json);
+    print_measure(&result, tells_bitmaps(args, blk, create), args->json);
     return true;
 }
 
