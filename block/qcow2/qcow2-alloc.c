@@ -145,8 +145,8 @@ int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
 {
     int64_t cluster = offset >> s->cluster_bits;
     int64_t n = bytes >> s->cluster_bits;
-    uint64_t refcount;
-    int64_t run;
+    uint64_t refcount = 0;
+    int64_t run = 0;
 
     assert(bytes > 0 && qcow2_in_cluster(s, offset | bytes) == 0);
     if (cluster >= max_clusters(s)) {
@@ -172,7 +172,12 @@ static int64_t packed_limit(const Qcow2State *s)
     return INT64_C(1) << MIN(56u, 70 - s->cluster_bits);
 }
 
-/* Room behind the last one: its offset, 0 if there is none, or -errno. */
+/*
+ * Room behind the last one, if it is there: its offset; else that of a new
+ * cluster, 0 if there is none yet, or -errno. A stream that does not fit goes
+ * on in the next cluster if that is the one to be taken now; the file does not
+ * grow for it while there are free clusters.
+ */
 static int64_t append_packed(Qcow2State *s, int64_t bytes)
 {
     int64_t offset = s->packed_offset;
@@ -183,21 +188,21 @@ static int64_t append_packed(Qcow2State *s, int64_t bytes)
     if (offset == 0) {
         return 0;
     }
-    int ret = qcow2_refcount_get(s, offset >> s->cluster_bits, &refcount);
-    if (ret < 0) {
-        return ret;
-    }
-    if (refcount == s->refcount_max) {
-        return 0;
-    }
     if (straddles) {
-        int64_t got = qcow2_alloc_clusters_at(s, next, s->cluster_size);
+        int64_t got = qcow2_alloc_clusters(s, s->cluster_size);
 
-        if (got <= 0) {
+        /* Frees that were carried out for that may have taken the last. */
+        if (got < 0 || got != next || s->packed_offset != offset) {
             return got;
         }
     }
-    ret = qcow2_refcount_add(s, offset >> s->cluster_bits, 1, 1);
+    int ret = qcow2_refcount_get(s, offset >> s->cluster_bits, &refcount);
+    if (ret == 0 && refcount == s->refcount_max) {
+        return straddles ? next : 0;
+    }
+    if (ret == 0) {
+        ret = qcow2_refcount_add(s, offset >> s->cluster_bits, 1, 1);
+    }
     if (ret < 0 && straddles) {
         qcow2_free_now(s, next, s->cluster_size);
     }

@@ -23,6 +23,16 @@ void model_shell(const char *fmt, ...)
 
 /* ---- Opening ---- */
 
+void model_dir_init(void)
+{
+    g_autofree char *qemu = g_find_program_in_path("qemu-img");
+
+    if (qemu == NULL) {
+        cr_skip_test("needs qemu-img");
+    }
+    image_dir_init();
+}
+
 static void model_open(Model *m)
 {
     g_autofree char *options =

@@ -34,6 +34,9 @@ typedef struct Model {
     uint8_t *buf;   /* as large */
 } Model;
 
+/* The test's directory; skips the test if there is no qemu-img. Suits .init. */
+void model_dir_init(void);
+
 /* Create the image with qemu-img and open it. */
 void model_init(Model *m, const ModelSetup *setup, uint32_t seed);
 void model_clear(Model *m);

@@ -15,7 +15,7 @@
 #include "tests/unit/qcow2-model.h"
 #include "util/bytes.h"
 
-TestSuite(qcow2_io, .init = image_dir_init, .fini = image_dir_fini);
+TestSuite(qcow2_io, .init = model_dir_init, .fini = image_dir_fini);
 
 #define KIB 1024
 #define MIB (1024 * 1024)
