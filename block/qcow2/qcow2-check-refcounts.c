@@ -156,6 +156,16 @@ static void found_wrong(Compare *cmp, int64_t cluster, uint64_t refcount,
               cluster, refcount, references);
 }
 
+/* Nothing is lost by a refcount behind the end of the file, until the file
+ * grows. So it is no finding, and yet not left. */
+static void clear_behind_end(Compare *cmp, int64_t cluster, uint64_t refcount)
+{
+    if (refcount > 0 && cmp->in_place && (cmp->c->fix & BDRV_FIX_LEAKS)) {
+        qcow2_refcount_store(cmp->c->s, cmp->block, cluster - cmp->first, 0);
+        cmp->changed = true;
+    }
+}
+
 static void compare_page(Compare *cmp, int64_t page)
 {
     Qcow2Check *c = cmp->c;
@@ -169,8 +179,8 @@ static void compare_page(Compare *cmp, int64_t page)
             refcount = qcow2_refcount_load(c->s, cmp->block,
                                            cluster - cmp->first);
         }
-        /* Behind the end of the file nothing is lost, whatever stands there. */
         if (cluster >= c->file_clusters && references == 0) {
+            clear_behind_end(cmp, cluster, refcount);
             continue;
         }
         if (refcount > 0 || references > 0) {

@@ -32,6 +32,9 @@ static const char *l1_defect(const Qcow2Check *c, int64_t table_bytes,
     if (offset & (s->cluster_size - 1)) {
         return "is not at the beginning of a cluster";
     }
+    if (bytes == 0) {
+        return offset > INT64_MAX ? "is nowhere" : NULL;
+    }
     if (offset > INT64_MAX || !check_in_file(c, (int64_t)offset, bytes)) {
         return "reaches past the end of the file";
     }
@@ -50,12 +53,10 @@ static void add_snapshot(Qcow2Check *c, uint32_t number, int64_t position,
     uint64_t offset = GUINT64_FROM_BE(entry->l1_table_offset);
     uint32_t l1_size = GUINT32_FROM_BE(entry->l1_size);
     bool mend = c->fix & BDRV_FIX_ERRORS;
-    const char *defect = NULL;
+    const char *defect = l1_defect(c, table_bytes, offset,
+                                   (int64_t)l1_size * 8);
     static const uint8_t none[12]; /* l1_table_offset, l1_size */
 
-    if (l1_size > 0) {
-        defect = l1_defect(c, table_bytes, offset, (int64_t)l1_size * 8);
-    }
     if (defect == NULL) {
         CheckSnapshot snapshot = { (int64_t)offset, l1_size };
 

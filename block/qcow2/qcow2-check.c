@@ -331,8 +331,14 @@ static bool run_rounds(Qcow2Check *c, unsigned fix, GError **errp)
             return false;
         }
     } while (count_fixed(c) > before && !c->stuck && ++round < MAX_ROUNDS);
+    if (count_fixed(c) == before) {
+        return true;
+    }
     /* What failed to be mended is still there: see what there is. */
-    return count_fixed(c) == before || round_run(c, 0, errp);
+    int64_t errors = c->result->check_errors;
+    bool ok = round_run(c, 0, errp);
+    c->result->check_errors += errors;
+    return ok;
 }
 
 /* The image is sound now, and says so. */

@@ -10,13 +10,41 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "util/bytes.h"
 
+/*
+ * The fields that repairs change stand together, in one sector. All else in
+ * the header cluster stays as it is: an odd one may have no room for what we
+ * would write.
+ */
+static int write_fields(const Qcow2State *s)
+{
+    const Qcow2Header *h = &s->header;
+    const size_t first = offsetof(Qcow2DiskHeader, refcount_table_offset);
+    size_t end = h->version < 3 ? QCOW2_V2_HEADER_BYTES
+                                : offsetof(Qcow2DiskHeader, header_length);
+    Qcow2DiskHeader disk = {
+        .refcount_table_offset =
+            GUINT64_TO_BE((uint64_t)h->refcount_table_offset),
+        .refcount_table_clusters = GUINT32_TO_BE(h->refcount_table_clusters),
+        .nb_snapshots = GUINT32_TO_BE(h->nb_snapshots),
+        .snapshots_offset = GUINT64_TO_BE((uint64_t)h->snapshots_offset),
+        .incompatible_features = GUINT64_TO_BE(h->incompatible),
+        .compatible_features = GUINT64_TO_BE(h->compatible),
+        .autoclear_features = GUINT64_TO_BE(h->autoclear),
+        .refcount_order = GUINT32_TO_BE(h->refcount_order),
+    };
+
+    return bdrv_pwrite(s->file, (int64_t)first, (int64_t)(end - first),
+                       (const uint8_t *)&disk + first, 0);
+}
+
 bool repair_header(Qcow2Check *c)
 {
-    int ret = qcow2_header_write(c->s);
+    int ret = write_fields(c->s);
 
     c->changed = c->written = true;
     if (ret < 0) {

@@ -11,6 +11,7 @@
  * requests must work, and a check after them must find nothing either.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,16 @@ static void must_at(bool condition, const char *text, int line)
         abort();
     }
 }
+
+/* What happens, with FUZZ_VERBOSE in the environment: for one input. */
+static bool verbose;
+
+#define say(...)                                                              \
+    do {                                                                      \
+        if (verbose) {                                                        \
+            fprintf(stderr, __VA_ARGS__);                                     \
+        }                                                                     \
+    } while (0)
 
 /* ---- The disk ---- */
 
@@ -303,6 +314,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     disk.pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
                                        g_free);
     must(bdrv_register(&mem_driver, NULL));
+    verbose = g_getenv("FUZZ_VERBOSE") != NULL;
     return 0;
 }
 
@@ -319,10 +331,15 @@ static uint32_t dice(uint32_t n)
 static BlockBackend *open_image(unsigned flags)
 {
     g_autoptr(Options) options = options_new();
+    g_autoptr(GError) error = NULL;
 
     options_set(options, "driver", "qcow2");
     options_set(options, "file.driver", "fuzz");
-    return blk_open(NULL, options, flags | BDRV_O_NO_BACKING, NULL);
+    BlockBackend *blk = blk_open(NULL, options, flags | BDRV_O_NO_BACKING,
+                                 &error);
+    say("%s", error ? error->message : "opened");
+    say("\n");
+    return blk;
 }
 
 /* A range of the device, and its status; false when there is none. */
@@ -393,8 +410,10 @@ static int request(BlockBackend *blk, const Range *r)
 {
     static uint8_t buf[MAX_REQUEST];
     int64_t start;
+    uint32_t kind = dice(8);
 
-    switch (dice(8)) {
+    say("request %u: %" PRId64 "+%" PRId64 "\n", kind, r->offset, r->bytes);
+    switch (kind) {
     case 0:
         return blk_pwrite_zeroes(blk, r->offset, r->bytes, BDRV_REQ_MAY_UNMAP);
     case 1:
@@ -427,6 +446,7 @@ static bool write_some(BlockBackend *blk, bool sound)
 
         if (pick_range(blk, MAX_REQUEST, &r)) {
             ret = request(blk, &r);
+            say("%s", ret < 0 ? " failed\n" : "");
             /* A table that reached its limit is no damage. */
             must(!sound || r.compressed || disk.full || ret != -EIO);
         }
@@ -434,6 +454,7 @@ static bool write_some(BlockBackend *blk, bool sound)
         if (dice(8) == 0) {
             int64_t size = blk_getlength(blk) + (int64_t)dice(70000) - 40000;
 
+            say("truncate %" PRId64 "\n", MAX(size, 0));
             ok = blk_truncate(blk, MAX(size, 0), true, PREALLOC_MODE_OFF,
                               NULL) == 0 &&
                  ok;
@@ -444,30 +465,44 @@ static bool write_some(BlockBackend *blk, bool sound)
 
 /* ---- What must hold ---- */
 
+typedef struct Messages {
+    int all;
+    int harmless;
+} Messages;
+
+/*
+ * Two guest clusters in one host cluster are no damage, if a rare sight. When
+ * one of them gets its own, the other lacks its COPIED flag from then on.
+ */
 static void count_message(const char *text, void *opaque)
 {
+    Messages *messages = opaque;
+
     must(*text != '\0');
-    ++*(int *)opaque;
+    messages->all++;
+    messages->harmless += strstr(text, "is clear, the refcount 1") != NULL;
+    say("  %s\n", text);
 }
 
-static bool check(BlockBackend *blk, unsigned fix, BdrvCheckResult *r)
+/* Gives the errors, without those that are harmless; -1: no check. */
+static int64_t check(BlockBackend *blk, unsigned fix, BdrvCheckResult *r)
 {
-    int messages = 0;
+    Messages messages = { 0 };
 
+    say("check %u\n", fix);
     *r = (BdrvCheckResult){ .message = count_message, .opaque = &messages };
     if (blk_check(blk, r, fix, NULL) < 0) {
-        return false;
+        return -1;
     }
-    must(messages > 0 || r->corruptions + r->leaks + r->check_errors == 0);
-    return true;
+    must(messages.all > 0 || r->corruptions + r->leaks + r->check_errors == 0);
+    return MAX(r->corruptions - messages.harmless, 0);
 }
 
 static void must_be_clean(BlockBackend *blk, bool leaks_allowed)
 {
     BdrvCheckResult r;
 
-    must(check(blk, 0, &r));
-    must(r.corruptions == 0 && r.check_errors == 0);
+    must(check(blk, 0, &r) == 0 && r.check_errors == 0);
     must(leaks_allowed || r.leaks == 0);
 }
 
@@ -521,12 +556,13 @@ static bool repair(void)
         blk = open_image(BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_CHECK);
     BdrvCheckResult r;
 
-    if (blk == NULL || !check(blk, BDRV_FIX_LEAKS | BDRV_FIX_ERRORS, &r) ||
+    if (blk == NULL || check(blk, BDRV_FIX_LEAKS | BDRV_FIX_ERRORS, &r) < 0 ||
         r.check_errors > 0) {
         return false;
     }
     must(r.corruptions == 0 && r.leaks == 0);
-    must_be_clean(blk, false);
+    must(check(blk, 0, &r) == 0 && r.check_errors == 0);
+    must(r.corruptions == 0 && r.leaks == 0);
     return true;
 }
 
@@ -557,10 +593,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         dice_state = dice_state * 257 + input[PADDING + i];
     }
     disk_load(input, size);
+    say("looking\n");
     look();
+    say("changing\n");
     change();
     disk_load(input, size);
+    say("repairing\n");
     if (repair()) {
+        say("using\n");
         use_repaired();
     }
     g_hash_table_remove_all(disk.pages);
