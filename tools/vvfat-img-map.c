@@ -34,8 +34,7 @@ static char *host_name(const Map *map, const BdrvBlockStatus *status)
     if (status->host_file) {
         return g_strdup(status->host_file);
     }
-    return status->file ? filename_of_node(status->file)
-                        : g_strdup(map->name);
+    return status->file ? filename_of_node(status->file) : g_strdup(map->name);
 }
 
 static void print_json_filename(const char *name)
