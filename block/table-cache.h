@@ -20,7 +20,8 @@ typedef struct TableCache TableCache;
 
 /*
  * Called before dirty pieces are written, to make durable what they refer to.
- * 0 or -errno; then nothing is written. Must not use this cache.
+ * 0 or -errno; then nothing is written. Must not get or write pieces of this
+ * cache.
  */
 typedef int TableCacheBarrier(void *opaque);
 

@@ -151,28 +151,77 @@ void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes)
     }
 }
 
+/* Clusters by index. */
+typedef struct ClusterRange {
+    int64_t start, end;
+} ClusterRange;
+
+static gboolean is_in_range(gpointer key, gpointer value, gpointer opaque)
+{
+    const ClusterRange *range = opaque;
+    int64_t cluster = *(const int64_t *)key;
+
+    (void)value;
+    return cluster >= range->start && cluster < range->end;
+}
+
+/* A range may be longer than the hash is large: then that is searched. */
+static bool is_long(const Qcow2State *s, const ClusterRange *range)
+{
+    return range->end - range->start > g_hash_table_size(s->metadata);
+}
+
+static ClusterRange range_of(const Qcow2State *s, int64_t offset,
+                             int64_t bytes)
+{
+    return (ClusterRange){
+        .start = offset >> s->cluster_bits,
+        .end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits,
+    };
+}
+
 void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes)
 {
-    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+    ClusterRange range = range_of(s, offset, bytes);
 
-    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
+    if (is_long(s, &range)) {
+        g_hash_table_foreach_remove(s->metadata, is_in_range, &range);
+        return;
+    }
+    for (int64_t i = range.start; i < range.end; i++) {
         g_hash_table_remove(s->metadata, &i);
     }
 }
 
-int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
+/* Some cluster of the range that holds metadata; -1: none. */
+static int64_t find_metadata(const Qcow2State *s, ClusterRange range)
 {
-    int64_t end = qcow2_cluster_end(s, offset + bytes) >> s->cluster_bits;
+    GHashTableIter iter;
+    gpointer key;
 
-    for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
-        Kind kind = kind_at(s, i);
-
-        if (kind != 0) {
-            return qcow2_corrupt(s,
-                                 "%s is at offset 0x%" PRIx64
-                                 ", where data was to be written",
-                                 kind_name(kind), i << s->cluster_bits);
+    if (!is_long(s, &range)) {
+        while (range.start < range.end && kind_at(s, range.start) == 0) {
+            range.start++;
+        }
+        return range.start < range.end ? range.start : -1;
+    }
+    g_hash_table_iter_init(&iter, s->metadata);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        if (is_in_range(key, NULL, &range)) {
+            return *(const int64_t *)key;
         }
     }
-    return 0;
+    return -1;
+}
+
+int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t found = find_metadata(s, range_of(s, offset, bytes));
+
+    if (found < 0) {
+        return 0;
+    }
+    return qcow2_corrupt(
+        s, "%s is at offset 0x%" PRIx64 ", where data was to be written",
+        kind_name(kind_at(s, found)), found << s->cluster_bits);
 }

@@ -242,6 +242,7 @@ static int check_part(Qcow2State *s, const SlicePart *part, int64_t cluster,
 
 static void apply_part(Qcow2State *s, const SlicePart *part, int delta)
 {
+    assert(part->slice != NULL);
     for (int64_t i = part->first; i < part->first + part->n; i++) {
         uint64_t old = entry_load(part->slice, i, s->refcount_order);
 

@@ -176,8 +176,15 @@ Test(qcow2_alloc, metadata_is_not_handed_out)
     cr_assert_eq(refcount(&h, next), 0);
     cr_assert_eq(qcow2_overlap_check(h.s, next, 4096), 0);
     cr_assert_eq(qcow2_overlap_check(h.s, next + 4095, 2), -EIO);
+    /* More clusters than there are tables. */
+    cr_assert_eq(qcow2_overlap_check(h.s, next, INT64_C(1) << 50), -EIO);
+    cr_assert_eq(qcow2_overlap_check(h.s, next + 8192, INT64_C(1) << 50), 0);
     qcow2_overlap_remove(h.s, next + 4096, 1);
     cr_assert_eq(qcow2_overlap_check(h.s, next, 3 * 4096), 0);
+    qcow2_overlap_add(h.s, next + 4096, 8192);
+    qcow2_overlap_remove(h.s, next + 8192, INT64_C(1) << 50);
+    cr_assert_eq(qcow2_overlap_check(h.s, next + 8192, 4096), 0);
+    cr_assert_eq(qcow2_overlap_check(h.s, next + 4096, 4096), -EIO);
     cr_assert_eq(qcow2_overlap_check(h.s, 0, 1), -EIO);
     release(&h);
 }
