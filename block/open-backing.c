@@ -90,6 +90,14 @@ static char *image_name(const BlockDriverState *bs)
     return filename_of_node(named ? named : bs);
 }
 
+char *bdrv_resolve_backing_file(BlockDriverState *bs, const char *backing,
+                                GError **errp)
+{
+    g_autofree char *image = image_name(bs);
+
+    return bdrv_full_backing_filename(image, backing, errp);
+}
+
 /* ---- What is recorded ---- */
 
 void bdrv_set_backing_file(BlockDriverState *bs, const char *filename,
@@ -114,8 +122,7 @@ void backing_get_recorded(BlockDriverState *bs, char **name, char **format,
     graph_unlock();
     *full_name = NULL;
     if (*name) {
-        g_autofree char *image = image_name(bs);
-        *full_name = bdrv_full_backing_filename(image, *name, NULL);
+        *full_name = bdrv_resolve_backing_file(bs, *name, NULL);
     }
 }
 
@@ -231,9 +238,8 @@ static bool open_below(BlockDriverState *bs, const char *name,
 static bool open_recorded(BlockDriverState *bs, ChainLink *link,
                           Options *options, GError **errp)
 {
-    g_autofree char *place = image_name(bs);
-    g_autofree char *full = bdrv_full_backing_filename(place, bs->backing_file,
-                                                       errp);
+    g_autofree char *full = bdrv_resolve_backing_file(bs, bs->backing_file,
+                                                      errp);
 
     if (full && !check_loop(full, link->image, true, errp)) {
         return false;

@@ -36,11 +36,10 @@ bool image_chain_is_same(const char *a, const char *b)
 static bool names_backing(BlockDriverState *overlay, const char *name,
                           bool as_recorded)
 {
-    g_autofree char *image = bdrv_get_filename(overlay);
     g_autofree char *backing = bdrv_get_filename(below(overlay));
-    g_autofree char *full = as_recorded
-                                ? bdrv_full_backing_filename(image, name, NULL)
-                                : g_strdup(name);
+    g_autofree char *full = as_recorded ? bdrv_resolve_backing_file(overlay,
+                                                                    name, NULL)
+                                        : g_strdup(name);
 
     return full && image_chain_is_same(full, backing);
 }

@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "block/block.h"
+#include "block/driver.h"
 #include "tools/image-chain.h"
 #include "tools/partial-file.h"
 #include "tools/rebase-copy.h"
@@ -62,9 +62,8 @@ static BlockBackend *open_new_backing(const Rebase *r, const char *full,
 static bool take_new_backing(Rebase *r)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *image = blk_get_filename(r->image);
-    g_autofree char *full = bdrv_full_backing_filename(image, r->backing,
-                                                       &error);
+    g_autofree char *full = bdrv_resolve_backing_file(blk_bs(r->image),
+                                                      r->backing, &error);
 
     if (full) {
         r->new_backing = open_new_backing(r, full, &error);

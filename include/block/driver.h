@@ -249,6 +249,11 @@ bool bdrv_apply_auto_read_only(BlockDriverState *bs, const char *reason,
 void bdrv_set_backing_file(BlockDriverState *bs, const char *filename,
                            const char *format);
 
+/* The name under which `backing` would be opened as the backing file of this
+ * node; see bdrv_full_backing_filename(). g_free(). */
+char *bdrv_resolve_backing_file(BlockDriverState *bs, const char *backing,
+                                GError **errp);
+
 /* The child with the role COW, or NULL. It stays while the node is open. */
 BdrvChild *bdrv_backing(BlockDriverState *bs);
 

@@ -98,17 +98,18 @@ done
 
 # ---- To a deeper one ----
 
-for base in base.raw ./base.raw; do
-    chain raw 4M 3M 5M
+for sizes in '4M 4M 4M' '4M 3M 5M' '5M 3M 4M' '1000448 2000384 1500160'; do
+    # shellcheck disable=SC2086
+    chain raw $sizes
     qemu-img convert -O raw top.qcow2 expected.raw
     cp ours/top.qcow2 before.qcow2
-    commit -b $base top.qcow2
+    commit -b ./base.raw top.qcow2
     same base.raw
     cmp ours/top.qcow2 before.qcow2
-    qemu-img compare -q -f raw -F raw expected.raw ours/base.raw ||
+    cmp -n "$(stat -c %s expected.raw)" expected.raw ours/base.raw ||
         fail "base.raw does not show what top.qcow2 did"
-    qemu-img compare -q -f raw expected.raw ours/top.qcow2 ||
-        fail "top.qcow2 does not show what it did"
+    run qemu-img compare -f raw expected.raw ours/top.qcow2
+    [ "$STATUS" = 0 ] || fail "top.qcow2 does not show what it did: $OUT"
 done
 chain raw 4M 4M 4M
 commit -b mid.qcow2 top.qcow2
@@ -150,6 +151,26 @@ img commit -q -r 8M top.qcow2
 [ $(($(date +%s%N) - before)) -gt 300000000 ] ||
     fail "-r 8M: 6 MiB took no time"
 expect_output 6291456 stat -c %s base.raw
+
+# ---- Stopped on the way, it loses nothing and can be repeated ----
+
+qemu-io -c 'write -P 6 0 6M' -c 'write -z 4M 1M' top.qcow2 >/dev/null
+qemu-img convert -O raw top.qcow2 expected.raw
+for signal in INT TERM KILL; do
+    env --default-signal=INT "$VVFAT_IMG" commit -r 4M top.qcow2 >.out &
+    sleep 0.4
+    kill -$signal $!
+    STATUS=0
+    wait $! 2>/dev/null || STATUS=$?
+    [ "$STATUS" = $((128 + $(kill -l $signal))) ] ||
+        fail "SIG$signal: ended with $STATUS"
+    [ ! -s .out ] || fail "SIG$signal: says it is done"
+    qemu-img compare -q -f raw expected.raw top.qcow2 ||
+        fail "SIG$signal: top.qcow2 lost something"
+done
+qemu-img check -q top.qcow2
+expect_output 'Image committed.' img commit top.qcow2
+cmp expected.raw base.raw
 
 # ---- What is refused, and changes nothing ----
 
