@@ -2,11 +2,14 @@
 /*
  * The snapshot table. Where it breaks off, the entries that follow cannot be
  * found any more: they are given up. A snapshot whose L1 table cannot be one
- * keeps its name and gets an empty table.
+ * keeps its name and gets an empty table. Entries of version 2 in an image of
+ * version 3 are completed, in a table elsewhere.
  */
 #include "block/qcow2/qcow2-check.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "util/bytes.h"
 
@@ -150,6 +153,103 @@ static GArray *find_entries(Qcow2Check *c, int64_t *end)
     return positions;
 }
 
+/* ---- Entries that say too little ---- */
+
+/* What version 3 wants of the extra data: the size of the machine state in 64
+ * bits, and of the disk. */
+typedef struct __attribute__((packed)) Extra {
+    guint64 vm_state_size;
+    guint64 disk_size;
+} Extra;
+
+/* Append the entry at a position, completed. */
+static bool copy_entry(Qcow2Check *c, int64_t position, GByteArray *table)
+{
+    static const uint8_t padding[7];
+    Qcow2DiskSnapshot entry;
+    Extra extra;
+
+    if (!check_read(c, position, sizeof(entry), &entry, NULL)) {
+        return false;
+    }
+    uint64_t vm_state_size = GUINT32_FROM_BE(entry.vm_state_size);
+    extra.vm_state_size = GUINT64_TO_BE(vm_state_size);
+    extra.disk_size = GUINT64_TO_BE((uint64_t)c->s->header.size);
+    uint32_t old = GUINT32_FROM_BE(entry.extra_data_size);
+    uint32_t rest = old + GUINT16_FROM_BE(entry.id_size) +
+                    GUINT16_FROM_BE(entry.name_size);
+    g_autofree uint8_t *data = g_malloc(MAX(rest, 1));
+    if (!check_read(c, position + (int64_t)sizeof(entry), rest, data, NULL)) {
+        return false;
+    }
+    /* Half a field is none. */
+    uint32_t kept = old < sizeof(extra) ? old & ~7u : old;
+    memcpy(&extra, data, MIN(kept, sizeof(extra)));
+    entry.extra_data_size = GUINT32_TO_BE(MAX(kept, (uint32_t)sizeof(extra)));
+    g_byte_array_append(table, (const uint8_t *)&entry, sizeof(entry));
+    g_byte_array_append(table, (const uint8_t *)&extra, sizeof(extra));
+    if (kept > sizeof(extra)) {
+        g_byte_array_append(table, data + sizeof(extra),
+                            kept - (guint)sizeof(extra));
+    }
+    g_byte_array_append(table, data + old, rest - old);
+    g_byte_array_append(table, padding, -table->len & 7);
+    return true;
+}
+
+/*
+ * Write a table of complete entries behind the end of the file. The header is
+ * to name it when its refcounts are there; until then both tables count.
+ */
+static void complete_table(Qcow2Check *c, const GArray *positions)
+{
+    g_autoptr(GByteArray) table = g_byte_array_new();
+    int64_t place = c->file_clusters << c->s->cluster_bits;
+
+    for (guint i = 0; i < positions->len; i++) {
+        if (!copy_entry(c, g_array_index(positions, int64_t, i), table)) {
+            return;
+        }
+    }
+    if (place + (int64_t)table->len > (int64_t)QCOW2_MAX_HOST_OFFSET ||
+        (int64_t)table->len > QCOW2_MAX_SNAPSHOT_TABLE_BYTES) {
+        check_failed(c, -EFBIG, "completing the snapshot table");
+        c->stuck = true;
+        return;
+    }
+    if (!check_write(c, place, table->len, table->data)) {
+        return;
+    }
+    c->file_length = place + (int64_t)table->len;
+    c->file_clusters = qcow2_cluster_end(c->s, c->file_length) >>
+                       c->s->cluster_bits;
+    check_claim(c, place, table->len, QCOW2_KIND_SNAPSHOT_TABLE);
+    c->new_snapshots_offset = place;
+}
+
+static void check_complete(Qcow2Check *c, const GArray *positions)
+{
+    bool mend = c->fix & BDRV_FIX_ERRORS;
+    bool incomplete = false;
+
+    for (guint i = 0; i < positions->len && c->s->header.version >= 3; i++) {
+        int64_t position = g_array_index(positions, int64_t, i);
+        Qcow2DiskSnapshot entry;
+
+        if (check_read(c, position, sizeof(entry), &entry, NULL) &&
+            GUINT32_FROM_BE(entry.extra_data_size) < sizeof(Extra)) {
+            check_corruption(c, mend,
+                             "entry %u of the snapshot table is incomplete: "
+                             "it does not say how large the disk was",
+                             i + 1);
+            incomplete = true;
+        }
+    }
+    if (incomplete && mend) {
+        complete_table(c, positions);
+    }
+}
+
 void check_snapshot_table(Qcow2Check *c)
 {
     const Qcow2Header *h = &c->s->header;
@@ -177,6 +277,7 @@ void check_snapshot_table(Qcow2Check *c)
         clip_table(c, 0, text);
         return;
     }
+    check_complete(c, positions);
     for (guint i = 0; i < positions->len; i++) {
         int64_t position = g_array_index(positions, int64_t, i);
         Qcow2DiskSnapshot entry;

@@ -253,7 +253,7 @@ static bool round_begin(Qcow2Check *c, GError **errp)
     c->snapshots = g_array_new(FALSE, FALSE, sizeof(CheckSnapshot));
     c->refblocks = g_array_new(FALSE, FALSE, sizeof(CheckRefblock));
     c->rebuild = c->header_changed = c->data_lost = c->no_memory = false;
-    c->table_bytes = 0;
+    c->table_bytes = c->new_snapshots_offset = 0;
     c->last_used = -1;
     r->corruptions = r->leaks = r->check_errors = 0;
     r->allocated_clusters = r->fragmented_clusters = 0;
@@ -298,9 +298,14 @@ static void round_walk(Qcow2Check *c)
         !repair_rebuild(c)) {
         return;
     }
-    if (check_flush(c)) {
-        check_copied(c);
+    if (!check_flush(c)) {
+        return;
     }
+    if (c->new_snapshots_offset != 0 && !c->no_memory) {
+        h->snapshots_offset = c->new_snapshots_offset;
+        repair_header(c);
+    }
+    check_copied(c);
     r->image_end_offset = (c->last_used + 1) << c->s->cluster_bits;
 }
 

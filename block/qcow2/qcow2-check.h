@@ -75,7 +75,8 @@ typedef struct Qcow2Check {
     bool no_memory;      /* counts are incomplete */
     bool stuck;          /* writing failed: no further rounds */
     int64_t table_bytes; /* of CHECK_MAX_TABLE_BYTES */
-    int64_t last_used;   /* cluster with a reference or a refcount; -1 */
+    int64_t new_snapshots_offset; /* of a table for the header; 0: none */
+    int64_t last_used; /* cluster with a reference or a refcount; -1 */
 } Qcow2Check;
 
 /* ---- qcow2-check.c ---- */
