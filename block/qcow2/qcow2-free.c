@@ -92,16 +92,16 @@ void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes)
     g_array_append_val(s->frees, entry);
 }
 
-uint64_t qcow2_frees_seal(Qcow2State *s)
+int64_t qcow2_frees_seal(Qcow2State *s)
 {
     s->frees_sealed = s->frees->len;
     s->frees_bytes = 0;
     return s->frees_done + s->frees_sealed;
 }
 
-void qcow2_frees_are_durable(Qcow2State *s, uint64_t seal)
+void qcow2_frees_are_durable(Qcow2State *s, int64_t seal)
 {
-    uint64_t left = seal > s->frees_done ? seal - s->frees_done : 0;
+    int64_t left = MAX(seal - s->frees_done, 0);
 
     s->frees_durable = MAX(s->frees_durable, (unsigned)left);
 }
@@ -120,6 +120,16 @@ static unsigned count_ready(const Qcow2State *s, unsigned max)
     return n;
 }
 
+static void remove_first(Qcow2State *s, unsigned n)
+{
+    if (n > 0) {
+        g_array_remove_range(s->frees, 0, n);
+        s->frees_sealed -= n;
+        s->frees_durable -= n;
+        s->frees_done += n;
+    }
+}
+
 /* Lower the refcounts of the first n entries. */
 static void finish_frees(Qcow2State *s, unsigned n, bool discard)
 {
@@ -128,12 +138,7 @@ static void finish_frees(Qcow2State *s, unsigned n, bool discard)
 
         free_range(s, entry.offset, entry.bytes, discard);
     }
-    if (n > 0) {
-        g_array_remove_range(s->frees, 0, n);
-        s->frees_sealed -= n;
-        s->frees_durable -= n;
-        s->frees_done += n;
-    }
+    remove_first(s, n);
 }
 
 void qcow2_carry_out_frees(Qcow2State *s)
@@ -147,59 +152,79 @@ void qcow2_carry_out_frees(Qcow2State *s)
 
 #define BATCH 128
 
-typedef struct HostRange {
-    int64_t offset, end;
-} HostRange;
-
-static gint compare_ranges(gconstpointer a, gconstpointer b)
+static gint compare_offsets(gconstpointer a, gconstpointer b)
 {
-    const HostRange *left = a, *right = b;
+    const Qcow2Free *left = a, *right = b;
 
     return (left->offset > right->offset) - (left->offset < right->offset);
 }
 
-/* The clusters of an entry that nothing else refers to. */
-static void add_sole(Qcow2State *s, const Qcow2Free *entry, GArray *ranges)
+/*
+ * Carry out an entry as far as others refer to the clusters, too. Those that
+ * nothing else refers to are left, with their refcount of 1: appended to sole.
+ */
+static void split_entry(Qcow2State *s, const Qcow2Free *entry, GArray *sole)
 {
     int64_t cluster = entry->offset >> s->cluster_bits;
     int64_t end = qcow2_cluster_end(s, entry->offset + entry->bytes) >>
                   s->cluster_bits;
+    uint64_t refcount;
+    int64_t run;
 
-    while (cluster < end) {
-        HostRange range = { .offset = cluster << s->cluster_bits };
-        uint64_t refcount;
-        int64_t run;
-
+    for (; cluster < end; cluster += run) {
         if (qcow2_refcount_run(s, cluster, end - cluster, &refcount, &run) <
             0) {
             return;
         }
-        cluster += run;
-        range.end = cluster << s->cluster_bits;
+        const Qcow2Free rest = {
+            .offset = cluster << s->cluster_bits,
+            .bytes = run << s->cluster_bits,
+            .number = entry->number,
+        };
         if (refcount != 1) {
+            (void)!qcow2_refcount_add(s, cluster, run, -1);
             continue;
         }
-        if (s->packed_offset > range.offset && s->packed_offset < range.end) {
+        if (s->packed_offset > rest.offset &&
+            s->packed_offset < rest.offset + rest.bytes) {
             s->packed_offset = 0;
         }
-        g_array_append_val(ranges, range);
+        g_array_append_val(sole, rest);
     }
 }
 
-/* Neighbours together. */
-static void discard_ranges(Qcow2State *s, GArray *ranges)
+/* In order, neighbours together. */
+static void merge_ranges(GArray *ranges)
 {
-    g_array_sort(ranges, compare_ranges);
-    for (guint i = 0; i < ranges->len;) {
-        HostRange range = g_array_index(ranges, HostRange, i);
+    guint n = 0;
 
-        while (++i < ranges->len &&
-               g_array_index(ranges, HostRange, i).offset <= range.end) {
-            range.end = MAX(range.end,
-                            g_array_index(ranges, HostRange, i).end);
+    g_array_sort(ranges, compare_offsets);
+    for (guint i = 0; i < ranges->len; i++) {
+        Qcow2Free next = g_array_index(ranges, Qcow2Free, i);
+        Qcow2Free *last = &g_array_index(ranges, Qcow2Free, MAX(n, 1) - 1);
+
+        if (n > 0 && last->offset + last->bytes == next.offset) {
+            last->bytes += next.bytes;
+            last->number = MAX(last->number, next.number);
+        } else {
+            g_array_index(ranges, Qcow2Free, n++) = next;
         }
-        (void)!bdrv_pdiscard(s->file, range.offset, range.end - range.offset);
     }
+    g_array_set_size(ranges, n);
+}
+
+/* The first n entries become those that only the discard is missing to. */
+static void split_frees(Qcow2State *s, unsigned n, GArray *sole)
+{
+    for (unsigned i = 0; i < n; i++) {
+        split_entry(s, &g_array_index(s->frees, Qcow2Free, i), sole);
+    }
+    merge_ranges(sole);
+    remove_first(s, n);
+    g_array_prepend_vals(s->frees, sole->data, sole->len);
+    s->frees_sealed += sole->len;
+    s->frees_durable += sole->len;
+    s->frees_done -= sole->len;
 }
 
 void qcow2_discard_frees(Qcow2State *s)
@@ -212,16 +237,17 @@ void qcow2_discard_frees(Qcow2State *s)
     }
     s->frees_leaving = true;
     while ((n = count_ready(s, BATCH)) > 0) {
-        g_autoptr(GArray)
-            ranges = g_array_new(FALSE, FALSE, sizeof(HostRange));
+        g_autoptr(GArray) sole = g_array_new(FALSE, FALSE, sizeof(Qcow2Free));
 
-        for (unsigned i = 0; i < n; i++) {
-            add_sole(s, &g_array_index(s->frees, Qcow2Free, i), ranges);
-        }
+        split_frees(s, n, sole);
         pthread_mutex_unlock(&s->lock);
-        discard_ranges(s, ranges);
+        for (guint i = 0; i < sole->len; i++) {
+            const Qcow2Free *range = &g_array_index(sole, Qcow2Free, i);
+
+            (void)!bdrv_pdiscard(s->file, range->offset, range->bytes);
+        }
         pthread_mutex_lock(&s->lock);
-        finish_frees(s, n, false);
+        finish_frees(s, sole->len, false);
     }
     s->frees_leaving = false;
 }

@@ -120,7 +120,7 @@ int qcow2_write_back(Qcow2State *s)
         ret = write_steps(s);
     }
     if (ret == 0 && s->frees->len > 0) {
-        uint64_t seal = qcow2_frees_seal(s);
+        int64_t seal = qcow2_frees_seal(s);
 
         ret = flush_file(s);
         if (ret == 0) {
@@ -177,7 +177,7 @@ static int flush_ahead(Qcow2State *s)
 
 static int flush_frees(Qcow2State *s)
 {
-    uint64_t seal = qcow2_frees_seal(s);
+    int64_t seal = qcow2_frees_seal(s);
     int ret = flush_unlocked(s);
 
     if (ret == 0) {

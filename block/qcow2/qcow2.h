@@ -176,7 +176,7 @@ typedef struct Qcow2State {
     GArray *frees;         /* of Qcow2Free; numbers do not fall */
     unsigned frees_sealed; /* of so many, steps 1 to 3 were written, */
     unsigned frees_durable; /* and flushed */
-    uint64_t frees_done;    /* how many have left the queue */
+    int64_t frees_done;     /* the number of the first, counted over time */
     bool frees_leaving;     /* a thread without the lock discards the first */
     int64_t frees_bytes;    /* of those that are not sealed */
 
@@ -409,8 +409,8 @@ void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes);
 
 /* Steps 1 to 3 were written; a flush of the file after this, with or without
  * the lock, makes durable what there is until now. */
-uint64_t qcow2_frees_seal(Qcow2State *s);
-void qcow2_frees_are_durable(Qcow2State *s, uint64_t seal);
+int64_t qcow2_frees_seal(Qcow2State *s);
+void qcow2_frees_are_durable(Qcow2State *s, int64_t seal);
 
 /* Lower the refcounts that wait for nothing any more. */
 void qcow2_carry_out_frees(Qcow2State *s);

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "tests/unit/qcow2-fixture.h"
 
@@ -358,5 +359,48 @@ Test(qcow2_alloc, freed_clusters_leave_the_file_and_the_caches)
     cr_assert_eq(qcow2_overlap_check(h.s, a, 4096), 0);
     cr_assert_eq(bdrv_pread(h.s->file, a, 1, &byte, 0), 0);
     cr_assert_eq(byte, 0xdd, "discarded");
+    release(&h);
+}
+
+static uint8_t host_byte(Held *h, int64_t offset)
+{
+    uint8_t byte;
+
+    cr_assert_eq(bdrv_pread(h->s->file, offset, 1, &byte, 0), 0);
+    return byte;
+}
+
+Test(qcow2_alloc, a_flush_discards_what_nothing_else_is_in)
+{
+    NEED_IMAGE("cluster_size=4096");
+    Held h = hold("discard=unmap");
+    int64_t a = qcow2_alloc_packed(h.s, 1000);
+    int64_t b = qcow2_alloc_packed(h.s, 3096);
+    int64_t c = qcow2_alloc_packed(h.s, 1000);
+    int64_t d = qcow2_alloc_packed(h.s, 1000);
+    int64_t whole = alloc(&h, 2);
+    g_autofree uint8_t *ones = g_malloc(5 * 4096);
+
+    memset(ones, 1, 5 * 4096);
+    cr_assert_eq(bdrv_pwrite(h.s->file, a, 5 * 4096, ones, 0), 0);
+    qcow2_free_later(h.s, whole + 4096, 4096);
+    qcow2_free_later(h.s, c, 1000);
+    qcow2_free_later(h.s, a, 1000);
+    qcow2_free_later(h.s, b, 3096);
+    qcow2_free_later(h.s, whole, 4096);
+    pthread_mutex_unlock(&h.s->lock);
+    cr_assert_eq(qcow2_flush(blk_bs(h.blk)), 0);
+    pthread_mutex_lock(&h.s->lock);
+    cr_assert_eq(h.s->frees->len, 0);
+    cr_assert_eq(refcount(&h, a), 0);
+    cr_assert_eq(refcount(&h, d), 1);
+    cr_assert_eq(refcount(&h, whole), 0);
+    cr_assert_eq(host_byte(&h, a), 0xdd);
+    cr_assert_eq(host_byte(&h, b + 3095), 0xdd);
+    cr_assert_eq(host_byte(&h, c), 1, "another one is there");
+    cr_assert_eq(host_byte(&h, whole), 0xdd);
+    cr_assert_eq(host_byte(&h, whole + 8191), 0xdd);
+    /* Room is appended to the one that is left. */
+    cr_assert_eq(qcow2_alloc_packed(h.s, 100), d + 1000);
     release(&h);
 }
