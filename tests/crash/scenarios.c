@@ -8,10 +8,10 @@
 /* Compressed clusters side by side, zeroes of both kinds, data. */
 #define QCOW2_MIX(options, size)                                              \
     "rm -f start.img && qemu-img create -q -f qcow2 -o " options              \
-    " start.img " size " && qemu-io -f qcow2 -c 'write -P 1 0 200k' "         \
-    "-c 'write -c -P 2 200k 64k' -c 'write -c -P 3 264k 64k' "                \
-    "-c 'write -z 328k 40k' -c 'write -P 4 368k 40k' "                        \
-    "-c 'write -z -u 368k 20k' -c 'discard 20k 20k' start.img"
+    " start.img " size " && qemu-io -f qcow2 -c 'write -P 1 0 192k' "         \
+    "-c 'write -c -P 2 256k 64k' -c 'write -c -P 3 320k 64k' "                \
+    "-c 'write -z 384k 64k' -c 'write -P 4 448k 64k' "                        \
+    "-c 'write -z -u 448k 20k' -c 'discard 64k 64k' start.img"
 #define BACKED "backing_file=$PWD/base.raw,backing_fmt=raw,"
 
 const Scenario qcow2_scenarios[] = {
@@ -22,7 +22,7 @@ const Scenario qcow2_scenarios[] = {
         .format = "qcow2",
         .prepare = QCOW2_MIX(BACKED "cluster_size=512,refcount_bits=64",
                              "1900k") " && qemu-io -f qcow2 "
-                                      "-c 'write -P 5 400k 1200k' start.img",
+                                      "-c 'write -P 5 500k 1100k' start.img",
         .requests = "write 1600k 64k; flush; write 1664k 100k; "
                     "write 1764k 136k; flush; unmap 1k 31k; write 512 4k; "
                     "flush; truncate 2200k; write 1900k 300k; flush; "
@@ -46,8 +46,8 @@ const Scenario qcow2_scenarios[] = {
         .prepare = QCOW2_MIX("cluster_size=4k", "700k") " && qemu-img "
                                                         "snapshot -c snap "
                                                         "start.img",
-        .requests = "write 0 4k; flush; unmap 4k 8k; flush; discard 200k 40k; "
-                    "flush; write 240k 512; flush; random 60 31; flush",
+        .requests = "write 0 4k; flush; unmap 4k 8k; flush; discard 256k 40k; "
+                    "flush; write 300k 512; flush; random 60 31; flush",
         .unit = 4096,
         .snapshot = true,
     },
@@ -85,7 +85,8 @@ const Scenario qcow_scenarios[] = {
         .format = "qcow",
         .prepare = "rm -f start.img && qemu-img create -q -f qcow start.img "
                    "700k && qemu-io -f qcow -c 'write -P 1 0 100k' "
-                   "-c 'write -c -P 2 100k 64k' start.img",
+                   "-c 'write -c -P 2 100k 4k' -c 'write -c -P 3 104k 4k' "
+                   "-c 'write -c -P 4 108k 4k' start.img",
         .requests = "random 60 71; flush; empty; random 10 72; flush",
         .unit = 4096,
     },
@@ -110,9 +111,9 @@ const Scenario qcow2_fault_scenarios[] = {
         .format = "qcow2",
         .prepare = QCOW2_MIX(BACKED "cluster_size=512,refcount_bits=64",
                              "2000k") " && qemu-io -f qcow2 "
-                                      "-c 'write -P 5 400k 1500k' start.img",
+                                      "-c 'write -P 5 500k 1400k' start.img",
         .requests = "write 1900k 70k; flush; unmap 1k 3k; write 512 2k; "
-                    "compress 210k 2k; truncate 2100k; write 2000k 40k; "
+                    "compress 300k 2k; truncate 2100k; write 2000k 40k; "
                     "reopen; discard 100k 20k; truncate 1990k; durable 99k 3k",
         .unit = 512,
         .backed = true,
@@ -123,8 +124,8 @@ const Scenario qcow2_fault_scenarios[] = {
         .prepare = QCOW2_MIX("cluster_size=4k", "700k") " && qemu-img "
                                                         "snapshot -c snap "
                                                         "start.img",
-        .requests = "write 0 5k; flush; unmap 8k 8k; discard 200k 20k; "
-                    "write 240k 512; compress 400k 8k; flush; zero 410k 9k; "
+        .requests = "write 0 5k; flush; unmap 8k 8k; discard 256k 20k; "
+                    "write 300k 512; compress 400k 8k; flush; zero 410k 9k; "
                     "write 430k 30k",
         .unit = 4096,
         .snapshot = true,
