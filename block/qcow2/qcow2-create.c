@@ -133,7 +133,8 @@ static void fill_header(Qcow2Header *h, const Qcow2CreateOptions *o,
         h->compatible = QCOW2_COMPAT_LAZY_REFCOUNTS;
     }
     h->extensions = g_array_new(FALSE, FALSE, sizeof(Qcow2Extension));
-    if (o->version >= 3) {
+    /* In smaller clusters the name of a backing file needs the room. */
+    if (o->version >= 3 && o->cluster_bits >= 11) {
         Qcow2Extension names = feature_names();
         g_array_append_val(h->extensions, names);
     }
