@@ -71,8 +71,9 @@ static void print_fact(const char *key, const char *value, void *opaque)
     }
     g_autofree char *clean = tool_escape(value, false);
     bool is_flag = g_str_equal(value, "on") || g_str_equal(value, "off");
-    printf("%*s%s: %s\n", 4 * ((int)last + 1), "",
-           g_strdelimit(parts[last], "-", ' '),
+    bool is_element = g_ascii_isdigit(parts[last][0]);
+    printf("%*s%s%s%s: %s\n", 4 * ((int)last + 1), "", is_element ? "[" : "",
+           g_strdelimit(parts[last], "-", ' '), is_element ? "]" : "",
            !is_flag                   ? clean
            : g_str_equal(value, "on") ? "true"
                                       : "false");

@@ -2,55 +2,126 @@
 /*
  * Cutting off the end of the file.
  *
- * Refcount blocks stand among what they describe. One at the end that
- * describes nothing but itself would keep the file long, so it goes first: its
- * entry in the table becomes 0, durably, and its clusters have no refcounts.
+ * Refcount blocks stand among what they describe, or in what another block
+ * describes. Blocks at the end that describe nothing but each other would keep
+ * the file long, so they go first: their entries in the table become 0,
+ * durably, and with that the clusters that they describe have no refcounts.
  */
 #include "block/qcow2/qcow2-resize.h"
-#include "util/bytes.h"
 
-/* Whether the block describes nothing in use, or itself alone. */
-static bool block_is_empty(Qcow2State *s, int64_t block, bool *has_itself)
+/* Clusters by index to the block that stands there (+ 1). */
+static GHashTable *find_homes(const Qcow2State *s)
 {
-    int64_t first = block << qcow2_refblock_bits(s);
-    int64_t end = first + (INT64_C(1) << qcow2_refblock_bits(s));
-    int64_t home = (int64_t)s->reftable[block] >> s->cluster_bits;
+    GHashTable *homes = g_hash_table_new_full(g_int64_hash, g_int64_equal,
+                                              g_free, NULL);
 
-    *has_itself = home >= first && home < end;
-    for (int64_t at = first; at < end;) {
+    for (uint32_t i = 0; i < s->reftable_size; i++) {
+        if (s->reftable[i] != 0) {
+            int64_t *home = g_new(int64_t, 1);
+
+            *home = (int64_t)s->reftable[i] >> s->cluster_bits;
+            g_hash_table_replace(homes, home, GUINT_TO_POINTER(i + 1));
+        }
+    }
+    return homes;
+}
+
+/* Whether what the block describes are blocks alone; *lowest: the first of
+ * them, if that is less. */
+static bool has_only_blocks(Qcow2State *s, GHashTable *homes, int64_t block,
+                            int64_t *lowest)
+{
+    int64_t at = block << qcow2_refblock_bits(s);
+    int64_t end = (block + 1) << qcow2_refblock_bits(s);
+
+    while (at < end) {
         uint64_t refcount;
         int64_t run;
 
-        if (qcow2_refcount_run(s, at, end - at, &refcount, &run) < 0 ||
-            (refcount != 0 && (at != home || run != 1))) {
+        if (qcow2_refcount_run(s, at, end - at, &refcount, &run) < 0) {
             return false;
+        }
+        for (int64_t i = at; i < at + run && refcount != 0; i++) {
+            guint home = GPOINTER_TO_UINT(g_hash_table_lookup(homes, &i));
+
+            if (home == 0 || refcount != 1) {
+                return false;
+            }
+            *lowest = MIN(*lowest, (int64_t)home - 1);
         }
         at += run;
     }
     return true;
 }
 
-/* False: it stays, and so does everything before it. */
-static bool drop_block(Qcow2State *s, int64_t block)
+/* From this block on, all describe nothing but each other. */
+static int64_t find_needless(Qcow2State *s)
 {
-    int64_t offset = (int64_t)s->reftable[block];
-    be64 entry = { { 0 } };
-    bool has_itself;
+    g_autoptr(GHashTable) homes = find_homes(s);
+    int64_t needless = s->reftable_size;
+    int64_t lowest = INT64_MAX;
 
-    if (!block_is_empty(s, block, &has_itself) ||
-        bdrv_pwrite(s->file, s->header.refcount_table_offset + block * 8,
-                    sizeof(entry), &entry, 0) < 0 ||
-        bdrv_flush(bdrv_child_bs(s->file)) < 0) {
-        return false;
+    for (int64_t i = s->reftable_size; i-- > 0;) {
+        if (s->reftable[i] != 0 && !has_only_blocks(s, homes, i, &lowest)) {
+            break;
+        }
+        if (lowest >= i) {
+            needless = i;
+        }
     }
-    s->reftable[block] = 0;
-    if (has_itself) {
+    return needless;
+}
+
+/* A block that the table does not name any more. */
+static void forget_block(Qcow2State *s, int64_t offset, int64_t first)
+{
+    int64_t home = offset >> s->cluster_bits;
+
+    if (home >> qcow2_refblock_bits(s) < first) {
+        qcow2_free_now(s, offset, s->cluster_size);
+    } else {
+        /* Its refcount went with the block that had it. */
         table_cache_drop(s->refcount_cache, offset, s->cluster_size);
         qcow2_overlap_remove(s, offset, s->cluster_size);
-    } else {
-        qcow2_free_now(s, offset, s->cluster_size);
     }
-    return true;
+}
+
+/* Write entries of the table from `first` on. */
+static int write_entries(Qcow2State *s, int64_t first, const uint64_t *entries)
+{
+    int ret = bdrv_pwrite(s->file, s->header.refcount_table_offset + first * 8,
+                          (s->reftable_size - first) * 8, entries, 0);
+
+    return ret < 0 ? ret : bdrv_flush(bdrv_child_bs(s->file));
+}
+
+static void drop_blocks(Qcow2State *s, int64_t first)
+{
+    int64_t n = s->reftable_size - first;
+    g_autofree uint64_t *entries = g_try_new0(uint64_t, n);
+
+    if (n == 0 || entries == NULL) {
+        return;
+    }
+    if (write_entries(s, first, entries) < 0) {
+        /* What the table says now is not known: it shall say what it said. If
+         * it does not take that, it must not be relied on. */
+        for (int64_t i = 0; i < n; i++) {
+            entries[i] = GUINT64_TO_BE(s->reftable[first + i]);
+        }
+        if (write_entries(s, first, entries) < 0) {
+            s->header.incompatible |= QCOW2_INCOMPAT_CORRUPT;
+        }
+        return;
+    }
+    for (int64_t i = first; i < s->reftable_size; i++) {
+        int64_t offset = (int64_t)s->reftable[i];
+
+        s->reftable[i] = 0;
+        if (offset != 0) {
+            forget_block(s, offset, first);
+        }
+    }
 }
 
 /* The end of the last cluster that is in use, in bytes; -1: not known. */
@@ -76,13 +147,10 @@ static int64_t used_end(Qcow2State *s, int64_t length)
 void qcow2_shrink_file(Qcow2State *s)
 {
     int64_t length = bdrv_getlength(bdrv_child_bs(s->file));
-    int64_t block = s->reftable_size;
 
-    while (block > 0 &&
-           (s->reftable[block - 1] == 0 || drop_block(s, block - 1))) {
-        block--;
-    }
+    drop_blocks(s, find_needless(s));
     int64_t end = used_end(s, length);
+    /* A table that was moved to the end stays there. */
     if (length < 0 || end < 0 || end >= length ||
         qcow2_write_back_all(s) < 0 ||
         bdrv_truncate(s->file, end, false, PREALLOC_MODE_OFF, NULL) < 0) {
