@@ -31,11 +31,18 @@ unsigned node_request_flags(const BlockDriverState *bs, unsigned flags)
     return bs->open_flags & BDRV_O_NO_FLUSH ? flags & ~BDRV_REQ_FUA : flags;
 }
 
+/* NO_FLUSH spares the wait for the disk, where the bytes end. What a format
+ * still holds in memory must reach its file, and errors their caller. */
+static bool is_not_flushed(const BlockDriverState *bs)
+{
+    return (bs->open_flags & BDRV_O_NO_FLUSH) && bs->children->len == 0;
+}
+
 int node_flush(BlockDriverState *bs)
 {
     int ret = 0;
 
-    if (node_is_read_only(bs) || (bs->open_flags & BDRV_O_NO_FLUSH)) {
+    if (node_is_read_only(bs) || is_not_flushed(bs)) {
         return 0;
     }
     uint64_t generation = bs->write_generation;

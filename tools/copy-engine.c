@@ -69,14 +69,20 @@ static void stop(Engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
-/* words: the driver's own. They may name the image and a place in it, which
- * the message does already. */
+/* Why, for a message that names the image: the driver's own words may do so,
+ * too. */
+static const char *reason_without(const char *name, int ret, const char *words)
+{
+    g_autofree char *quoted = g_strdup_printf("'%s'", name);
+
+    return strstr(words, quoted) ? g_strerror(-ret) : words;
+}
+
 static void fail(Engine *e, const char *doing, int64_t offset,
                  const char *preposition, const char *name, int ret,
                  const char *words)
 {
-    g_autofree char *quoted = g_strdup_printf("'%s'", name);
-    const char *reason = strstr(words, quoted) ? g_strerror(-ret) : words;
+    const char *reason = reason_without(name, ret, words);
 
     pthread_mutex_lock(&e->lock);
     if (!e->failed) {
@@ -473,7 +479,8 @@ bool copy_run(const CopyJob *job)
     int ret = copy_target_finish(job->target);
     if (ret < 0) {
         g_autofree char *reason = copy_target_strerror(job->target, ret);
-        tool_error("error while flushing '%s': %s", job->target->name, reason);
+        tool_error("error while flushing '%s': %s", job->target->name,
+                   reason_without(job->target->name, ret, reason));
     }
     return ret >= 0;
 }

@@ -221,3 +221,26 @@ for operands in '' 'bs=64k count=3' 'bs=1M skip=1' 'bs=1000 count=3' \
         fail "dd $operands: the size differs"
     qemu-img check -q new || fail "dd $operands: damaged"
 done
+
+# The disk is full, sooner or later, down to the last table: that is an error,
+# and no image is left.
+head -c 2M /dev/urandom >noise
+failures=0
+for kib in $(seq 2048 8 2120); do
+    rm -f new
+    if (
+        trap '' XFSZ
+        ulimit -f "$kib"
+        exec "$VVFAT_IMG" convert -f raw -O qcow2 -o cluster_size=512 \
+            noise new 2>errors
+    ); then
+        qemu-img compare -q -f raw noise -F qcow2 new ||
+            fail "with $kib KiB the image is not whole, and nothing is said"
+    else
+        failures=$((failures + 1))
+        [ ! -s new ] || fail "with $kib KiB half an image is left"
+        grep -q 'File too large' errors || fail "not said: $(cat errors)"
+    fi
+done
+[ $failures -gt 1 ] || fail 'no disk was full'
+[ $failures -lt 10 ] || fail 'every disk was full'
