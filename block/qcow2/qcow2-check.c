@@ -293,6 +293,13 @@ static void round_walk(Qcow2Check *c)
         c->no_memory) {
         return;
     }
+    if (c->fix && r->check_errors > 0) {
+        /* What could not be read may refer to anything. */
+        check_say(c, "Refcounts are not repaired: not all tables could be "
+                     "read");
+        c->fix = 0;
+        c->stuck = true;
+    }
     check_refcounts(c);
     if (c->rebuild && (c->fix & BDRV_FIX_ERRORS) && !c->no_memory &&
         !repair_rebuild(c)) {
