@@ -130,6 +130,8 @@ static int64_t used_end(Qcow2State *s, int64_t length)
     int64_t at = qcow2_cluster_end(s, length) >> s->cluster_bits;
     uint64_t refcount = 0;
 
+    /* A file may be so long that going through it takes days. */
+    at = MIN(at, (int64_t)s->reftable_size << qcow2_refblock_bits(s));
     while (refcount == 0) {
         int64_t block = --at >> qcow2_refblock_bits(s);
 
