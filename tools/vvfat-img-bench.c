@@ -249,7 +249,12 @@ static bool bench(Bench *b)
     }
     bool ok = run_requests(b);
     free(buf);
-    return ok;
+    int ret = ok && b->write ? blk_flush(b->blk) : 0;
+    if (ret < 0) {
+        g_autofree char *reason = blk_strerror(ret);
+        tool_error("Failed flush: %s", reason);
+    }
+    return ok && ret >= 0;
 }
 
 /* ---- The command line ---- */
