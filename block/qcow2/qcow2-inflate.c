@@ -262,7 +262,7 @@ static int find_destination(InflateJob *job, const IOVector *iov)
 static int run_jobs(Qcow2State *s, InflateJob *jobs, unsigned n,
                     const IOVector *iov)
 {
-    unsigned count;
+    unsigned count = 0;
     int ret = 0;
 
     for (unsigned i = 0; ret == 0 && i < n; i++) {

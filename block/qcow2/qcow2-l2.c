@@ -170,9 +170,10 @@ int qcow2_l2_set(Qcow2State *s, int64_t offset, int64_t n, uint64_t entry,
         void *slice;
         int ret = qcow2_l2_prepare(s, at);
 
-        if (ret == 0) {
-            ret = qcow2_l1_get(s, at, &l1);
+        if (ret < 0) {
+            return ret;
         }
+        ret = qcow2_l1_get(s, at, &l1);
         if (ret < 0) {
             return ret;
         }
