@@ -147,7 +147,10 @@ int blk_change_backing_file(BlockBackend *blk, const char *backing,
     if (bs->drv->change_backing_file == NULL) {
         ret = -ENOTSUP;
         block_error_set(errp, ENOTSUP,
-                        "Images of the format '%s' have no backing file",
+                        bs->drv->supports_backing
+                            ? "Images of the format '%s' keep the backing "
+                              "file that they were created with"
+                            : "Images of the format '%s' have no backing file",
                         bs->drv->format_name);
     } else if ((ret = io_check_write(blk->root, 0, 0, 0)) < 0) {
         g_autofree char *reason = blk_strerror(ret);
