@@ -51,22 +51,31 @@ static int write_place(Qcow2State *s, uint32_t entries, int64_t offset)
     return ret < 0 ? ret : bdrv_flush(bdrv_child_bs(s->file));
 }
 
+int qcow2_l1_settle(Qcow2State *s)
+{
+    if (s->l1_is_unsettled) {
+        int ret = write_place(s, s->header.l1_size, s->header.l1_table_offset);
+
+        if (ret < 0) {
+            return ret;
+        }
+        s->l1_is_unsettled = false;
+    }
+    return 0;
+}
+
 /*
  * Let the header name the new table. When that fails, what it names is not
  * known: the old one is named again. When that fails, too, both tables serve
- * as long as neither changes, so nothing is written any more.
+ * as long as neither changes, so that is done before anything else is written.
  */
 static int switch_table(Qcow2State *s, uint32_t entries, int64_t offset,
                         bool *known)
 {
     int ret = write_place(s, entries, offset);
 
-    *known = true;
-    if (ret < 0 &&
-        write_place(s, s->header.l1_size, s->header.l1_table_offset) < 0) {
-        s->header.incompatible |= QCOW2_INCOMPAT_CORRUPT;
-        *known = false;
-    }
+    s->l1_is_unsettled = ret < 0;
+    *known = ret == 0 || qcow2_l1_settle(s) == 0;
     return ret;
 }
 

@@ -139,6 +139,15 @@ static bool entries_are_dirty(const Qcow2State *s)
     return s->reftable_dirty_first < s->reftable_dirty_end;
 }
 
+void qcow2_reftable_set_dirty(Qcow2State *s, uint32_t first, uint32_t end)
+{
+    if (!entries_are_dirty(s)) {
+        s->reftable_dirty_first = first;
+    }
+    s->reftable_dirty_first = MIN(s->reftable_dirty_first, first);
+    s->reftable_dirty_end = MAX(s->reftable_dirty_end, end);
+}
+
 /* Blocks first, then the entries that name them. */
 static int settle_entries(Qcow2State *s)
 {
@@ -277,11 +286,7 @@ static int write_block(Qcow2State *s, int64_t block, int64_t home)
         return ret;
     }
     s->reftable[block] = (uint64_t)offset;
-    if (!entries_are_dirty(s)) {
-        s->reftable_dirty_first = (uint32_t)block;
-    }
-    s->reftable_dirty_first = MIN(s->reftable_dirty_first, (uint32_t)block);
-    s->reftable_dirty_end = MAX(s->reftable_dirty_end, (uint32_t)block + 1);
+    qcow2_reftable_set_dirty(s, (uint32_t)block, (uint32_t)block + 1);
     qcow2_overlap_add(s, offset, s->cluster_size);
     return 0;
 }

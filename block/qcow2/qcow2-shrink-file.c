@@ -104,14 +104,9 @@ static void drop_blocks(Qcow2State *s, int64_t first)
         return;
     }
     if (write_entries(s, first, entries) < 0) {
-        /* What the table says now is not known: it shall say what it said. If
-         * it does not take that, it must not be relied on. */
-        for (int64_t i = 0; i < n; i++) {
-            entries[i] = GUINT64_TO_BE(s->reftable[first + i]);
-        }
-        if (write_entries(s, first, entries) < 0) {
-            s->header.incompatible |= QCOW2_INCOMPAT_CORRUPT;
-        }
+        /* What the table says now is not known: it shall say what it said,
+         * before anything relies on it (qcow2_reftable_settle()). */
+        qcow2_reftable_set_dirty(s, (uint32_t)first, s->reftable_size);
         return;
     }
     for (int64_t i = first; i < s->reftable_size; i++) {

@@ -26,8 +26,11 @@ static int flush_file(Qcow2State *s)
  * next open repair them. */
 static int write_refcounts(Qcow2State *s)
 {
-    int ret = qcow2_reftable_settle(s);
+    int ret = qcow2_l1_settle(s);
 
+    if (ret == 0) {
+        ret = qcow2_reftable_settle(s);
+    }
     if (ret == 0 && !s->lazy_refcounts) {
         ret = table_cache_write(s->refcount_cache);
     }
@@ -108,6 +111,9 @@ static int write_steps(Qcow2State *s)
         if (ret == 0) {
             ret = write_l1(s);
         }
+    }
+    if (ret == 0) {
+        ret = qcow2_l1_settle(s);
     }
     return ret < 0 ? ret : qcow2_reftable_settle(s);
 }

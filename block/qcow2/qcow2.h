@@ -156,6 +156,7 @@ typedef struct Qcow2State {
     /* qcow2-map.c */
     uint64_t *l1; /* header.l1_size entries in host byte order */
     uint32_t l1_dirty_first, l1_dirty_end; /* entries to be written */
+    bool l1_is_unsettled; /* the header on the disk may name another table */
     TableCache *l2_cache;
 
     /* qcow2-refcount.c, qcow2-alloc.c */
@@ -321,6 +322,10 @@ int qcow2_l2_set(Qcow2State *s, int64_t offset, int64_t n, uint64_t entry,
 /* Change L1 entry `index` in memory; written by qcow2_write_back(). */
 void qcow2_l1_set(Qcow2State *s, uint32_t index, uint64_t entry);
 
+/* Make sure that the header on the disk names the L1 table in use
+ * (qcow2-l1-grow.c). Durable. */
+int qcow2_l1_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- qcow2-refcount.c; lock held ---- */
 
 /* The refcount of a cluster by its index; 0 beyond the refcount table. */
@@ -369,6 +374,9 @@ bool qcow2_reftable_entry_is_valid(const Qcow2State *s, uint64_t entry);
 /* Make the refcount blocks for n clusters, and put none of them there. */
 int qcow2_refblocks_make(Qcow2State *s, int64_t cluster, int64_t n)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* Entries of the table are to be written, from first to before end. */
+void qcow2_reftable_set_dirty(Qcow2State *s, uint32_t first, uint32_t end);
 
 /* Make sure that the refcount table in use is on the disk, blocks first, and
  * that the header there names it. What was written last is not flushed. */
