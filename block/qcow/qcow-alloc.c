@@ -105,13 +105,16 @@ int qcow_write_back(QcowState *s)
  * offset of each. And a table at the end of the file may reach behind it. */
 static void learn_from_tables(QcowState *s, int64_t file_length)
 {
+    /* A file that was cut off ends in the middle of a cluster: the rest of
+     * that cluster is not free. */
+    int64_t end = (file_length + s->cluster_size - 1) & ~(s->cluster_size - 1);
+
     s->piece_bytes = MIN(s->l2_bytes, MAX_PIECE_BYTES);
-    s->end = file_length;
+    s->end = end;
     for (uint32_t i = 0; i < s->header.l1_size; i++) {
         uint64_t entry = s->l1[i];
 
-        if (entry != 0 && entry % QCOW_SECTOR == 0 &&
-            entry < (uint64_t)file_length) {
+        if (entry != 0 && entry % QCOW_SECTOR == 0 && entry < (uint64_t)end) {
             s->piece_bytes = MIN(s->piece_bytes,
                                  (int64_t)(entry & (~entry + 1)));
             s->end = MAX(s->end, (int64_t)entry + s->l2_bytes);

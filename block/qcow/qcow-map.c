@@ -54,7 +54,8 @@ bool qcow_entry_decode(const QcowState *s, uint64_t entry,
     }
     mapping->type = QCOW_NORMAL;
     mapping->host_offset = (int64_t)entry;
-    return entry % QCOW_SECTOR == 0 && is_in_file(s, entry, s->cluster_size);
+    return entry % QCOW_SECTOR == 0 && is_in_file(s, entry, s->cluster_size) &&
+           s->cluster_size <= s->end - mapping->host_offset;
 }
 
 /* The offset of the L2 table; 0: none. */

@@ -67,7 +67,7 @@ static void make_image(Image *image, unsigned cluster_bits, unsigned l2_bits)
     int64_t table = MAX(INT64_C(8) << l2_bits, INT64_C(1) << cluster_bits);
     QcowDiskHeader header = { .cluster_bits = (uint8_t)cluster_bits,
                               .l2_bits = (uint8_t)l2_bits };
-    uint8_t stream[64];
+    uint8_t stream[256];
     g_autofree uint8_t *zeroes = NULL;
 
     image->cluster = INT64_C(1) << cluster_bits;
@@ -86,7 +86,7 @@ static void make_image(Image *image, unsigned cluster_bits, unsigned l2_bits)
 
     zeroes = g_malloc0((gsize)image->cluster);
     int64_t bytes = deflate_cluster(stream, sizeof(stream), zeroes,
-                                    MIN(image->cluster, 4096));
+                                    image->cluster);
     expect(bytes > 0);
     put(image, image->place[3], stream, (size_t)bytes);
     put_be64(image, image->place[2],
