@@ -7,6 +7,7 @@
  * finds nothing wrong, and the thread sanitizer sees no race.
  */
 #include <glib/gstdio.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +32,9 @@ typedef struct Worker {
     const char *wrong; /* the step that failed; NULL: none */
 } Worker;
 
+/* Each round begins with a write to the same cluster by all. */
+static pthread_barrier_t together;
+
 static bool range_is(BlockBackend *blk, int64_t offset, int64_t bytes,
                      uint8_t fill)
 {
@@ -50,10 +54,9 @@ static int64_t owned_offset(const Worker *w, unsigned n)
     return (SHARED + (int64_t)w->self * OWNED + n) * CLUSTER;
 }
 
-/* Bytes of a cluster that all share. */
-static void step_shared(Worker *w)
+/* Bytes of a cluster that all share, and all write now. */
+static void step_shared(Worker *w, unsigned n)
 {
-    unsigned n = (unsigned)g_rand_int_range(w->rand, 0, SHARED);
     uint8_t buf[PART];
 
     w->parts[n] = (uint8_t)g_rand_int_range(w->rand, 1, 256);
@@ -128,15 +131,16 @@ static gpointer worker_run(gpointer opaque)
 {
     Worker *w = opaque;
 
-    for (int i = 0; i < ROUNDS && w->wrong == NULL; i++) {
-        int kind = g_rand_int_range(w->rand, 0, 20);
-
-        if (kind == 0) {
-            step_ask(w);
-        } else if (kind < 10) {
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&together);
+        if (w->wrong == NULL) {
+            step_shared(w, i % SHARED);
+        }
+        if (w->wrong == NULL && g_rand_boolean(w->rand)) {
             step_owned(w);
-        } else {
-            step_shared(w);
+        }
+        if (w->wrong == NULL && g_rand_int_range(w->rand, 0, 20) == 0) {
+            step_ask(w);
         }
     }
     return NULL;
@@ -196,6 +200,7 @@ static bool run(BlockBackend *blk)
     static Worker workers[THREADS];
     bool ok = true;
 
+    pthread_barrier_init(&together, NULL, THREADS);
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i] = (Worker){ .blk = blk, .self = i };
         workers[i].rand = g_rand_new_with_seed(i + 1);
@@ -206,6 +211,7 @@ static bool run(BlockBackend *blk)
     for (unsigned i = 0; i < THREADS; i++) {
         g_thread_join(threads[i]);
     }
+    pthread_barrier_destroy(&together);
     for (unsigned i = 0; i < THREADS; i++) {
         verify(&workers[i]);
         g_rand_free(workers[i].rand);
