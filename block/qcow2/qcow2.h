@@ -149,14 +149,15 @@ typedef struct Qcow2State {
     atomic_int_fast64_t size; /* of the device; changed by truncate */
 
     pthread_mutex_t lock;
-    Qcow2Header header; /* as it is on the disk */
-    bool prepared;      /* qcow2_prepare_change() was done */
+    Qcow2Header header;   /* as it is on the disk */
+    bool prepared;        /* qcow2_prepare_change() was done */
+    bool l1_is_unsettled; /* the header on the disk may name another table */
+    bool frees_leaving;   /* the first frees are discarded without the lock */
     bool overlaps; /* tables lie over each other: only read, or repaired */
 
     /* qcow2-map.c */
     uint64_t *l1; /* header.l1_size entries in host byte order */
     uint32_t l1_dirty_first, l1_dirty_end; /* entries to be written */
-    bool l1_is_unsettled; /* the header on the disk may name another table */
     TableCache *l2_cache;
 
     /* qcow2-refcount.c, qcow2-alloc.c */
@@ -178,7 +179,6 @@ typedef struct Qcow2State {
     unsigned frees_sealed; /* of so many, steps 1 to 3 were written, */
     unsigned frees_durable; /* and flushed */
     int64_t frees_done;     /* the number of the first, counted over time */
-    bool frees_leaving;     /* a thread without the lock discards the first */
     int64_t frees_bytes;    /* of those that are not sealed */
 
     /* Requests under way, oldest first, and the number of the last. */
