@@ -110,23 +110,25 @@ static void take_header(Qcow2State *s)
 
 static bool read_l1(Qcow2State *s, GError **errp)
 {
-    int64_t bytes = (int64_t)s->header.l1_size * (int64_t)sizeof(uint64_t);
+    uint32_t entries = s->header.l1_size;
+    int64_t bytes = (int64_t)entries * (int64_t)sizeof(uint64_t);
 
-    s->l1 = g_try_malloc((gsize)MAX(bytes, 1));
+    if (entries == 0) {
+        return true;
+    }
+    s->l1 = g_try_new0(uint64_t, entries);
     if (s->l1 == NULL) {
         block_error_set(errp, ENOMEM,
                         "No memory for an L1 table of %" PRId64 " bytes",
                         bytes);
         return false;
     }
-    int ret = bytes > 0 ? bdrv_pread(s->file, s->header.l1_table_offset, bytes,
-                                     s->l1, 0)
-                        : 0;
+    int ret = bdrv_pread(s->file, s->header.l1_table_offset, bytes, s->l1, 0);
     if (ret < 0) {
         block_error_set_errno(errp, -ret, "Could not read the L1 table");
         return false;
     }
-    for (uint32_t i = 0; i < s->header.l1_size; i++) {
+    for (uint32_t i = 0; i < entries; i++) {
         s->l1[i] = GUINT64_FROM_BE(s->l1[i]);
     }
     return true;
