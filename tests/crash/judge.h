@@ -15,11 +15,12 @@
 typedef struct Judge {
     const Workload *workload;
     unsigned judged, failed;
-    unsigned qemu_every; /* QEMU reads every n-th image; it checks all */
-    unsigned write_every;
+    unsigned qemu_every;  /* QEMU checks every n-th image, and reads every
+                            second one of them */
+    unsigned write_every; /* we go on writing to every n-th */
 } Judge;
 
-/* CRASH_EVERY=n in the environment: QEMU sees every n-th image only. */
+/* CRASH_EVERY=n in the environment sets qemu_every; it is 1 otherwise. */
 void judge_init(Judge *judge, const Workload *workload);
 
 /* Judge the image on the disk; what is wrong is printed, and the image is kept

@@ -94,9 +94,9 @@ const Scenario qcow_scenarios[] = {
         .name = "qcow-backed",
         .format = "qcow",
         .prepare = "rm -f start.img && qemu-img create -q -f qcow -o " BACKED
-                   "size=8m start.img && qemu-io -f qcow -c 'write -P 1 0 9k' "
+                   "size=5m start.img && qemu-io -f qcow -c 'write -P 1 0 9k' "
                    "start.img",
-        .requests = "write 4m 5k; flush; random 60 81; flush; empty; "
+        .requests = "write 4m 5k; flush; random 30 81; flush; empty; "
                     "random 10 82; flush",
         .unit = 512,
         .backed = true,
@@ -149,10 +149,10 @@ const Scenario qcow_fault_scenarios[] = {
         .name = "fault-qcow",
         .format = "qcow",
         .prepare = "rm -f start.img && qemu-img create -q -f qcow -o " BACKED
-                   "size=8m start.img && qemu-io -f qcow -c 'write -P 1 0 9k' "
+                   "size=5m start.img && qemu-io -f qcow -c 'write -P 1 0 9k' "
                    "start.img",
         .requests = "write 4m 5k; flush; write 2k 1k; compress 1m 8k; "
-                    "zero 3k 3k; flush; reopen; write 6m 512; empty; "
+                    "zero 3k 3k; flush; reopen; write 4609k 512; empty; "
                     "write 2m 9k",
         .unit = 512,
         .backed = true,

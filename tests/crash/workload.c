@@ -407,7 +407,7 @@ uint8_t *guest_read(BlockBackend *blk, int64_t *size, char **why)
         *why = g_strdup_printf("the disk has %" PRId64 " bytes", *size);
         return NULL;
     }
-    uint8_t *data = g_malloc(MODEL_MAX);
+    uint8_t *data = g_malloc((gsize)MAX(*size, 1));
     int ret = *size < 0    ? (int)*size
               : *size == 0 ? 0
                            : blk_pread(blk, 0, *size, data, 0);
