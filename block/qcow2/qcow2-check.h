@@ -32,7 +32,7 @@
 #include "block/qcow2/qcow2.h"
 
 /* L1 tables and tables of bitmaps: more than this is not looked at. */
-#define CHECK_MAX_TABLE_BYTES (INT64_C(16) << 30)
+#define CHECK_MAX_TABLE_BYTES (INT64_C(4) << 30)
 
 /* An L2 table that L1 entries name. */
 typedef struct CheckL2 {

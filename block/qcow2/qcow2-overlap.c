@@ -7,9 +7,13 @@
  * Whoever allocates a table adds it. A cluster is taken out when its refcount
  * becomes 0 (qcow2-free.c).
  */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "block/qcow2/qcow2.h"
+
+/* No image is like that; one made to be would take all memory. */
+#define MAX_SNAPSHOT_L1_BYTES (INT64_C(1) << 30)
 
 typedef enum Kind {
     KIND_OTHER = 1, /* added later, or of no interest */
@@ -105,6 +109,49 @@ static bool note_l2_tables(Qcow2State *s, GError **errp)
     return ok;
 }
 
+static int compare_places(const void *a, const void *b)
+{
+    const Qcow2Snapshot *x = *(Qcow2Snapshot *const *)a;
+    const Qcow2Snapshot *y = *(Qcow2Snapshot *const *)b;
+
+    return (x->l1_table_offset > y->l1_table_offset) -
+           (x->l1_table_offset < y->l1_table_offset);
+}
+
+/* Many may name the same large table: every cluster is noted once. */
+static bool note_snapshot_l1s(Qcow2State *s, GError **errp)
+{
+    g_autoptr(GPtrArray) by_place = g_ptr_array_new();
+    int64_t done = 0; /* what is before this was noted */
+    int64_t left = MAX_SNAPSHOT_L1_BYTES;
+
+    for (guint i = 0; s->snapshots != NULL && i < s->snapshots->len; i++) {
+        g_ptr_array_add(by_place, g_ptr_array_index(s->snapshots, i));
+    }
+    g_ptr_array_sort(by_place, compare_places);
+    for (guint i = 0; i < by_place->len; i++) {
+        const Qcow2Snapshot *sn = g_ptr_array_index(by_place, i);
+        int64_t start = MAX(sn->l1_table_offset, done);
+        int64_t end = sn->l1_table_offset + (int64_t)sn->l1_size * 8;
+
+        if (start >= end) {
+            continue;
+        }
+        left -= end - start;
+        if (left < 0) {
+            block_error_set(errp, EFBIG,
+                            "The L1 tables of the snapshots are too large "
+                            "together");
+            return false;
+        }
+        if (!note(s, KIND_SNAPSHOT_L1, start, end - start, errp)) {
+            return false;
+        }
+        done = qcow2_cluster_end(s, end);
+    }
+    return true;
+}
+
 static bool note_snapshots(Qcow2State *s, GError **errp)
 {
     bool ok = true;
@@ -113,16 +160,7 @@ static bool note_snapshots(Qcow2State *s, GError **errp)
         /* Its first cluster at least: its length is not known here. */
         ok = note(s, KIND_SNAPSHOTS, s->header.snapshots_offset, 1, errp);
     }
-    for (guint i = 0; ok && s->snapshots != NULL && i < s->snapshots->len;
-         i++) {
-        const Qcow2Snapshot *snapshot = g_ptr_array_index(s->snapshots, i);
-
-        if (snapshot->l1_size > 0) {
-            ok = note(s, KIND_SNAPSHOT_L1, snapshot->l1_table_offset,
-                      (int64_t)snapshot->l1_size * 8, errp);
-        }
-    }
-    return ok;
+    return ok && note_snapshot_l1s(s, errp);
 }
 
 bool qcow2_overlap_init(Qcow2State *s, GError **errp)
