@@ -4,7 +4,7 @@
  * format with no options of consequence, that of its file. Where none says it
  * all, the name is "json:" and the options that tell this image from others
  * (strong_runtime_opts), with those of the children inside: its file, and
- * others that were asked for ("backing": "" when none was). What the driver
+ * others that were asked for ("backing": null when none was). What the driver
  * finds or makes itself (a backing file, a temporary overlay) it finds or makes
  * again.
  */
@@ -12,6 +12,7 @@
 
 #include "block/graph.h"
 #include "block/open-backing.h"
+#include "util/option-set.h"
 
 /* Copy the driver's strong options that were given. Whether there are any. */
 static bool copy_strong_options(const BlockDriverState *bs, Options *to)
@@ -67,7 +68,7 @@ void filename_refresh(BlockDriverState *bs)
     if (backing_is_overridden(bs)) {
         strong = true;
         if (bs->backing == NULL) {
-            options_set(full, "backing", "");
+            options_set_form(full, "backing", "", OPTION_FORM_NULL);
         }
     }
     g_free(bs->plain_filename);

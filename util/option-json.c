@@ -150,6 +150,9 @@ static void write_entry(JsonWriter *w, const char *name,
     case OPTION_FORM_NUMBER:
         json_number(w, name, entry->value);
         break;
+    case OPTION_FORM_NULL:
+        json_number(w, name, "null");
+        break;
     }
 }
 

@@ -130,9 +130,8 @@ static bool json_visit_option(const char *path, JsonType type,
         options_set_bool(opts, path, type == JSON_TRUE);
         break;
     case JSON_NULL:
-        block_error_set(errp, EINVAL,
-                        "option '%s' is null; leave it out instead", path);
-        return false;
+        options_set_form(opts, path, "", OPTION_FORM_NULL);
+        break;
     }
     return true;
 }

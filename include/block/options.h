@@ -84,8 +84,9 @@ bool options_parse_keyval(Options *opts, const char *text,
 /*
  * Parse a JSON object (without the "json:" prefix) into opts, flattened.
  * Values are strings, numbers, true ("on") and false ("off"), objects and
- * arrays; null, and a flattened key that occurs twice, are errors. A key that
- * opts has already is replaced. A failure leaves opts as it was.
+ * arrays; null is the empty string. A flattened key that occurs twice is an
+ * error; one that opts has already is replaced. A failure leaves opts as it
+ * was.
  */
 bool options_parse_json(Options *opts, const char *text, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;

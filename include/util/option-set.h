@@ -12,6 +12,7 @@ typedef enum OptionForm {
     OPTION_FORM_TEXT,
     OPTION_FORM_BOOL,   /* the value is "on" or "off" */
     OPTION_FORM_NUMBER, /* the value is a number in JSON's syntax */
+    OPTION_FORM_NULL,   /* the value is "" */
 } OptionForm;
 
 typedef struct OptionEntry {

@@ -383,7 +383,7 @@ Test(core_backing, only_what_was_asked_for_is_in_the_name)
                "over");
     check_name("over", "backing=",
                "json:{\"driver\": \"cow\", \"file\": {\"driver\": \"file\", "
-               "\"filename\": \"over\"}, \"backing\": \"\"}");
+               "\"filename\": \"over\"}, \"backing\": null}");
     check_name("over", "backing.driver=raw,backing.file.filename=other",
                "json:{\"driver\": \"cow\", \"file\": {\"driver\": \"file\", "
                "\"filename\": \"over\"}, \"backing\": {\"driver\": \"raw\", "
