@@ -17,7 +17,9 @@
 
 /* ---- Findings ---- */
 
-G_GNUC_PRINTF(3, 0)
+static void say_va(const Qcow2Check *c, const char *prefix, const char *fmt,
+                   va_list ap) G_GNUC_PRINTF(3, 0);
+
 static void say_va(const Qcow2Check *c, const char *prefix, const char *fmt,
                    va_list ap)
 {

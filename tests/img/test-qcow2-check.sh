@@ -130,3 +130,20 @@ done
 dd if=table of=same.qcow2 bs=1M seek=$l1 oflag=seek_bytes conv=notrunc \
     count=16777216 iflag=count_bytes status=none
 bounded same.qcow2
+# As many snapshots as there may be, each with the same L1 table of 32 MiB.
+small snapshots.qcow2
+{
+    printf '%016x%08x%08x' $((1 << 30)) $((1 << 22)) 0
+    printf '%048x%08x%032x' 0 16 0
+} | xxd -r -p >table
+for _ in {1..16}; do
+    cat table table >twice
+    mv twice table
+done
+[ "$(stat -c %s table)" = $((65536 * 56)) ] || fail 'the table is not right'
+dd if=table of=snapshots.qcow2 bs=1M seek=1 conv=notrunc status=none
+truncate -s 2G snapshots.qcow2
+put snapshots.qcow2 60 "$(printf '%08x%016x' 65536 $((1 << 20)))"
+dd if=snapshots.qcow2 of=snapshots.qcow2 bs=512 count=1 skip=3 \
+    seek=$((1 << 21)) conv=notrunc status=none
+bounded snapshots.qcow2
