@@ -134,7 +134,7 @@ bounded same.qcow2
 small snapshots.qcow2
 {
     printf '%016x%08x%08x' $((1 << 30)) $((1 << 22)) 0
-    printf '%048x%08x%032x' 0 16 0
+    printf '%040x%08x%032x' 0 16 0
 } | xxd -r -p >table
 for _ in {1..16}; do
     cat table table >twice
