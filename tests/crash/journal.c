@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POWER_FEW 4   /* changes, of which all choices are tried */
+#define POWER_TRIES 3 /* choices of more */
+#define POWER_QEMU 5  /* QEMU judges every n-th of what we judge */
+
 /* Notes: 2 * request when it begins, and one more when it has ended. */
 
 void journal_free(Journal *journal)
@@ -160,12 +164,20 @@ void journal_kill(const Journal *journal, Judge *judge)
 
 /* ---- The power ---- */
 
-/* How a pending write is treated: each sector for itself, or as a whole. */
-static void apply_some(RecordDisk *disk, const RecordEvent *event, GRand *rand,
-                       bool torn, double chance)
+/* Of the changes that are not durable yet, which have reached the disk. */
+typedef struct Choice {
+    guint mask;  /* bit n: the n-th, if !by_lot */
+    bool by_lot; /* each with this chance */
+    bool torn;   /* sector by sector */
+    double chance;
+} Choice;
+
+static void apply_chosen(RecordDisk *disk, const RecordEvent *event, guint n,
+                         const Choice *choice, GRand *rand)
 {
-    if (event->kind == RECORD_TRUNCATE || !torn) {
-        if (g_rand_double(rand) < chance) {
+    if (!choice->by_lot || !choice->torn || event->kind == RECORD_TRUNCATE) {
+        if (choice->by_lot ? g_rand_double(rand) < choice->chance
+                           : (choice->mask >> n & 1)) {
             record_apply(disk, event);
         }
         return;
@@ -173,70 +185,106 @@ static void apply_some(RecordDisk *disk, const RecordEvent *event, GRand *rand,
     for (int64_t done = 0; done < event->bytes;) {
         int64_t part = MIN(SECTOR - (event->offset + done) % SECTOR,
                            event->bytes - done);
-        if (g_rand_double(rand) < chance) {
+        if (g_rand_double(rand) < choice->chance) {
             record_apply_part(disk, event, done, part);
         }
         done += part;
     }
 }
 
-static void cut_power(const Replay *replay, Judge *judge,
-                      const RecordDisk *durable, guint first, guint end,
-                      GRand *rand, uint32_t seed)
+typedef struct PowerCut {
+    Replay replay;
+    Judge *judge;
+    RecordDisk *durable; /* before the events that are not */
+    GArray *pending;     /* numbers (guint) of those */
+    GRand *rand;
+    uint32_t seed;
+} PowerCut;
+
+static void cut_power(PowerCut *cut, const Choice *choice)
 {
-    static const double chances[] = { 0.1, 0.5, 0.9 };
-    const Journal *journal = replay->journal;
+    const Journal *journal = cut->replay.journal;
     g_autoptr(RecordDisk)
-        disk = record_disk_new(durable->data, durable->length);
-    bool torn = g_rand_boolean(rand);
-    double chance = chances[g_rand_int_range(rand, 0, G_N_ELEMENTS(chances))];
+        disk = record_disk_new(cut->durable->data, cut->durable->length);
+    guint last = 0;
 
-    for (guint i = first; i < end; i++) {
-        const RecordEvent *event = journal_event(journal, i);
+    for (guint n = 0; n < cut->pending->len; n++) {
+        last = g_array_index(cut->pending, guint, n);
+        const RecordEvent *event = journal_event(journal, last);
 
-        if (event->kind == RECORD_FLUSH || event->kind == RECORD_NOTE) {
-            continue;
-        }
-        if (event->durable && i + 1 < end) {
+        if (event->durable && n + 1 < cut->pending->len) {
             record_apply(disk, event);
         } else {
-            apply_some(disk, event, rand, torn, chance);
+            apply_chosen(disk, event, n, choice, cut->rand);
         }
     }
-    g_autofree char *what = g_strdup_printf("power cut (seed %u)", seed);
-    g_autofree char *label = replay_label(replay, what, end - 1);
-    judge_image(judge, disk, replay->model, label);
+    g_autofree char *what = g_strdup_printf("power cut (seed %u)", cut->seed);
+    g_autofree char *label = replay_label(&cut->replay, what, last);
+    judge_image(cut->judge, disk, cut->replay.model, label);
 }
 
-void journal_cut_power(const Journal *journal, Judge *judge, unsigned tries,
-                       uint32_t seed)
+/* Every choice of a few changes with the last of them, but for all of them,
+ * which is a kill; some of many. And sectors by lot. */
+static void cut_power_here(PowerCut *cut)
+{
+    static const double chances[] = { 0.1, 0.5, 0.9 };
+    guint n = cut->pending->len;
+    guint last = 1u << (n > 0 ? n - 1 : 0);
+    bool few = n <= POWER_FEW;
+
+    for (guint mask = 0; few && mask + 1 < last; mask++) {
+        cut_power(cut, &(Choice){ .mask = mask | last });
+    }
+    for (int i = 0; i < (few ? 1 : POWER_TRIES); i++) {
+        const Choice choice = {
+            .by_lot = true,
+            .torn = few || i % 2 == 0,
+            .chance =
+                chances[g_rand_int_range(cut->rand, 0, G_N_ELEMENTS(chances))],
+        };
+        cut_power(cut, &choice);
+    }
+}
+
+static void make_durable(PowerCut *cut)
+{
+    for (guint n = 0; n < cut->pending->len; n++) {
+        guint i = g_array_index(cut->pending, guint, n);
+
+        record_apply(cut->durable, journal_event(cut->replay.journal, i));
+    }
+    g_array_set_size(cut->pending, 0);
+}
+
+void journal_cut_power(const Journal *journal, Judge *judge, uint32_t seed)
 {
     gsize length;
     const uint8_t *image = g_bytes_get_data(journal->workload->image, &length);
     g_autoptr(RecordDisk) durable = record_disk_new(image, (int64_t)length);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    guint first = 0; /* event that is not durable yet */
-    Replay replay;
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(guint));
+    PowerCut cut = { .judge = judge,
+                     .durable = durable,
+                     .pending = pending,
+                     .rand = rand,
+                     .seed = seed };
 
-    replay_init(&replay, journal);
+    replay_init(&cut.replay, journal);
     for (guint i = 0; i < journal->disk->events->len; i++) {
         const RecordEvent *event = journal_event(journal, i);
 
         if (event->kind == RECORD_FLUSH) {
-            for (; first <= i; first++) {
-                record_apply(durable, journal_event(journal, first));
+            make_durable(&cut);
+        } else if (event->kind == RECORD_NOTE) {
+            if (replay_note(&cut.replay, event->offset)) {
+                cut_power_here(&cut);
             }
-            continue;
-        }
-        if (event->kind == RECORD_NOTE &&
-            !replay_note(&replay, event->offset)) {
-            continue;
-        }
-        for (unsigned n = 0; n < tries; n++) {
-            cut_power(&replay, judge, durable, first, i + 1, rand, seed);
+        } else {
+            g_array_append_val(pending, i);
+            cut_power_here(&cut);
         }
     }
-    model_free(replay.model);
+    model_free(cut.replay.model);
 }
 
 /* ---- Tests ---- */
@@ -259,7 +307,8 @@ int journal_main(const Scenario *scenarios)
         judge_init(&judge, workload);
         g_autoptr(Journal) journal = journal_record(&judge);
         journal_kill(journal, &judge);
-        journal_cut_power(journal, &judge, 1,
+        judge.qemu_every *= POWER_QEMU;
+        journal_cut_power(journal, &judge,
                           seed ? (uint32_t)strtoul(seed, NULL, 0) : 1);
         failed |= judge_result(&judge);
     }

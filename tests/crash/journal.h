@@ -23,10 +23,9 @@ void journal_kill(const Journal *journal, Judge *judge);
 
 /*
  * The power went: of what was written since the last flush of the host, some
- * has reached the disk, sector by sector. `tries` choices after each change.
+ * has reached the disk, change by change or sector by sector.
  */
-void journal_cut_power(const Journal *journal, Judge *judge, unsigned tries,
-                       uint32_t seed);
+void journal_cut_power(const Journal *journal, Judge *judge, uint32_t seed);
 
 /* main() of the tests: both, for each scenario. */
 int journal_main(const Scenario *scenarios);

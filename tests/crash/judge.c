@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "block/qcow2/qcow2-format.h"
+
 #define ENOUGH_FAILURES 4
 
 bool crash_begin(void)
@@ -74,9 +76,22 @@ static int run(const char *const *argv)
 
 /* ---- QEMU ---- */
 
-/* NULL, or what is wrong. *leaks: whether there are any. */
-static char *qemu_checks(const Workload *w, const char *path, bool *leaks)
+/* Whether refcounts may be wrong: they are lazy, and the image says so. */
+static bool may_be_wrong(const Workload *w, const RecordDisk *disk)
 {
+    const Qcow2DiskHeader *header = (const Qcow2DiskHeader *)disk->data;
+
+    return w->scenario->lazy_refcounts &&
+           (GUINT64_FROM_BE(header->incompatible_features) &
+            QCOW2_INCOMPAT_DIRTY);
+}
+
+/* NULL, or what is wrong with the image, which is saved there. *leaks: whether
+ * there are any. */
+static char *qemu_checks(const Workload *w, const RecordDisk *disk,
+                         const char *path, bool *leaks)
+{
+    bool dirty = may_be_wrong(w, disk);
     const char *check[] = { "qemu-img",          "check", "-q", "-f",
                             w->scenario->format, path,    NULL };
     const char *repair[] = {
@@ -88,12 +103,12 @@ static char *qemu_checks(const Workload *w, const char *path, bool *leaks)
     if (strcmp(w->scenario->format, "qcow2") != 0) {
         return NULL;
     }
-    if (w->scenario->lazy_refcounts && run(repair) != 0) {
+    if (dirty && run(repair) != 0) {
         return g_strdup("qemu-img check -r all could not mend it");
     }
     status = run(check);
     *leaks = status == 3;
-    return status == 0 || (status == 3 && !w->scenario->lazy_refcounts)
+    return status == 0 || (status == 3 && !dirty)
                ? NULL
                : g_strdup_printf("qemu-img check ends with %d", status);
 }
@@ -143,10 +158,9 @@ static char *qemu_judges(Judge *judge, const RecordDisk *disk,
     char *wrong;
 
     record_disk_save(disk, "judged.img");
-    wrong = qemu_checks(w, "judged.img", &leaks);
+    wrong = qemu_checks(w, disk, "judged.img", &leaks);
     if (wrong == NULL && leaks != own_leaks &&
-        strcmp(w->scenario->format, "qcow2") == 0 &&
-        !w->scenario->lazy_refcounts) {
+        strcmp(w->scenario->format, "qcow2") == 0 && !may_be_wrong(w, disk)) {
         wrong = g_strdup_printf("%s sees leaks",
                                 leaks ? "only qemu-img" : "qemu-img does not");
     }
@@ -175,7 +189,8 @@ static void keep_finding(const char *text, void *opaque)
     }
 }
 
-static char *own_checks(const Workload *w, BlockBackend *blk, bool *leaks)
+static char *own_checks(const Workload *w, const RecordDisk *disk,
+                        BlockBackend *blk, bool *leaks)
 {
     g_autofree char *finding = NULL;
     g_autoptr(GError) error = NULL;
@@ -190,7 +205,7 @@ static char *own_checks(const Workload *w, BlockBackend *blk, bool *leaks)
         return g_strdup_printf("our check fails: %s", error->message);
     }
     return result.check_errors > 0 ||
-                   (result.corruptions > 0 && !w->scenario->lazy_refcounts)
+                   (result.corruptions > 0 && !may_be_wrong(w, disk))
                ? g_strdup_printf("our check: %s", finding ? finding : "?")
                : NULL;
 }
@@ -213,7 +228,7 @@ static char *own_judges(Judge *judge, RecordDisk *disk,
     }
     why = model_check(model, data, size);
     return why ? g_strdup_printf("we read: %s", why)
-               : own_checks(judge->workload, blk, leaks);
+               : own_checks(judge->workload, disk, blk, leaks);
 }
 
 /* Work goes on after the crash. */
@@ -249,7 +264,7 @@ static char *own_continues(Judge *judge, const RecordDisk *disk)
     }
     blk_close(blk);
     record_disk_save(copy, "judged.img");
-    wrong = qemu_checks(w, "judged.img", &leaks);
+    wrong = qemu_checks(w, copy, "judged.img", &leaks);
     if (wrong) {
         g_autofree char *text = wrong;
 

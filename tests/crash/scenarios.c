@@ -55,7 +55,9 @@ const Scenario qcow2_scenarios[] = {
         .name = "lazy-refcounts",
         .format = "qcow2",
         .prepare = QCOW2_MIX("cluster_size=4k,lazy_refcounts=on", "700k"),
-        .requests = "random 50 41; flush; truncate 500k; random 5 42; flush",
+        .requests =
+            "write 100k 5k; reopen; write 40k 9k; reopen; unmap 256k 9k; "
+            "reopen; random 50 41; flush; truncate 500k; random 5 42; flush",
         .unit = 4096,
         .lazy_refcounts = true,
     },
