@@ -7,8 +7,8 @@
  * private memory (instance_size bytes, zeroed) comes from bdrv_opaque().
  *
  * Threads: I/O callbacks run on any thread, many at a time, on one node; the
- * driver locks what it must and says so in its head comment. open, close and
- * reopen_* run with the node drained: no request is under way. *_perm run one
+ * driver locks what it must and says so in its head comment. open, close,
+ * check and reopen_* run with the node drained: no request is under way. *_perm run one
  * at a time, but requests may run beside them. I/O callbacks may block.
  *
  * Guarantees of the core to I/O callbacks: the range lies inside the device
