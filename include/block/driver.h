@@ -8,8 +8,9 @@
  *
  * Threads: I/O callbacks run on any thread, many at a time, on one node; the
  * driver locks what it must and says so in its head comment. open, close,
- * check and reopen_* run with the node drained: no request is under way. *_perm run one
- * at a time, but requests may run beside them. I/O callbacks may block.
+ * check and reopen_* run with the node drained: no request is under way.
+ * *_perm run one at a time, but requests may run beside them. I/O callbacks
+ * may block.
  *
  * Guarantees of the core to I/O callbacks: the range lies inside the device
  * (writes need permission, and a read-write node), offset and bytes are
