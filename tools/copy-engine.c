@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers take segments (copy-walk.h) one after the other under `lock`, read
- * them side by side, and write them in turn: `turn` is the number of the
- * segment to be written next. A target that may be written out of order knows
- * no turns; what need not be written gets no number. The first error stops
- * all, and so does a signal.
+ * Workers take segments from the queue (copy-queue.h), read them side by side,
+ * and write them, in turn where that matters. The first error stops all, and
+ * so does a signal.
  */
 #include "tools/copy-engine.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/copy-queue.h"
 #include "tools/copy-salvage.h"
-#include "tools/partial-file.h"
 #include "tools/rate-limit.h"
 #include "tools/tool-output.h"
 #include "tools/zero-runs.h"
@@ -33,40 +30,21 @@ typedef struct Engine {
     const CopyJob *job;
     Progress progress;
     bool counts_zeroes; /* zeroes are a part of the progress, too */
-    bool out_of_order;
     int64_t buffer_bytes;
     ZeroRuns zero_runs;
     RateLimit rate;
-
-    pthread_mutex_t lock;
-    pthread_cond_t turn_changed;
-    CopyWalk walk;        /* lock */
-    uint64_t next_number; /* lock */
-    uint64_t turn;        /* lock */
-    bool failed;          /* lock; an error was printed */
-    atomic_bool stopped;
+    CopyQueue queue;
+    pthread_mutex_t message_lock; /* of what is printed meanwhile */
+    bool failed;                  /* message_lock; an error was printed */
 } Engine;
-
-typedef struct Task {
-    Segment segment;
-    uint64_t number;
-} Task;
 
 /* ---- Errors ---- */
 
 static bool is_stopped(void *opaque)
 {
-    Engine *e = opaque;
+    const Engine *e = opaque;
 
-    return atomic_load(&e->stopped) || partial_file_interrupted();
-}
-
-static void stop(Engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    atomic_store(&e->stopped, true);
-    pthread_cond_broadcast(&e->turn_changed);
-    pthread_mutex_unlock(&e->lock);
+    return copy_queue_is_stopped(&e->queue);
 }
 
 /* Why, for a message that names the image: the driver's own words may do so,
@@ -84,15 +62,15 @@ static void fail(Engine *e, const char *doing, int64_t offset,
 {
     const char *reason = reason_without(name, ret, words);
 
-    pthread_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->message_lock);
     if (!e->failed) {
         e->failed = true;
         progress_break(&e->progress);
         tool_error("error while %s at byte %" PRId64 " %s '%s': %s", doing,
                    offset, preposition, name, reason);
     }
-    pthread_mutex_unlock(&e->lock);
-    stop(e);
+    pthread_mutex_unlock(&e->message_lock);
+    copy_queue_stop(&e->queue);
 }
 
 /* source_offset: where in the source. */
@@ -115,11 +93,11 @@ static void warn_lost(int64_t source_offset, int ret, void *opaque)
     if (e->job->quiet) {
         return;
     }
-    pthread_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->message_lock);
     progress_break(&e->progress);
     tool_warning("error while reading offset %" PRId64 ": %s", source_offset,
                  reason);
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->message_lock);
 }
 
 static void fail_writing(Engine *e, int64_t offset, int ret)
@@ -130,54 +108,21 @@ static void fail_writing(Engine *e, int64_t offset, int ret)
     fail(e, "writing", offset, "of", target->name, ret, reason);
 }
 
-/* ---- Taking turns ---- */
+/* ---- What is not written ---- */
 
-static bool can_be_left_out(const Engine *e, const Segment *s)
+static bool is_left_out(const Segment *s, void *opaque)
 {
-    return s->kind == SEGMENT_SKIP ||
-           (s->kind == SEGMENT_ZERO && e->job->sparse_bytes > 0 &&
-            s->offset >= e->job->target->zero_from);
-}
+    Engine *e = opaque;
 
-/* The next segment that needs work; 1, 0 at the end, -errno. */
-static int take_task(Engine *e, Task *task, int64_t *position)
-{
-    Segment *s = &task->segment;
-    int ret;
-
-    pthread_mutex_lock(&e->lock);
-    while ((ret = copy_walk_next(&e->walk, s)) > 0 && can_be_left_out(e, s)) {
-        if (e->counts_zeroes) {
-            progress_add(&e->progress, (uint64_t)s->bytes);
-        }
+    if (s->kind != SEGMENT_SKIP &&
+        (s->kind != SEGMENT_ZERO || e->job->sparse_bytes == 0 ||
+         s->offset < e->job->target->zero_from)) {
+        return false;
     }
-    task->number = e->next_number++;
-    *position = e->walk.position;
-    pthread_mutex_unlock(&e->lock);
-    return ret;
-}
-
-/* Wait until the task may write. False when everything is stopped. */
-static bool wait_for_turn(Engine *e, const Task *task)
-{
-    if (!e->out_of_order) {
-        pthread_mutex_lock(&e->lock);
-        while (e->turn != task->number && !is_stopped(e)) {
-            pthread_cond_wait(&e->turn_changed, &e->lock);
-        }
-        pthread_mutex_unlock(&e->lock);
+    if (e->counts_zeroes) {
+        progress_add(&e->progress, (uint64_t)s->bytes);
     }
-    return !is_stopped(e);
-}
-
-static void end_turn(Engine *e)
-{
-    if (!e->out_of_order) {
-        pthread_mutex_lock(&e->lock);
-        e->turn++;
-        pthread_cond_broadcast(&e->turn_changed);
-        pthread_mutex_unlock(&e->lock);
-    }
+    return true;
 }
 
 /* ---- Writing ---- */
@@ -240,14 +185,14 @@ static bool read_buffer(Engine *e, char *buf, int64_t source_offset,
 }
 
 /* Piece by piece, if it is longer than the buffer. */
-static bool copy_by_buffer(Engine *e, const Task *task, char *buf)
+static bool copy_by_buffer(Engine *e, const CopyTask *task, char *buf)
 {
     const Segment *s = &task->segment;
 
     for (int64_t done = 0; done < s->bytes;) {
         int64_t n = MIN(s->bytes - done, e->buffer_bytes);
         if (!read_buffer(e, buf, s->source_offset + done, n) ||
-            !wait_for_turn(e, task) ||
+            !copy_queue_wait_for_turn(&e->queue, task) ||
             !write_buffer(e, buf, s->offset + done, n)) {
             return false;
         }
@@ -256,12 +201,12 @@ static bool copy_by_buffer(Engine *e, const Task *task, char *buf)
     return true;
 }
 
-static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
+static bool copy_by_kernel(Engine *e, const CopyTask *task, char *buf)
 {
     const Segment *s = &task->segment;
     const CopyTarget *target = e->job->target;
 
-    if (!wait_for_turn(e, task)) {
+    if (!copy_queue_wait_for_turn(&e->queue, task)) {
         return false;
     }
     int64_t blk_offset;
@@ -272,9 +217,7 @@ static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
                              0);
     if (ret == -ENOTSUP) {
         /* Nor will it be for what follows. */
-        pthread_mutex_lock(&e->lock);
-        e->walk.min_host = 0;
-        pthread_mutex_unlock(&e->lock);
+        copy_queue_forget_host(&e->queue);
         return copy_by_buffer(e, task, buf);
     }
     if (ret < 0) {
@@ -284,11 +227,11 @@ static bool copy_by_kernel(Engine *e, const Task *task, char *buf)
     return ret >= 0;
 }
 
-static bool write_zeroes(Engine *e, const Task *task)
+static bool write_zeroes(Engine *e, const CopyTask *task)
 {
     const Segment *s = &task->segment;
 
-    if (!wait_for_turn(e, task)) {
+    if (!copy_queue_wait_for_turn(&e->queue, task)) {
         return false;
     }
     int ret = e->job->sparse_bytes == 0
@@ -303,7 +246,7 @@ static bool write_zeroes(Engine *e, const Task *task)
 
 /* ---- Workers ---- */
 
-static bool do_task(Engine *e, const Task *task, char *buf)
+static bool do_task(Engine *e, const CopyTask *task, char *buf)
 {
     const Segment *s = &task->segment;
     bool ok;
@@ -320,7 +263,7 @@ static bool do_task(Engine *e, const Task *task, char *buf)
         break;
     }
     if (ok) {
-        end_turn(e);
+        copy_queue_end_turn(&e->queue);
         if (s->kind != SEGMENT_ZERO || e->counts_zeroes) {
             progress_add(&e->progress, (uint64_t)s->bytes);
         }
@@ -332,7 +275,7 @@ static void *work(void *opaque)
 {
     Engine *e = opaque;
     void *buf = NULL;
-    Task task;
+    CopyTask task;
 
     if (posix_memalign(&buf, BUFFER_ALIGNMENT, (size_t)e->buffer_bytes) != 0) {
         fail(e, "beginning", 0, "of", e->job->target->name, -ENOMEM,
@@ -341,7 +284,7 @@ static void *work(void *opaque)
     }
     while (!is_stopped(e)) {
         int64_t position;
-        int ret = take_task(e, &task, &position);
+        int ret = copy_queue_take(&e->queue, &task, &position);
         if (ret < 0) {
             fail_reading(e, position, ret);
         }
@@ -350,7 +293,8 @@ static void *work(void *opaque)
         }
     }
     if (is_stopped(e)) {
-        stop(e); /* a signal wakes nobody who waits for a turn */
+        copy_queue_stop(
+            &e->queue); /* a signal wakes nobody who waits for a turn */
     }
     free(buf);
     return NULL;
@@ -397,12 +341,10 @@ static int64_t choose_buffer(const CopyJob *job)
     return MAX(bytes / cluster, 1) * cluster;
 }
 
-static void prepare_walk(Engine *e)
+static CopyWalk make_walk(const Engine *e)
 {
     const CopyJob *job = e->job;
-    CopyWalk *walk = &e->walk;
-
-    *walk = (CopyWalk){
+    CopyWalk walk = {
         .source = job->source,
         .start = job->offset,
         .end = job->offset + job->bytes,
@@ -416,15 +358,16 @@ static void prepare_walk(Engine *e)
     /* Shared blocks and holes take no room: not what `sparse_bytes` 0 asks
      * for. A stream is written to, not copied to; so is what compresses. */
     if (!job->target->blk || job->sparse_bytes == 0 || job->target->compress) {
-        return;
+        return walk;
     }
     BdrvLimits limits = blk_get_limits(job->target->blk);
-    walk->alignment = MAX(walk->alignment, limits.request_alignment);
+    walk.alignment = MAX(walk.alignment, limits.request_alignment);
     for (guint i = 0; i < copy_source_count(job->source); i++) {
         limits = blk_get_limits(copy_source_image(job->source, i));
-        walk->alignment = MAX(walk->alignment, limits.request_alignment);
-        walk->min_host = MAX(walk->min_host, limits.min_copy_range);
+        walk.alignment = MAX(walk.alignment, limits.request_alignment);
+        walk.min_host = MAX(walk.min_host, limits.min_copy_range);
     }
+    return walk;
 }
 
 /* On a terminal the bytes to be moved count, which takes a look at the whole
@@ -453,10 +396,7 @@ static bool begin_progress(Engine *e)
 
 bool copy_run(const CopyJob *job)
 {
-    /* What compresses packs clusters in the order in which they come: in turn,
-     * so that the image is the same every time. */
     Engine e = { .job = job,
-                 .out_of_order = job->out_of_order && !job->target->compress,
                  .buffer_bytes = choose_buffer(job),
                  .zero_runs = zero_runs_for(job->target->cluster,
                                             job->sparse_bytes) };
@@ -464,16 +404,21 @@ bool copy_run(const CopyJob *job)
     if (!begin_progress(&e)) {
         return false;
     }
-    prepare_walk(&e);
+    const CopyWalk walk = make_walk(&e);
+    /* What compresses packs clusters in the order in which they come: in turn,
+     * so that the image is the same every time. */
+    copy_queue_init(&e.queue, &walk,
+                    !job->out_of_order || job->target->compress, is_left_out,
+                    &e);
     rate_limit_init(&e.rate, job->bytes_per_second);
-    pthread_mutex_init(&e.lock, NULL);
-    pthread_cond_init(&e.turn_changed, NULL);
+    pthread_mutex_init(&e.message_lock, NULL);
     run_workers(&e);
-    pthread_mutex_destroy(&e.lock);
-    pthread_cond_destroy(&e.turn_changed);
+    bool stopped = is_stopped(&e);
+    pthread_mutex_destroy(&e.message_lock);
     rate_limit_destroy(&e.rate);
-    progress_end(&e.progress, !is_stopped(&e));
-    if (is_stopped(&e)) {
+    copy_queue_destroy(&e.queue);
+    progress_end(&e.progress, !stopped);
+    if (stopped) {
         return false;
     }
     int ret = copy_target_finish(job->target);
