@@ -2,10 +2,11 @@
 /*
  * Resizing and emptying.
  *
- * The core keeps writes to the part that comes or goes away meanwhile. Growing
- * makes room in the L1 table, makes sure that nothing old is in the new part,
- * and records the size last; shrinking drops the old part first. So a crash
- * leaves the old size or the new one, and never old contents in a new part.
+ * Growing makes room in the L1 table, makes sure that nothing old is in the new
+ * part, and records the size last; shrinking drops the old part first. So a
+ * crash leaves the old size or the new one, and never old contents in a new
+ * part. Writes to what is dropped may be under way: whoever drops entries takes
+ * them in `busy` like everybody else.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -44,11 +45,8 @@ static int write_size(Qcow2State *s, int64_t size)
 
 /* ---- Dropping contents ---- */
 
-/*
- * Drop everything from `start` (a multiple of the cluster size) on, also what
- * lies behind the device's end; L2 tables that nothing is left in, too.
- */
-static int drop_from(Qcow2State *s, int64_t start)
+/* The entries from `start` on, which are in `busy`. */
+static int drop_entries(Qcow2State *s, int64_t start)
 {
     int64_t reach = qcow2_l2_reach(s);
     int ret = 0;
@@ -68,6 +66,21 @@ static int drop_from(Qcow2State *s, int64_t start)
             qcow2_free_later(s, table, s->cluster_size);
         }
     }
+    return ret;
+}
+
+/*
+ * Drop everything from `start` (a multiple of the cluster size) on, also what
+ * lies behind the device's end; L2 tables that nothing is left in, too. Waits
+ * for those who are about to change such entries, without the lock.
+ */
+static int drop_from(Qcow2State *s, int64_t start)
+{
+    LockedRange range;
+
+    range_lock_take(&s->busy, &range, start, INT64_MAX, &s->lock);
+    int ret = drop_entries(s, start);
+    range_lock_release(&s->busy, &range);
     return ret;
 }
 

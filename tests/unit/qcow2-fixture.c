@@ -28,6 +28,9 @@ struct Tape {
     uint64_t written;
     unsigned flushes;
     int fail_skip, fail_times, fail_error;
+    pthread_cond_t changed; /* of these two */
+    bool hold;              /* the next write is to wait */
+    bool held;              /* one does */
 };
 
 /* ---- Bytes ---- */
@@ -92,6 +95,7 @@ static bool tape_driver_open(BlockDriverState *bs, Options *options,
     close(fd);
     tape->events = g_array_new(FALSE, FALSE, sizeof(Event));
     pthread_mutex_init(&tape->lock, NULL);
+    pthread_cond_init(&tape->changed, NULL);
     return true;
 }
 
@@ -103,6 +107,7 @@ static void tape_driver_close(BlockDriverState *bs)
         g_free(g_array_index(tape->events, Event, i).data);
     }
     g_array_free(tape->events, TRUE);
+    pthread_cond_destroy(&tape->changed);
     pthread_mutex_destroy(&tape->lock);
     close(tape->fd);
     close(tape->first_fd);
@@ -123,6 +128,20 @@ static int take_fault(Tape *tape)
     }
     tape->fail_times -= tape->fail_times > 0;
     return -tape->fail_error;
+}
+
+/* Under the lock. */
+static void wait_if_held(Tape *tape)
+{
+    if (!tape->hold) {
+        return;
+    }
+    tape->hold = false;
+    tape->held = true;
+    pthread_cond_broadcast(&tape->changed);
+    while (tape->held) {
+        pthread_cond_wait(&tape->changed, &tape->lock);
+    }
 }
 
 static int tape_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
@@ -149,6 +168,7 @@ static int tape_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     event.data = g_malloc((size_t)bytes);
     iov_to_buf(iov, 0, event.data, (size_t)bytes);
     pthread_mutex_lock(&tape->lock);
+    wait_if_held(tape);
     int ret = take_fault(tape);
     if (ret == 0) {
         write_fd(tape->fd, offset, event.data, bytes);
@@ -277,6 +297,30 @@ void tape_fail(Tape *tape, int skip, int times, int error)
     tape->fail_skip = skip;
     tape->fail_times = times;
     tape->fail_error = error;
+    pthread_mutex_unlock(&tape->lock);
+}
+
+void tape_hold(Tape *tape)
+{
+    pthread_mutex_lock(&tape->lock);
+    tape->hold = true;
+    pthread_mutex_unlock(&tape->lock);
+}
+
+void tape_wait_held(Tape *tape)
+{
+    pthread_mutex_lock(&tape->lock);
+    while (!tape->held) {
+        pthread_cond_wait(&tape->changed, &tape->lock);
+    }
+    pthread_mutex_unlock(&tape->lock);
+}
+
+void tape_release(Tape *tape)
+{
+    pthread_mutex_lock(&tape->lock);
+    tape->held = false;
+    pthread_cond_broadcast(&tape->changed);
     pthread_mutex_unlock(&tape->lock);
 }
 

@@ -29,6 +29,11 @@ Qcow2State *tape_state(BlockBackend *blk);
 /* After `skip` more writes or flushes, `times` (-1: all) fail with `error`. */
 void tape_fail(Tape *tape, int skip, int times, int error);
 
+/* Let the next write wait, others pass it; until one waits; let it go on. */
+void tape_hold(Tape *tape);
+void tape_wait_held(Tape *tape);
+void tape_release(Tape *tape);
+
 /* Writes, discards and flushes until now; an instant for tape_crash(). */
 unsigned tape_now(Tape *tape);
 unsigned tape_flushes(Tape *tape);
