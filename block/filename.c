@@ -4,7 +4,7 @@
  * format with no options of consequence, that of its file. Where none says it
  * all, the name is "json:" and the options that tell this image from others
  * (strong_runtime_opts), with those of the children inside: its file, and
- * others that were asked for ("backing": null when none was). What the driver
+ * others that were asked for ("backing": null: none was). What the driver
  * finds or makes itself (a backing file, a temporary overlay) it finds or makes
  * again.
  */
@@ -38,6 +38,25 @@ static bool copy_strong_options(const BlockDriverState *bs, Options *to)
     return any;
 }
 
+/* Another backing file than the recorded one that is not open: as it was asked
+ * for. */
+static void add_unopened_backing(const BlockDriverState *bs, Options *to)
+{
+    if (bs->backing) {
+        return;
+    }
+    g_autoptr(Options) given = options_copy(bs->options);
+    g_autofree char *reference = options_take(given, "backing");
+    g_autoptr(Options) nested = options_take_prefix(given, "backing");
+
+    options_merge(to, nested, "backing");
+    if (reference && *reference) {
+        options_set(to, "backing", reference);
+    } else if (options_size(nested) == 0) {
+        options_set_form(to, "backing", "", OPTION_FORM_NULL);
+    }
+}
+
 static char *plain_name(BlockDriverState *bs, bool has_strong_options)
 {
     const BlockDriverState *file = node_primary(bs);
@@ -67,9 +86,7 @@ void filename_refresh(BlockDriverState *bs)
     }
     if (backing_is_overridden(bs)) {
         strong = true;
-        if (bs->backing == NULL) {
-            options_set_form(full, "backing", "", OPTION_FORM_NULL);
-        }
+        add_unopened_backing(bs, full);
     }
     g_free(bs->plain_filename);
     bs->plain_filename = plain_name(bs, strong);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "block/block.h"
 #include "tools/info-snapshots.h"
@@ -216,6 +217,18 @@ static ImageInfo *load_info(const char *name, const ImageArgs *args)
     return image;
 }
 
+/* What tells an image from others: its file, which may have many names, or
+ * what else its name says. */
+static char *image_identity(const char *name)
+{
+    struct stat st;
+
+    return stat(name, &st) == 0
+               ? g_strdup_printf("%ju:%ju", (uintmax_t)st.st_dev,
+                                 (uintmax_t)st.st_ino)
+               : g_strdup(name);
+}
+
 /* The images from `name` down, or NULL with the error printed. */
 static GPtrArray *load_chain(const char *name, const InfoArgs *args)
 {
@@ -227,7 +240,7 @@ static GPtrArray *load_chain(const char *name, const InfoArgs *args)
     const char *next = name;
 
     while (next) {
-        if (!g_hash_table_add(seen, g_strdup(next))) {
+        if (!g_hash_table_add(seen, image_identity(next))) {
             tool_error("Backing file '%s' creates an infinite loop.", next);
             return NULL;
         }

@@ -35,7 +35,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_RESIZE 0x0002u      /* blk_truncate() will be called */
 #define BDRV_O_AUTO_RDONLY 0x0004u /* degrade to read-only if rw is refused */
 #define BDRV_O_UNMAP 0x0008u       /* discards reach the host */
-#define BDRV_O_NO_FLUSH 0x0010u    /* flush requests succeed at once */
+#define BDRV_O_NO_FLUSH 0x0010u    /* a flush does not wait for the disk */
 #define BDRV_O_FORCE_SHARE 0x0020u /* read-only, whoever writes (-U) */
 #define BDRV_O_NO_BACKING 0x0040u  /* do not open the backing file */
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
@@ -90,8 +90,12 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
                                  unsigned shared, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Flush and close. blk may be NULL. An error of the flush is lost: call
- * blk_flush() first to see it. */
+/*
+ * Flush and close. blk may be NULL. Whoever has written calls blk_flush() first
+ * and heeds what it returns: formats (qcow, qcow2) hold tables in memory until
+ * then, so what a write that succeeded has put into the image can still fail to
+ * get there, and here nobody is told.
+ */
 void blk_close(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
 
@@ -123,7 +127,9 @@ int blk_pwrite_zeroes(BlockBackend *blk, int64_t offset, int64_t bytes,
 int blk_pdiscard(BlockBackend *blk, int64_t offset, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Everything written before is durable when this returns 0. */
+/* Everything written before is durable when this returns 0; with
+ * BDRV_O_NO_FLUSH it is in the host's files, but perhaps not on the disk yet.
+ * After an error it can be tried again. */
 int blk_flush(BlockBackend *blk) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Bytes of the device, or a negative errno. */

@@ -61,6 +61,24 @@ same_as_qemu info --backing-chain a.qcow2
 expect_error 1 'infinite loop' img info --backing-chain a.qcow2
 expect_error 1 'loop' img map a.qcow2
 
+mkdir x
+qemu-img create -q -f qcow2 -u -b ../x/c.qcow2 -F qcow2 x/c.qcow2 1M
+expect_error 1 "'x/../x/c.qcow2' creates an infinite loop" \
+    img info --backing-chain x/c.qcow2
+
+# The name that is printed opens the same again, also with a backing file that
+# is not the recorded one.
+truncate -s 4M other.raw
+for options in backing.driver=raw,backing.file.filename=other.raw backing= \
+    backing.file.filename=snapshots.qcow2,backing.backing=; do
+    options=driver=qcow2,file.filename=sub/top.qcow2,$options
+    output_has '^image: json:' img info --image-opts "$options"
+    name=$(sed -n 's/^image: //p' <<<"$OUT")
+    img map --output=json --image-opts "$options" >map.json
+    expect_output "$(cat map.json)" img map --output=json "$name"
+    expect_output "$(cat map.json)" qemu-img map --output=json "$name"
+done
+
 # A directory at the end of a chain.
 plain_tree tree
 img create -q -f qcow2 -b fat:tree -F vvfat over.qcow2
