@@ -40,6 +40,9 @@ bool image_args_take(ImageArgs *args, int key, const char *arg)
     case 'U':
         args->force_share = true;
         return true;
+    case 'l':
+        tool_args_usage("-l is not supported: internal snapshots are listed "
+                        "by 'info', but what they hold cannot be read");
     case KEY_IMAGE_OPTS:
         args->image_opts = true;
         return true;
@@ -135,13 +138,6 @@ BlockBackend *image_open_flags(const char *name, const ImageArgs *args,
     if (args->force_share) {
         flags |= BDRV_O_FORCE_SHARE;
     }
-    return open_image(name, args->format, args->image_opts, args->cache, flags,
-                      1);
-}
-
-BlockBackend *image_open_with(const char *name, const ImageArgs *args,
-                              unsigned flags)
-{
     return open_image(name, args->format, args->image_opts, args->cache, flags,
                       1);
 }

@@ -42,6 +42,10 @@ enum {
     {                                                                         \
         'p', NULL, NULL, "Show the progress on a terminal"                    \
     }
+#define TOOL_OPTION_SNAPSHOT                                                  \
+    {                                                                         \
+        'l', NULL, "SNAPSHOT", "Not supported"                                \
+    }
 #define TOOL_OPTION_SRC_CACHE                                                 \
     {                                                                         \
         'T', NULL, "CACHE", "Cache mode for reading (writeback)"              \
@@ -54,7 +58,8 @@ typedef struct ImageArgs {
     bool force_share;
 } ImageArgs;
 
-/* Take one of the options above; false when the key is none of them. */
+/* Take one of the options above; false when the key is none of them. Exits
+ * with a usage error for one that is not supported. */
 bool image_args_take(ImageArgs *args, int key, const char *arg);
 
 /* Exit with a usage error when the options contradict each other. */
@@ -68,14 +73,10 @@ Options *image_options_new(const char *name, const char *format,
 /* The BDRV_O_* flags that a cache mode means. */
 unsigned image_cache_flags(const char *cache);
 
-/* Open with these BDRV_O_* flags; NULL with the error printed. */
-BlockBackend *image_open_with(const char *name, const ImageArgs *args,
-                              unsigned flags);
-
 /* Open for reading; NULL with the error printed. */
 BlockBackend *image_open_source(const char *name, const ImageArgs *args);
 
-/* The same with further flags: BDRV_O_*. */
+/* Open with these BDRV_O_* flags; NULL with the error printed. */
 BlockBackend *image_open_flags(const char *name, const ImageArgs *args,
                                unsigned flags);
 

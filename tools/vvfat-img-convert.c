@@ -393,6 +393,7 @@ static const ToolOption options[] = {
       "The existing target reads as zeroes; needs -n" },
     { KEY_SALVAGE, "salvage", NULL,
       "What cannot be read becomes zeroes, with a warning" },
+    TOOL_OPTION_SNAPSHOT,
     { KEY_BITMAPS, "bitmaps", NULL, "Not supported" },
     { 0 },
 };

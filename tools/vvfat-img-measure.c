@@ -123,6 +123,7 @@ static const ToolOption options[] = {
     { 'O', NULL, "FMT", "Format of the image to be made (raw)" },
     { 'o', NULL, "OPTIONS", "Its create options" },
     { KEY_SIZE, "size", "SIZE", "Its size, when there is no image yet" },
+    TOOL_OPTION_SNAPSHOT,
     TOOL_OPTION_FORCE_SHARE,
     TOOL_OPTION_IMAGE_OPTS,
     { 0 },

@@ -132,7 +132,7 @@ static bool rebase(Rebase *r)
         return false;
     }
     partial_file_begin(r->name); /* for the signals: no file is made */
-    r->image = image_open_with(r->name, &r->args, flags);
+    r->image = image_open_flags(r->name, &r->args, flags);
     bool ok = r->image && rebase_opened(r);
     blk_close(r->new_backing);
     blk_close(r->image);

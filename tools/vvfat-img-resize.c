@@ -91,7 +91,7 @@ static bool resize(const Resize *r)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(BlockBackend)
-        blk = image_open_with(r->name, &r->args, BDRV_O_RDWR | BDRV_O_RESIZE);
+        blk = image_open_flags(r->name, &r->args, BDRV_O_RDWR | BDRV_O_RESIZE);
 
     if (!blk) {
         return false;

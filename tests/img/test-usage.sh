@@ -15,7 +15,7 @@ case $OUT in
 esac
 run img --help
 commands=$(printf '%s\n' "$OUT" | sed -n 's/^  \([a-z]*\)  .*/\1/p')
-for command in cat check commit compare convert create dd extract help info \
+for command in bench cat check commit compare convert create dd extract help info \
     ls map measure rebase resize; do
     grep -qx $command <<<"$commands" ||
         fail "--help does not list $command"
@@ -58,6 +58,11 @@ expect_error 1 "requires use of -n" img convert --target-image-opts a b
 expect_error 1 "requires use of -n" img convert --target-is-zero a b
 expect_error 1 "no effect when skipping" img convert -n -o size=1 a b
 expect_error 1 "Compression not supported" img convert -c a b
+expect_error 1 '-l is not supported: internal snapshots' img convert -l s a b
+expect_error 1 '-l is not supported: internal snapshots' img measure -l s a
+expect_error 1 '--bitmaps is not supported' img convert --bitmaps a b
+expect_error 1 '-n .* is not supported' img bench -n a
+expect_error 1 'Invalid aio option: io_uring' img bench -i io_uring a
 expect_error 1 "Expecting one image file name" img info
 expect_error 1 "Expecting one image file name" img info a b
 expect_error 1 "Expecting one image file name" img map
