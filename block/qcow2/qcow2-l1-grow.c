@@ -3,20 +3,24 @@
  * A larger L1 table. Where the clusters of the old one have room, it grows in
  * place; otherwise the new table is written elsewhere. Both are complete and
  * durable before one write of the header changes to the new one: its size and
- * place stand side by side there.
+ * place stand side by side there, behind the size of the device.
  */
 #include <errno.h>
 
 #include "block/qcow2/qcow2-resize.h"
 #include "util/bytes.h"
 
-typedef struct __attribute__((packed)) L1Place {
-    be32 size;
-    be64 offset;
-} L1Place;
-static_assert(G_STRUCT_OFFSET(Qcow2DiskHeader, l1_table_offset) ==
-                  G_STRUCT_OFFSET(Qcow2DiskHeader, l1_size) + 4,
-              "size and place of the L1 table are written as one");
+/* A part of Qcow2DiskHeader, written as one. */
+typedef struct __attribute__((packed)) SizeFields {
+    be64 size;
+    be32 crypt_method; /* 0: others are not opened */
+    be32 l1_size;
+    be64 l1_table_offset;
+} SizeFields;
+static_assert(G_STRUCT_OFFSET(Qcow2DiskHeader, l1_table_offset) -
+                      G_STRUCT_OFFSET(Qcow2DiskHeader, size) ==
+                  G_STRUCT_OFFSET(SizeFields, l1_table_offset),
+              "the fields are those of the header");
 
 static int64_t table_bytes(const Qcow2State *s, uint32_t entries)
 {
@@ -40,26 +44,28 @@ static int write_table(Qcow2State *s, int64_t offset, uint32_t first,
     return bdrv_pwrite(s->file, offset + skip, bytes, table, 0);
 }
 
-static int write_place(Qcow2State *s, uint32_t entries, int64_t offset)
+static int write_fields(Qcow2State *s, uint32_t entries, int64_t offset)
 {
-    L1Place place;
+    SizeFields fields = { 0 };
 
-    be32_put(&place.size, entries);
-    be64_put(&place.offset, (uint64_t)offset);
-    int ret = bdrv_pwrite(s->file, G_STRUCT_OFFSET(Qcow2DiskHeader, l1_size),
-                          sizeof(place), &place, 0);
+    be64_put(&fields.size, (uint64_t)s->header.size);
+    be32_put(&fields.l1_size, entries);
+    be64_put(&fields.l1_table_offset, (uint64_t)offset);
+    int ret = bdrv_pwrite(s->file, G_STRUCT_OFFSET(Qcow2DiskHeader, size),
+                          sizeof(fields), &fields, 0);
     return ret < 0 ? ret : bdrv_flush(bdrv_child_bs(s->file));
 }
 
-int qcow2_l1_settle(Qcow2State *s)
+int qcow2_size_settle(Qcow2State *s)
 {
-    if (s->l1_is_unsettled) {
-        int ret = write_place(s, s->header.l1_size, s->header.l1_table_offset);
+    if (s->size_is_unsettled) {
+        int ret = write_fields(s, s->header.l1_size,
+                               s->header.l1_table_offset);
 
         if (ret < 0) {
             return ret;
         }
-        s->l1_is_unsettled = false;
+        s->size_is_unsettled = false;
     }
     return 0;
 }
@@ -72,10 +78,10 @@ int qcow2_l1_settle(Qcow2State *s)
 static int switch_table(Qcow2State *s, uint32_t entries, int64_t offset,
                         bool *known)
 {
-    int ret = write_place(s, entries, offset);
+    int ret = write_fields(s, entries, offset);
 
-    s->l1_is_unsettled = ret < 0;
-    *known = ret == 0 || qcow2_l1_settle(s) == 0;
+    s->size_is_unsettled = ret < 0;
+    *known = ret == 0 || qcow2_size_settle(s) == 0;
     return ret;
 }
 

@@ -27,16 +27,17 @@ static int write_size(Qcow2State *s, int64_t size)
     be64 field;
 
     be64_put(&field, (uint64_t)size);
+    s->header.size = size;
     int ret = bdrv_pwrite(s->file, G_STRUCT_OFFSET(Qcow2DiskHeader, size),
                           sizeof(field), &field, 0);
-    if (ret < 0) {
-        return ret;
+    if (ret == 0) {
+        ret = bdrv_flush(bdrv_child_bs(s->file));
     }
-    s->header.size = size;
-    ret = bdrv_flush(bdrv_child_bs(s->file));
     if (ret < 0) {
-        /* What the disk has is not known: say it again next time. */
+        /* What the disk has is not known. It shall have what holds, before
+         * anything that is written from now on is said to be durable. */
         s->header.size = old_size;
+        s->size_is_unsettled = true;
         return ret;
     }
     s->size = size;
@@ -180,13 +181,17 @@ static int zero_tail(Qcow2State *s, int64_t old_size, int64_t size)
 static int hide_backing(Qcow2State *s, int64_t start, int64_t size)
 {
     int64_t bytes = qcow2_backing_left(s, start);
+    LockedRange range;
 
     bytes = MIN(bytes, size - start);
     /* What is opened without its backing file is none's overlay now. */
     if (bytes <= 0 || bdrv_backing(s->bs) == NULL) {
         return 0;
     }
+    range_lock_take(&s->busy, &range, start,
+                    qcow2_cluster_end(s, start + bytes), &s->lock);
     int ret = qcow2_zero_busy(s, start, bytes);
+    range_lock_release(&s->busy, &range);
     return ret == -ENOTSUP ? write_zeroes(s, start, bytes) : ret;
 }
 

@@ -26,7 +26,7 @@ static int flush_file(Qcow2State *s)
  * next open repair them. */
 static int write_refcounts(Qcow2State *s)
 {
-    int ret = qcow2_l1_settle(s);
+    int ret = qcow2_size_settle(s);
 
     if (ret == 0) {
         ret = qcow2_reftable_settle(s);
@@ -113,7 +113,7 @@ static int write_steps(Qcow2State *s)
         }
     }
     if (ret == 0) {
-        ret = qcow2_l1_settle(s);
+        ret = qcow2_size_settle(s);
     }
     return ret < 0 ? ret : qcow2_reftable_settle(s);
 }

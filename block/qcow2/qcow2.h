@@ -151,7 +151,8 @@ typedef struct Qcow2State {
     pthread_mutex_t lock;
     Qcow2Header header;   /* as it is on the disk */
     bool prepared;        /* qcow2_prepare_change() was done */
-    bool l1_is_unsettled; /* the header on the disk may name another table */
+    bool size_is_unsettled; /* the header on the disk may have another size, or
+                               name another L1 table */
     bool frees_leaving;   /* the first frees are discarded without the lock */
     bool overlaps; /* tables lie over each other: only read, or repaired */
 
@@ -322,9 +323,9 @@ int qcow2_l2_set(Qcow2State *s, int64_t offset, int64_t n, uint64_t entry,
 /* Change L1 entry `index` in memory; written by qcow2_write_back(). */
 void qcow2_l1_set(Qcow2State *s, uint32_t index, uint64_t entry);
 
-/* Make sure that the header on the disk names the L1 table in use
+/* Make sure that the header on the disk has the size and the L1 table in use
  * (qcow2-l1-grow.c). Durable. */
-int qcow2_l1_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+int qcow2_size_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- qcow2-refcount.c; lock held ---- */
 

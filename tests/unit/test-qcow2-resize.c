@@ -437,6 +437,9 @@ static bool fail_resize(guint step, int k, int times)
     cr_assert_eq(blk_getlength(blk), before);
     cr_assert_not_null(error);
     if (times == 1) {
+        cr_assert_eq(blk_flush(blk), 0);
+        tape_save(tape, "settled");
+        cr_assert_eq(saved_size("settled", kept), before);
         resize(blk, changes[step]);
         cr_assert_eq(blk_flush(blk), 0);
         tape_save(tape, "again");
