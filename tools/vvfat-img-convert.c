@@ -4,8 +4,8 @@
 
 #include "block/block.h"
 #include "tools/image-copy.h"
+#include "tools/target-args.h"
 #include "tools/tool-args.h"
-#include "tools/tool-backing.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
 
@@ -22,11 +22,9 @@ enum {
 typedef struct Convert {
     ImageArgs source;
     ImageCopy copy;
-    bool create_help, bitmaps;
+    TargetArgs target;
+    bool bitmaps;
     bool sparse_given;
-    char *create_text;          /* of all -o, joined */
-    const char *backing;        /* -B; then that of -o */
-    const char *backing_format; /* -F; likewise */
 } Convert;
 
 static int64_t parse_sparse(const char *text)
@@ -55,19 +53,6 @@ static unsigned parse_workers(const char *text)
     return (unsigned)n;
 }
 
-static void add_create_text(Convert *c, const char *text)
-{
-    char *joined = c->create_text
-                       ? g_strconcat(c->create_text, ",", text, NULL)
-                       : g_strdup(text);
-
-    g_free(c->create_text);
-    c->create_text = joined;
-    if (g_str_equal(text, "help") || g_str_equal(text, "?")) {
-        c->create_help = true;
-    }
-}
-
 static void take_option(Convert *c, int key, const char *arg)
 {
     ImageCopy *copy = &c->copy;
@@ -77,7 +62,7 @@ static void take_option(Convert *c, int key, const char *arg)
         copy->format = arg;
         break;
     case 'o':
-        add_create_text(c, arg);
+        target_args_add_options(&c->target, arg);
         break;
     case 'n':
         copy->no_create = true;
@@ -92,10 +77,10 @@ static void take_option(Convert *c, int key, const char *arg)
         copy->compress = true;
         break;
     case 'B':
-        c->backing = arg;
+        c->target.backing = arg;
         break;
     case 'F':
-        c->backing_format = arg;
+        c->target.backing_format = arg;
         break;
     case 'r':
         copy->bytes_per_second = tool_args_size("rate limit", arg);
@@ -149,7 +134,7 @@ static void check_options(const Convert *c)
     if (copy->target_is_zero && !copy->no_create) {
         tool_args_usage("--target-is-zero requires use of -n flag");
     }
-    if (c->create_text && copy->no_create) {
+    if (c->target.text_of_options && copy->no_create) {
         tool_args_usage("-o has no effect when skipping image creation");
     }
     if (copy->target_image_opts && copy->format) {
@@ -165,129 +150,6 @@ static void check_options(const Convert *c)
         tool_args_usage("--bitmaps is not supported: bitmaps of images can "
                         "not be copied");
     }
-}
-
-static bool check_stdout(const ImageCopy *copy)
-{
-    if (!g_str_equal(copy->target, "-") || copy->target_image_opts) {
-        return true;
-    }
-    if (!g_str_equal(copy->format, "raw")) {
-        tool_error("Only a raw image can be written to standard output; name "
-                   "a file for format %s",
-                   copy->format);
-        return false;
-    }
-    if (copy->no_create) {
-        tool_error("-n needs a target that exists, not standard output");
-        return false;
-    }
-    return true;
-}
-
-static bool parse_create_options(Convert *c)
-{
-    g_autoptr(GError) error = NULL;
-
-    c->copy.create = options_new();
-    if (c->create_text &&
-        !options_parse_keyval(c->copy.create, c->create_text, NULL, &error)) {
-        tool_error("%s", error->message);
-        return false;
-    }
-    /* The size is that of the sources. */
-    g_free(options_take(c->copy.create, "size"));
-    if (c->backing) {
-        options_set(c->copy.create, "backing_file", c->backing);
-    }
-    if (c->backing_format) {
-        options_set(c->copy.create, "backing_fmt", c->backing_format);
-    }
-    c->backing = options_get(c->copy.create, "backing_file");
-    c->backing_format = options_get(c->copy.create, "backing_fmt");
-    c->copy.has_backing = c->backing != NULL;
-    return true;
-}
-
-/* -c: known for certain once the target is open; what certainly cannot must
- * not be created first. */
-static bool check_features(const Convert *c)
-{
-    const ImageCopy *copy = &c->copy;
-    const char *prealloc = options_get(copy->create, "preallocation");
-
-    if (!copy->format) {
-        return true;
-    }
-    if (copy->compress && !backing_is_supported(copy->format)) {
-        tool_error("Compression not supported for this file format");
-        return false;
-    }
-    if (copy->compress && prealloc && !g_str_equal(prealloc, "off")) {
-        tool_error("Compression and preallocation not supported at the same "
-                   "time");
-        return false;
-    }
-    if (c->backing && !backing_is_supported(copy->format)) {
-        tool_error("Backing file not supported for file format '%s'",
-                   copy->format);
-        return false;
-    }
-    return true;
-}
-
-static bool check_backing(const Convert *c, int n_sources)
-{
-    const ImageCopy *copy = &c->copy;
-
-    if (!c->backing) {
-        if (c->backing_format) {
-            tool_error("%s: error while converting %s: Backing format cannot "
-                       "be used without backing file",
-                       copy->target, copy->format);
-        }
-        return !c->backing_format;
-    }
-    if (n_sources > 1) {
-        tool_error("Having a backing file for the target makes no sense when "
-                   "concatenating multiple input images");
-        return false;
-    }
-    if (copy->target_is_zero) {
-        tool_error("Cannot use --target-is-zero when the destination image "
-                   "has a backing file");
-        return false;
-    }
-    if (copy->no_create) {
-        return true;
-    }
-    if (!c->backing_format) {
-        tool_error("Use of backing file requires explicit backing format");
-        return false;
-    }
-    g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend) blk = backing_open(copy->target, c->backing,
-                                               c->backing_format, &error);
-    if (!blk) {
-        tool_error("Could not open '%s': Could not open backing file: %s",
-                   copy->target, error->message);
-    }
-    return blk != NULL;
-}
-
-static bool check_target(Convert *c, int n_sources)
-{
-    ImageCopy *copy = &c->copy;
-
-    if (!copy->format && !copy->target_image_opts) {
-        copy->format = "raw";
-    }
-    if (copy->format && !image_format_exists(copy->format)) {
-        tool_error("Unknown file format '%s'", copy->format);
-        return false;
-    }
-    return check_stdout(copy) && parse_create_options(c) &&
-           check_features(c) && check_backing(c, n_sources);
 }
 
 static bool open_sources(Convert *c, char **names, int n)
@@ -316,20 +178,6 @@ static bool open_sources(Convert *c, char **names, int n)
     return true;
 }
 
-static bool print_create_help(const char *format)
-{
-    g_autofree char *help = bdrv_format_options_help(format ? format : "raw",
-                                                     true);
-
-    if (!help) {
-        tool_error("Format driver '%s' does not support image creation",
-                   format ? format : "raw");
-        return false;
-    }
-    printf("Supported %s options:\n%s", format ? format : "raw", help);
-    return true;
-}
-
 static int run_convert(const Command *command, int argc, char **argv)
 {
     Convert c = { .copy = { .cache = "unsafe",
@@ -341,9 +189,11 @@ static int run_convert(const Command *command, int argc, char **argv)
     while ((key = tool_args_next(&arg)) != -1) {
         take_option(&c, key, arg);
     }
-    if (c.create_help) {
-        g_free(c.create_text);
-        return print_create_help(c.copy.format) ? 0 : 1;
+    if (c.target.wants_help) {
+        g_free(c.target.text_of_options);
+        return target_options_print_help(c.copy.format ? c.copy.format : "raw")
+                   ? 0
+                   : 1;
     }
     check_options(&c);
     if (c.sparse_given) {
@@ -356,11 +206,11 @@ static int run_convert(const Command *command, int argc, char **argv)
         c.copy.wants_progress = false;
     }
     c.copy.source = copy_source_new();
-    bool ok = check_target(&c, n - 1) && open_sources(&c, names, n - 1) &&
-              image_copy(&c.copy);
+    bool ok = target_args_apply(&c.target, &c.copy, n - 1) &&
+              open_sources(&c, names, n - 1) && image_copy(&c.copy);
     copy_source_free(c.copy.source);
     options_free(c.copy.create);
-    g_free(c.create_text);
+    g_free(c.target.text_of_options);
     return ok ? 0 : 1;
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "block/driver.h"
+#include "tools/target-args.h"
 #include "tools/tool-args.h"
 #include "tools/tool-backing.h"
 #include "tools/tool-image.h"
@@ -203,40 +204,18 @@ static bool create(const Create *c)
     return true;
 }
 
-static bool print_help(const char *format)
-{
-    if (!has_creation(format, "help")) {
-        return false;
-    }
-    g_autofree char *help = bdrv_format_options_help(format, true);
-    printf("Supported %s options:\n%s", format, help);
-    return true;
-}
-
 /* False when the options are asked for. */
 static bool add_options(Create *c, const char *text)
 {
     g_autoptr(GError) error = NULL;
 
-    if (g_str_equal(text, "help") || g_str_equal(text, "?")) {
+    if (target_options_are_help(text)) {
         return false;
     }
     if (!options_parse_keyval(c->options, text, NULL, &error)) {
         tool_args_usage("%s", error->message);
     }
     return true;
-}
-
-static void take_backing(Create *c)
-{
-    if (c->backing) {
-        options_set(c->options, "backing_file", c->backing);
-    }
-    if (c->backing_format) {
-        options_set(c->options, "backing_fmt", c->backing_format);
-    }
-    c->backing = options_get(c->options, "backing_file");
-    c->backing_format = options_get(c->options, "backing_fmt");
 }
 
 static void take_size(const Create *c, const char *text)
@@ -282,14 +261,14 @@ static int run_create(const Command *command, int argc, char **argv)
         }
     }
     if (help) {
-        return print_help(c.format) ? 0 : 1;
+        return target_options_print_help(c.format) ? 0 : 1;
     }
     char **names = tool_args_operands(1, -1, "Expecting image file name", &n);
     if (n > 2) {
         tool_args_usage("Unexpected argument: %s", names[2]);
     }
     c.filename = names[0];
-    take_backing(&c);
+    target_options_take_backing(c.options, &c.backing, &c.backing_format);
     if (n == 2) {
         take_size(&c, names[1]);
     }
