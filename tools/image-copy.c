@@ -300,7 +300,10 @@ static bool copy_to_created(const ImageCopy *copy)
         return false;
     }
     bool ok = prepare_created(copy, blk) && run(copy, target);
-    partial_file_settle(ok);
+    /* Closing a format writes the tables that it holds: not into a file that
+     * was emptied. */
+    bool at_rest = !partial_file_is_lost(ok) || blk_flush(blk) == 0;
+    partial_file_settle(ok, at_rest);
     return ok;
 }
 

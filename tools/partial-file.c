@@ -95,9 +95,15 @@ bool partial_file_interrupted(void)
     return atomic_load_explicit(&interrupted_by, memory_order_relaxed) != 0;
 }
 
-void partial_file_settle(bool complete)
+bool partial_file_is_lost(bool complete)
 {
-    if (!complete || partial_file_interrupted()) {
+    return !complete || partial_file_interrupted();
+}
+
+void partial_file_settle(bool complete, bool at_rest)
+{
+    if (partial_file_is_lost(complete)) {
+        existed = existed && at_rest;
         discard_file();
     }
     atomic_store(&owned, false);

@@ -32,9 +32,15 @@ bool partial_file_own(void);
 /* Whether a signal asks to stop. Cheap, on any thread. */
 bool partial_file_interrupted(void);
 
-/* The work is over, and the locks are still held: a file of ours that is not
- * complete is removed or emptied. */
-void partial_file_settle(bool complete);
+/* Whether what is done so far is to be thrown away. */
+bool partial_file_is_lost(bool complete);
+
+/*
+ * The work is over, and the locks are still held: a file of ours that is not
+ * complete is removed or emptied. at_rest: closing the image will not write to
+ * it any more; where it may, the file cannot stay.
+ */
+void partial_file_settle(bool complete, bool at_rest);
 
 /* The signals get their old meaning again, and one that was caught is raised
  * now: it ends the program as it would have done. */

@@ -29,6 +29,16 @@ both() {
 head -c 1M /dev/urandom >data.raw
 truncate -s 2M data.raw
 
+# What was there before is not half an image then.
+for format in qcow qcow2; do
+    for kib in 512 1024 1028 1088 1152; do
+        echo old >out
+        run within $kib convert -f raw -O $format data.raw out
+        [ "$STATUS" = 1 ] || break
+        [ ! -s out ] || fail "convert to $format within $kib KiB leaves a rest"
+    done
+done
+
 # Room for the data, and then for more and more of the tables behind it.
 for format in qcow qcow2; do
     for cache in unsafe writeback; do

@@ -48,6 +48,20 @@ kill -INT "$PID"
 wait $STRACE || true
 expect_output 0 stat -c %s old.img
 
+# Nor is it any when the format holds tables that are not written yet.
+truncate -s 60M zeroes
+for format in qcow qcow2; do
+    echo old >old.img
+    env --default-signal=INT "$VVFAT_IMG" convert -S 0 -r 20M -f raw \
+        -O $format zeroes old.img &
+    sleep 0.7
+    kill -INT $!
+    STATUS=0
+    wait $! || STATUS=$?
+    [ "$STATUS" = 130 ] || fail "$format: ended with $STATUS"
+    expect_output 0 stat -c %s old.img
+done
+
 # A second signal does not wait.
 start out.img
 kill -INT "$PID"
