@@ -227,21 +227,45 @@ static bool copy_by_kernel(Engine *e, const CopyTask *task, char *buf)
     return ret >= 0;
 }
 
+/* Whether zeroes are written as bytes, and take the time of bytes. */
+static bool zeroes_are_bytes(const Engine *e)
+{
+    const CopyTarget *target = e->job->target;
+
+    return e->job->sparse_bytes == 0 || (!target->blk && !target->can_seek);
+}
+
+static int write_zero_piece(Engine *e, int64_t offset, int64_t bytes)
+{
+    return e->job->sparse_bytes == 0
+               ? copy_target_write_zeroes(e->job->target, offset, bytes, true)
+               : write_zero_run(e, offset, bytes);
+}
+
 static bool write_zeroes(Engine *e, const CopyTask *task)
 {
     const Segment *s = &task->segment;
+    int64_t piece = zeroes_are_bytes(e) ? e->buffer_bytes : s->bytes;
 
     if (!copy_queue_wait_for_turn(&e->queue, task)) {
         return false;
     }
-    int ret = e->job->sparse_bytes == 0
-                  ? copy_target_write_zeroes(e->job->target, s->offset,
-                                             s->bytes, true)
-                  : write_zero_run(e, s->offset, s->bytes);
-    if (ret < 0) {
-        fail_writing(e, s->offset, ret);
+    for (int64_t done = 0; done < s->bytes;) {
+        int64_t n = MIN(s->bytes - done, piece);
+        if (zeroes_are_bytes(e)) {
+            rate_limit_wait(&e->rate, n, is_stopped, e);
+        }
+        if (is_stopped(e)) {
+            return false;
+        }
+        int ret = write_zero_piece(e, s->offset + done, n);
+        if (ret < 0) {
+            fail_writing(e, s->offset + done, ret);
+            return false;
+        }
+        done += n;
     }
-    return ret >= 0;
+    return true;
 }
 
 /* ---- Workers ---- */

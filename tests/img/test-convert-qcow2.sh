@@ -183,6 +183,14 @@ start=$EPOCHREALTIME
 img convert -r 4M -O qcow2 base.raw new
 awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a < 0.5 }' ||
     fail 'the rate is not limited'
+truncate -s 4M zeroes
+for target in '-S 0 -O qcow2 zeroes slow' '-S 0 -O raw zeroes slow' 'zeroes -'; do
+    before=$(date +%s%N)
+    # shellcheck disable=SC2086
+    img convert -r 4M -f raw $target | cat >/dev/null
+    [ $(($(date +%s%N) - before)) -gt 400000000 ] ||
+        fail "the rate is not limited: $target"
+done
 qemu-img compare -q -f raw base.raw -F qcow2 new || fail '-r'
 
 # What cannot be read becomes zeroes, no more, and is told.
