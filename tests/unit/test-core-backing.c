@@ -390,6 +390,35 @@ Test(core_backing, only_what_was_asked_for_is_in_the_name)
                "\"file\": {\"driver\": \"file\", \"filename\": \"other\"}}}");
 }
 
+/* Not opened, it is in the name all the same. */
+Test(core_backing, the_name_when_it_is_not_opened)
+{
+    put_file("base", "", 'b');
+    put_file("other", "", 'b');
+    put_overlay("over", "base|raw");
+    static const struct {
+        const char *options, *wanted;
+    } cases[] = {
+        { NULL, "over" },
+        { "backing=", "\"backing\": null" },
+        { "backing.driver=raw,backing.file.filename=other",
+          "\"backing\": {\"driver\": \"raw\", "
+          "\"file\": {\"filename\": \"other\"}}" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(BlockBackend)
+            blk = core_open_name(BDRV_O_NO_BACKING, "over", cases[i].options);
+        g_autofree char *name = blk_get_filename(blk);
+        core_check_text(name, cases[i].wanted);
+        g_autoptr(BlockBackend)
+            with = core_open_name(0, "over", cases[i].options);
+        g_autoptr(BlockBackend) again = core_open_name(0, name, NULL);
+        g_autofree char *opened = blk_get_filename(with);
+        g_autofree char *reopened = blk_get_filename(again);
+        cr_assert_str_eq(reopened, opened);
+    }
+}
+
 Test(core_backing, changing_the_record)
 {
     g_autofree char *long_name = g_strnfill(1000, 'x');
