@@ -290,3 +290,12 @@ void image_check_io(int ret, int expected, const char *part)
     g_autofree char *text = blk_strerror(ret);
     image_check_text(text, part);
 }
+
+void image_need_program(const char *name)
+{
+    g_autofree char *path = g_find_program_in_path(name);
+
+    if (path == NULL) {
+        cr_skip_test("needs %s", name);
+    }
+}

@@ -66,4 +66,7 @@ void image_check_io(int ret, int expected, const char *part);
  * exit status. g_free(). */
 char *image_shell(int *status, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
+/* Skip the test where a program is not installed. */
+void image_need_program(const char *name);
+
 #endif

@@ -25,11 +25,7 @@ void model_shell(const char *fmt, ...)
 
 void model_dir_init(void)
 {
-    g_autofree char *qemu = g_find_program_in_path("qemu-img");
-
-    if (qemu == NULL) {
-        cr_skip_test("needs qemu-img");
-    }
+    image_need_program("qemu-img");
     image_dir_init();
 }
 

@@ -35,16 +35,6 @@ static void must_create(const char *options)
               error ? error->message : "");
 }
 
-static void need_qemu(void)
-{
-    int status;
-    g_autofree char *out = image_shell(&status, "qemu-img --version");
-
-    if (status != 0) {
-        cr_skip_test("needs qemu-img");
-    }
-}
-
 /* ---- What is offered ---- */
 
 static void judge(const char *text)
@@ -80,7 +70,7 @@ Test(qcow2_create, every_combination_is_sound)
     static const char *const modes[] = { "off", "metadata", "falloc", "full" };
     static const char *const sizes[] = { "0", "1", "512", "1M", "5242368" };
 
-    need_qemu();
+    image_need_program("qemu-img");
     for (guint w = 0; w < G_N_ELEMENTS(widths); w++) {
         for (guint m = 0; m < G_N_ELEMENTS(modes); m++) {
             for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
@@ -98,7 +88,7 @@ Test(qcow2_create, every_combination_is_sound)
 
 Test(qcow2_create, large_tables)
 {
-    need_qemu();
+    image_need_program("qemu-img");
     must_create("size=128G,cluster_size=512,refcount_bits=64");
     judge("128G");
     cr_assert_lt(image_allocated("i"), 16 << 20, "the L1 table is a hole");
@@ -131,7 +121,7 @@ Test(qcow2_create, the_header_is_as_asked)
 {
     int status;
 
-    need_qemu();
+    image_need_program("qemu-img");
     must_create("size=1M,backing_file=base,backing_fmt=raw,lazy_refcounts=on,"
                 "refcount_bits=32,cluster_size=4k");
     g_autofree char *info = image_shell(&status, "qemu-img info i");
