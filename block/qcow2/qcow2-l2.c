@@ -134,6 +134,22 @@ static void dropped_add(Dropped *d, const Qcow2Mapping *old, uint64_t entry)
     d->bytes += d->s->cluster_size;
 }
 
+/* Whether the entry can be, and what it refers to may be given up: that of a
+ * damaged image must not free a table. */
+static int check_old(Qcow2State *s, int64_t offset, uint64_t entry)
+{
+    Qcow2Mapping old;
+    int ret = qcow2_entry_decode(s, offset, entry, &old);
+
+    if (ret < 0 || old.host_offset == 0) {
+        return ret;
+    }
+    return qcow2_overlap_check(s, old.host_offset,
+                               old.type == QCOW2_COMPRESSED_CLUSTER
+                                   ? old.host_bytes
+                                   : s->cluster_size);
+}
+
 /* The entries of one slice: all are looked at before one is changed. */
 static int set_entries(Qcow2State *s, be64 *entries, int64_t offset, int64_t n,
                        uint64_t entry, uint64_t step)
@@ -142,8 +158,9 @@ static int set_entries(Qcow2State *s, be64 *entries, int64_t offset, int64_t n,
     Qcow2Mapping old;
 
     for (int64_t i = 0; i < n; i++) {
-        int ret = qcow2_entry_decode(s, offset + (i << s->cluster_bits),
-                                     be64_get(entries[i]), &old);
+        int ret = check_old(s, offset + (i << s->cluster_bits),
+                            be64_get(entries[i]));
+
         if (ret < 0) {
             return ret;
         }

@@ -54,7 +54,9 @@ static void set_kind(Qcow2State *s, int64_t cluster, Kind kind)
     g_hash_table_replace(s->metadata, key, GUINT_TO_POINTER(kind));
 }
 
-/* Note a range; false when it was claimed by something of another kind. */
+/* Note a range; false when it was claimed by something of another kind. A
+ * refcount block describes one range: two entries that name it would also let
+ * a small file have refcounts without end to search. */
 static bool note(Qcow2State *s, Kind kind, int64_t offset, int64_t bytes,
                  GError **errp)
 {
@@ -63,7 +65,7 @@ static bool note(Qcow2State *s, Kind kind, int64_t offset, int64_t bytes,
     for (int64_t i = offset >> s->cluster_bits; i < end; i++) {
         Kind other = kind_at(s, i);
 
-        if (other != 0 && other != kind) {
+        if (other != 0 && (other != kind || kind == KIND_REFBLOCK)) {
             block_error_set(errp, EINVAL,
                             "The image is corrupt: %s and %s are both at "
                             "offset 0x%" PRIx64,
@@ -260,6 +262,6 @@ int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
         return 0;
     }
     return qcow2_corrupt(
-        s, "%s is at offset 0x%" PRIx64 ", where data was to be written",
+        s, "%s is at offset 0x%" PRIx64 ", where there should be data",
         kind_name(kind_at(s, found)), found << s->cluster_bits);
 }

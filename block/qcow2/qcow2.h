@@ -458,8 +458,8 @@ bool qcow2_overlap_init(Qcow2State *s, GError **errp);
 void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes);
 void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes);
 
-/* Before data (or a new table) is written to a host range: 0, or
- * qcow2_corrupt() when metadata stands there. */
+/* Before data (or a new table) is written to a host range, or data there is
+ * given up: 0, or qcow2_corrupt() when metadata stands there. */
 int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 

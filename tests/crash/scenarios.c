@@ -32,6 +32,19 @@ const Scenario qcow2_scenarios[] = {
         .backed = true,
     },
     {
+        /* The file gets shorter, and refcount blocks go with its end. */
+        .name = "shrinking",
+        .format = "qcow2",
+        .prepare = "rm -f start.img && qemu-img create -q -f qcow2 -o "
+                   "cluster_size=512,refcount_bits=64 start.img 700k && "
+                   "qemu-io -f qcow2 -c 'write -P 1 0 600k' start.img",
+        .requests = "truncate 350k; write 0 1k; flush; truncate 100k; flush; "
+                    "truncate 500k; write 100k 300k; truncate 110k; reopen; "
+                    "write 90k 2k; truncate 0; flush; truncate 64k; "
+                    "write 0 64k",
+        .unit = 512,
+    },
+    {
         .name = "version-2",
         .format = "qcow2",
         .prepare = QCOW2_MIX(BACKED "compat=0.10,cluster_size=4k", "900k"),

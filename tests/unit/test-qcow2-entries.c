@@ -174,6 +174,25 @@ Test(qcow2_entries, data_over_metadata_is_refused)
     blk_close(blk);
 }
 
+/* Giving up what is no data must not free a table. */
+Test(qcow2_entries, metadata_is_not_freed_as_data)
+{
+    static const uint64_t entries[] = {
+        QCOW2_COPIED | 0x20000,             /* the refcount block */
+        QCOW2_COMPRESSED | 0x2fff0,         /* its end */
+        QCOW2_COPIED | QCOW2_ZERO | 0x30000 /* the L1 table */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(entries); i++) {
+        make_entry("compat=1.1", entries[i]);
+        BlockBackend *blk = image_open(MODEL_RW, OPEN);
+        image_check_io(blk_pwrite_zeroes(blk, 0, CLUSTER, BDRV_REQ_MAY_UNMAP),
+                       -EIO, "where there should be data");
+        blk_close(blk);
+        model_shell("rm i");
+    }
+}
+
 /* Past the end of the file there are zeroes. */
 Test(qcow2_entries, that_lie_behind_the_file_read_as_zeroes)
 {

@@ -25,12 +25,7 @@ TestSuite(qcow2_open, .init = image_dir_init, .fini = image_dir_fini);
 
 static void create(const char *options, const char *size)
 {
-    int status;
-    g_autofree char *out = image_shell(&status, "qemu-img --version");
-
-    if (status != 0) {
-        cr_skip_test("needs qemu-img");
-    }
+    image_need_program("qemu-img");
     SHELL("qemu-img create -q -f qcow2 -o %s i %s", options, size);
 }
 
@@ -138,7 +133,7 @@ Test(qcow2_open, lazy_refcounts_need_version_3)
 {
     create("compat=0.10", "1M");
     refused(0, IMAGE ",lazy-refcounts=on", "compatibility level 1.1");
-    g_autoptr(BlockBackend) blk = image_open(RW, IMAGE ",lazy-refcounts=off");
+    blk_close(image_open(RW, IMAGE ",lazy-refcounts=off"));
 }
 
 Test(qcow2_open, is_probed)
@@ -292,6 +287,15 @@ Test(qcow2_open, tables_over_each_other_are_only_read)
     g_autoptr(BlockBackend) blk = image_open(0, IMAGE);
     g_autoptr(GError) error = NULL;
     cr_assert(!blk_set_read_only(blk, false, &error));
+}
+
+Test(qcow2_open, a_refcount_block_has_one_entry)
+{
+    create("cluster_size=64k", "1M");
+    put("i", (1 << 16) + 8, 8, 2 << 16);
+    refused(RW, IMAGE, "a refcount block and a refcount block are both");
+    SHELL("qemu-img check -q -r all i");
+    blk_close(image_open(RW, IMAGE));
 }
 
 Test(qcow2_open, without_a_refcount_table)
