@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file or directory of a writable volume, with its two sides: the entry that
+ * the guest's volume has for it, and the file that the host's directory has
+ * for it as of the last commit. Where the two differ there is a change to be
+ * committed.
+ *
+ * An inode stays the same through renames, moves and rewrites, on both sides.
+ * One without a guest side was deleted by the guest (or is on its way from one
+ * directory to another); one without a host side is new.
+ *
+ * Not locked: the commit thread owns all inodes. What other threads look at
+ * (host side, for reading data) is changed under the namespace lock of the
+ * file map (file-map.h).
+ */
+#ifndef VVFAT_INODE_H
+#define VVFAT_INODE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/vvfat/cluster.h"
+#include "block/vvfat/fat-format.h"
+
+typedef struct Inode Inode;
+typedef struct InodeChange InodeChange;
+
+/* Why an inode cannot be committed now. Bits; the first set one, from the
+ * lowest, is the one that is told. */
+#define INODE_CHAIN_BAD 0x001u    /* runs into a free, bad or no cluster */
+#define INODE_CHAIN_LOOP 0x002u
+#define INODE_CROSS_LINK 0x004u   /* shares clusters with another entry */
+#define INODE_CHAIN_SHORT 0x008u  /* fewer clusters than its size needs */
+#define INODE_FATS_DIFFER 0x010u  /* its entries in the two FATs do */
+#define INODE_DOTS 0x020u         /* a directory without "." and ".." */
+#define INODE_NAME_UNSAFE 0x040u  /* no host file can have the name */
+#define INODE_NAME_TWICE 0x080u   /* an earlier entry has the name */
+#define INODE_LOST_CHAIN 0x100u   /* no entry, but still allocated */
+#define INODE_PARENT_HELD 0x200u  /* its directory is not on the host */
+#define INODE_PROTECTED 0x400u    /* the host does not allow to write it */
+#define INODE_CONFLICT 0x800u     /* changed on the host meanwhile */
+#define INODE_IO_ERROR 0x1000u    /* a host call or a read failed */
+#define INODE_DAMAGED 0x2000u     /* a directory entry with a size, a file
+                                     without a chain, and the like */
+#define INODE_NAME_TAKEN 0x4000u  /* what has the name on the host is held */
+#define INODE_NOT_EMPTY 0x8000u   /* a directory to go that holds what stays */
+
+/* Words for the lowest bit set; static. NULL for 0. */
+const char *inode_held_text(unsigned held);
+
+/* What the host said of a file when it was last looked at. */
+typedef struct InodeHostId {
+    uint64_t dev, ino;
+    int64_t size;     /* bytes */
+    int64_t mtime_ns; /* nanoseconds since 1970, saturated */
+} InodeHostId;
+
+struct Inode {
+    /* ---- The guest's side ---- */
+    Inode *parent;      /* NULL: the root, or no entry (deleted) */
+    Inode **children;   /* directories: in the order of their entries */
+    char *name;         /* long name, UTF-8 (names.h); the root: "" */
+    ClusterChain chain; /* the sound part of its clusters */
+    uint32_t n_children;
+    uint32_t slot;      /* first of its 32-byte entries in the parent */
+    uint32_t n_slots;
+    FatDirent entry;    /* the short entry as it stands */
+    unsigned defects;   /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
+                           DAMAGED */
+
+    /* ---- The host's side ---- */
+    Inode *host_parent;      /* directory that holds it; NULL: the root, or
+                                not on the host */
+    char *host_name;         /* NULL: not on the host; the root: "" */
+    char *link_path;         /* path below the root that a symbolic link in
+                                its place stands for, or NULL */
+    char *alias;             /* guest name of this host name where it is not
+                                what names_unmap() makes of it, or NULL */
+    InodeHostId host;
+    ClusterChain host_chain; /* clusters whose bytes the host file holds, in
+                                the file's order; only in the map (file-map)
+                                as far as nothing else took them */
+    FatDirent host_entry;    /* attr, mtime, mdate: what the host side of
+                                them corresponds to */
+
+    InodeChange *change; /* while it is in the list of changes, else NULL */
+    uint64_t id;         /* unique among the inodes of a volume; root: 1 */
+    bool is_directory : 1;
+    bool is_protected : 1; /* the host did not allow writing when opened */
+    bool is_sparse : 1;    /* the host file may have holes */
+    bool is_stale : 1;     /* guest-state.c: to be looked at again */
+    bool is_orphan : 1;    /* no entry, and its clusters not free yet */
+};
+
+/* What is known of the contents of a file, compared to its host file. */
+typedef enum InodeContent {
+    CONTENT_SAME,
+    CONTENT_RANGES, /* some ranges, or the size: written in place */
+    CONTENT_WHOLE,  /* no cluster of the host file is left: written anew */
+} InodeContent;
+
+typedef struct InodeRange {
+    int64_t offset, bytes; /* of the file */
+} InodeRange;
+
+/* An inode in the list of changes. */
+struct InodeChange {
+    unsigned held;     /* INODE_*: why it waits; 0: it can be committed */
+    int error;         /* -errno of INODE_IO_ERROR */
+    char *detail;      /* more words about it, or NULL */
+    InodeContent content;
+    GArray *ranges;    /* InodeRange, ascending, for CONTENT_RANGES; or NULL */
+    char *target_name; /* host name that it is to have; NULL: it is to go */
+    /* Between staging and placing. */
+    Inode *temp_dir;   /* directory of the temporary file */
+    char *temp_name;   /* NULL: none */
+    InodeHostId staged;
+};
+
+Inode *inode_new(bool is_directory);
+/* Frees the inode alone; children are not its own. */
+void inode_free(Inode *inode);
+
+void inode_change_free(InodeChange *change);
+
+static inline bool inode_is_on_host(const Inode *inode)
+{
+    return inode->host_name != NULL;
+}
+
+/* First cluster that the entry names; 0: none. fat_type: 12, 16 or 32. */
+uint32_t inode_entry_cluster(const FatDirent *entry, unsigned fat_type);
+
+/* Bytes of a file as its entry has it; 0 for a directory. */
+uint32_t inode_size(const Inode *inode);
+
+/* Path below the root, "" for the root, on the guest's side (long names) and
+ * on the host's (through link_path; NULL when not on the host). g_free(). */
+char *inode_path(const Inode *inode);
+char *inode_host_path(const Inode *inode);
+
+/* The path of `name` in a directory on the host. g_free(). */
+char *inode_host_path_at(const Inode *dir, const char *name);
+
+/* Whether `inode` is `ancestor` or below it on the host. */
+bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From changes to an ordered list of operations on the host.
+ *
+ * The order is such that running it from the first to the last needs nothing
+ * that a later one makes, removes nothing that a later one needs, and never
+ * has two things under one name:
+ *
+ *   1. STAGE: new and replaced files, whole, under temporary names. All bytes
+ *      of theirs are read before anything on the host is destroyed.
+ *   2. From the root down, each directory before what is in it: MKDIR, RENAME
+ *      and PLACE to the final names. What is in the way is replaced when both
+ *      are files and it is to go or was replaced itself, else moved first, and
+ *      on a cycle (swaps) put ASIDE.
+ *   3. WRITE: ranges and sizes, in place.
+ *   4. UNLINK and RMDIR, what is below first.
+ *   5. ATTRIBUTES and TIMES, directories last, the deepest first.
+ *
+ * Pure: reads inodes, changes none but change->held. Linear in the number of
+ * changes (and their depth), whatever the size of the tree.
+ */
+#ifndef VVFAT_PLAN_H
+#define VVFAT_PLAN_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "block/vvfat/inode.h"
+
+typedef enum PlanKind {
+    PLAN_STAGE,
+    PLAN_MKDIR,
+    PLAN_ASIDE,
+    PLAN_RENAME,
+    PLAN_PLACE,
+    PLAN_WRITE,
+    PLAN_UNLINK,
+    PLAN_RMDIR,
+    PLAN_ATTRIBUTES,
+    PLAN_TIMES,
+} PlanKind;
+
+typedef struct PlanOp {
+    PlanKind kind;
+    Inode *inode;
+    Inode *dir;       /* directory that it goes to (STAGE: where the temporary
+                         file is to be made; ASIDE: where it stands) */
+    const char *name; /* MKDIR, RENAME, PLACE: the new host name; owned by the
+                         inode's change */
+    Inode *victim;    /* RENAME, PLACE: a file on the host that this replaces
+                         (not the inode itself), or NULL */
+} PlanOp;
+
+typedef struct Plan {
+    GArray *ops; /* PlanOp */
+} Plan;
+
+/*
+ * Make the plan of all changes in the list (GPtrArray of Inode, each with a
+ * `change`) that are not held. What is held stays where it is on the host, so
+ * more may have to wait, and are held here, until nothing changes any more:
+ * with INODE_PARENT_HELD when the directory will not be on the host, with
+ * INODE_NAME_TAKEN when one that is held has the name there (a file may not
+ * replace it), with INODE_NOT_EMPTY when a directory that is to go would still
+ * hold one that is held. For each inode on entry:
+ *
+ *   inode->parent        the guest's directory; NULL: it is to be removed
+ *   change->target_name  host name that it is to have in it; NULL when removed
+ *   change->content      for files
+ *   host_parent, host_name, host_entry: as on the host now
+ *
+ * Two changes never have the same target name in one directory, nor has an
+ * inode that is not in the list the target name there.
+ */
+Plan *plan_new(const GPtrArray *changes);
+void plan_free(Plan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
+
+/* The list, an operation a line, for tests and debugging. g_free(). */
+char *plan_to_text(const Plan *plan);
+
+#endif
