@@ -134,6 +134,51 @@ bool chain_locate(const ClusterChain *chain, uint64_t index, ClusterRun *run)
     return true;
 }
 
+void chain_truncate(ClusterChain *chain, uint64_t length)
+{
+    ClusterRun *many = chain->many;
+    uint64_t *ends;
+    uint64_t before;
+    uint32_t n = 0;
+
+    if (length >= chain_length(chain)) {
+        return;
+    }
+    if (length == 0) {
+        chain_clear(chain);
+        return;
+    }
+    if (chain->n_runs == 1) {
+        chain->one.count = (uint32_t)length;
+        return;
+    }
+    ends = run_ends(chain);
+    while (ends[n] < length) {
+        n++;
+    }
+    before = n ? ends[n - 1] : 0;
+    many[n].count = (uint32_t)(length - before);
+    ends[n] = length;
+    if (n == 0) {
+        *chain = (ClusterChain){ .n_runs = 1, .one = many[0] };
+        g_free(many);
+        return;
+    }
+    chain->n_runs = n + 1;
+    memmove(run_ends(chain), ends, (n + 1) * sizeof(*ends));
+}
+
+bool chain_copy(ClusterChain *to, const ClusterChain *from)
+{
+    for (uint32_t i = 0; i < from->n_runs; i++) {
+        if (!chain_append(to, chain_runs(from)[i])) {
+            chain_clear(to);
+            return false;
+        }
+    }
+    return true;
+}
+
 void chain_clear(ClusterChain *chain)
 {
     if (chain->n_runs > 1) {

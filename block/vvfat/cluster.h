@@ -49,6 +49,13 @@ bool chain_append(ClusterChain *chain, ClusterRun run);
  * itself included. False past the end. Logarithmic in the number of runs. */
 bool chain_locate(const ClusterChain *chain, uint64_t index, ClusterRun *run);
 
+/* Keep the first `length` clusters (of as many, or more). */
+void chain_truncate(ClusterChain *chain, uint64_t length);
+
 void chain_clear(ClusterChain *chain);
+
+/* A copy of `from` in `to`, which is empty. False without memory. */
+bool chain_copy(ClusterChain *to, const ClusterChain *from)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 #endif

@@ -28,23 +28,24 @@ typedef struct InodeChange InodeChange;
 
 /* Why an inode cannot be committed now. Bits; the first set one, from the
  * lowest, is the one that is told. */
-#define INODE_CHAIN_BAD 0x001u    /* runs into a free, bad or no cluster */
+#define INODE_CHAIN_BAD 0x001u /* runs into a free, bad or no cluster */
 #define INODE_CHAIN_LOOP 0x002u
-#define INODE_CROSS_LINK 0x004u   /* shares clusters with another entry */
-#define INODE_CHAIN_SHORT 0x008u  /* fewer clusters than its size needs */
-#define INODE_FATS_DIFFER 0x010u  /* its entries in the two FATs do */
-#define INODE_DOTS 0x020u         /* a directory without "." and ".." */
-#define INODE_NAME_UNSAFE 0x040u  /* no host file can have the name */
-#define INODE_NAME_TWICE 0x080u   /* an earlier entry has the name */
-#define INODE_LOST_CHAIN 0x100u   /* no entry, but still allocated */
-#define INODE_PARENT_HELD 0x200u  /* its directory is not on the host */
-#define INODE_PROTECTED 0x400u    /* the host does not allow to write it */
-#define INODE_CONFLICT 0x800u     /* changed on the host meanwhile */
-#define INODE_IO_ERROR 0x1000u    /* a host call or a read failed */
-#define INODE_DAMAGED 0x2000u     /* a directory entry with a size, a file
+#define INODE_CROSS_LINK 0x004u  /* shares clusters with another entry */
+#define INODE_CHAIN_SHORT 0x008u /* fewer clusters than its size needs */
+#define INODE_FATS_DIFFER 0x010u /* its entries in the two FATs do */
+#define INODE_DOTS 0x020u        /* a directory without "." and ".." */
+#define INODE_NAME_UNSAFE 0x040u /* no host file can have the name */
+#define INODE_NAME_TWICE 0x080u  /* an earlier entry has the name */
+#define INODE_LOST_CHAIN 0x100u  /* no entry, but still allocated */
+#define INODE_PARENT_HELD 0x200u /* its directory is not on the host */
+#define INODE_PROTECTED 0x400u   /* the host does not allow to write it */
+#define INODE_CONFLICT 0x800u    /* changed on the host meanwhile */
+#define INODE_IO_ERROR 0x1000u   /* a host call or a read failed */
+#define INODE_DAMAGED                                                         \
+    0x2000u                      /* a directory entry with a size, a file
                                      without a chain, and the like */
-#define INODE_NAME_TAKEN 0x4000u  /* what has the name on the host is held */
-#define INODE_NOT_EMPTY 0x8000u   /* a directory to go that holds what stays */
+#define INODE_NAME_TAKEN 0x4000u /* what has the name on the host is held */
+#define INODE_NOT_EMPTY 0x8000u  /* a directory to go that holds what stays */
 
 /* Words for the lowest bit set; static. NULL for 0. */
 const char *inode_held_text(unsigned held);
@@ -63,19 +64,22 @@ struct Inode {
     char *name;         /* long name, UTF-8 (names.h); the root: "" */
     ClusterChain chain; /* the sound part of its clusters */
     uint32_t n_children;
-    uint32_t slot;      /* first of its 32-byte entries in the parent */
+    uint32_t slot; /* first of its 32-byte entries in the parent */
     uint32_t n_slots;
-    FatDirent entry;    /* the short entry as it stands */
-    unsigned defects;   /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
+    FatDirent entry;     /* the short entry as it stands */
+    unsigned defects;    /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
                            DAMAGED */
+    Inode *last_parent;  /* the directory that an orphan was in; only to be
+                           compared */
+    uint64_t stale_from; /* first index of its chain to be followed again */
 
     /* ---- The host's side ---- */
-    Inode *host_parent;      /* directory that holds it; NULL: the root, or
+    Inode *host_parent; /* directory that holds it; NULL: the root, or
                                 not on the host */
-    char *host_name;         /* NULL: not on the host; the root: "" */
-    char *link_path;         /* path below the root that a symbolic link in
+    char *host_name;    /* NULL: not on the host; the root: "" */
+    char *link_path;    /* path below the root that a symbolic link in
                                 its place stands for, or NULL */
-    char *alias;             /* guest name of this host name where it is not
+    char *alias;        /* guest name of this host name where it is not
                                 what names_unmap() makes of it, or NULL */
     InodeHostId host;
     ClusterChain host_chain; /* clusters whose bytes the host file holds, in
@@ -89,6 +93,7 @@ struct Inode {
     bool is_directory : 1;
     bool is_protected : 1; /* the host did not allow writing when opened */
     bool is_sparse : 1;    /* the host file may have holes */
+    bool is_linked_to : 1; /* reached through a symbolic link */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
 };
@@ -106,15 +111,16 @@ typedef struct InodeRange {
 
 /* An inode in the list of changes. */
 struct InodeChange {
-    unsigned held;     /* INODE_*: why it waits; 0: it can be committed */
-    int error;         /* -errno of INODE_IO_ERROR */
-    char *detail;      /* more words about it, or NULL */
+    unsigned held; /* INODE_*: why it waits; 0: it can be committed */
+    int error;     /* -errno of INODE_IO_ERROR */
+    char *detail;  /* more words about it, or NULL */
     InodeContent content;
+    guint index;       /* in the list */
     GArray *ranges;    /* InodeRange, ascending, for CONTENT_RANGES; or NULL */
     char *target_name; /* host name that it is to have; NULL: it is to go */
     /* Between staging and placing. */
-    Inode *temp_dir;   /* directory of the temporary file */
-    char *temp_name;   /* NULL: none */
+    Inode *temp_dir; /* directory of the temporary file */
+    char *temp_name; /* NULL: none */
     InodeHostId staged;
 };
 

@@ -27,7 +27,7 @@ typedef enum OpenState {
 } OpenState;
 
 struct OpenFile {
-    const TreeNode *node;
+    const void *key;
     HostFile *host;
     unsigned users; /* readers and waiters */
     OpenState state;
@@ -38,21 +38,22 @@ struct OpenFile {
 };
 
 struct OpenFiles {
-    const Tree *tree;
+    OpenFilesSource source;
     HostFs *fs;
     unsigned max_idle;
 
     pthread_mutex_t lock;  /* GLib's own are hidden from sanitizers */
     pthread_cond_t opened; /* some entry stopped OPENING */
-    GHashTable *table;     /* TreeNode -> OpenFile */
+    GHashTable *table;     /* key -> OpenFile */
     GQueue idle;
 };
 
-OpenFiles *open_files_new(const Tree *tree, HostFs *fs, unsigned max)
+OpenFiles *open_files_new(const OpenFilesSource *source, HostFs *fs,
+                          unsigned max)
 {
     OpenFiles *files = g_new0(OpenFiles, 1);
 
-    files->tree = tree;
+    files->source = *source;
     files->fs = fs;
     files->max_idle = max;
     files->table = g_hash_table_new(NULL, NULL);
@@ -70,7 +71,7 @@ static OpenFile *evict(OpenFiles *files)
     OpenFile *file = link ? link->data : NULL;
 
     if (file) {
-        g_hash_table_remove(files->table, file->node);
+        g_hash_table_remove(files->table, file->key);
     }
     return file;
 }
@@ -106,18 +107,6 @@ HostFile *open_file_host(const OpenFile *file)
 
 /* ---- Opening ---- */
 
-static const char *changed_reason(const OpenFiles *files, const TreeNode *node,
-                                  const HostStat *st)
-{
-    uint64_t dev = g_array_index(files->tree->devices, uint64_t,
-                                 node->host_dev);
-
-    if (st->ino != node->host_ino || st->dev != dev) {
-        return "was replaced by another file";
-    }
-    return st->size < (int64_t)node->size ? "has shrunk" : NULL;
-}
-
 /* Open, and free a descriptor of an unused file when there are no more. */
 static int open_host(OpenFiles *files, const char *path, HostFile **host,
                      HostStat *st)
@@ -138,16 +127,17 @@ static int open_host(OpenFiles *files, const char *path, HostFile **host,
     }
 }
 
-/* Open the node's file, and check that it is what was scanned. *message says
+/* Open the file of a key, and check that it is the one that is meant. *message says
  * what is wrong. */
-static int open_checked(OpenFiles *files, const TreeNode *node,
-                        HostFile **host, char **message)
+static int open_checked(OpenFiles *files, const void *key, HostFile **host,
+                        char **message)
 {
-    g_autofree char *path = tree_real_path(files->tree, node);
-    g_autofree char *text = report_escape(path);
+    const OpenFilesSource *source = &files->source;
+    g_autofree char *path = source->path(key, source->opaque);
+    g_autofree char *text = report_escape(path ? path : "?");
     const char *changed;
     HostStat st;
-    int r = open_host(files, path, host, &st);
+    int r = path ? open_host(files, path, host, &st) : -ENOENT;
 
     if (r < 0) {
         *message = g_strdup_printf("Could not open '%s', which was there when "
@@ -155,7 +145,7 @@ static int open_checked(OpenFiles *files, const TreeNode *node,
                                    text, g_strerror(-r));
         return -EIO;
     }
-    changed = changed_reason(files, node, &st);
+    changed = source->changed(key, &st, source->opaque);
     if (changed) {
         files->fs->ops->file_close(files->fs, *host);
         *message = g_strdup_printf("'%s' %s since the image was opened; open "
@@ -166,18 +156,18 @@ static int open_checked(OpenFiles *files, const TreeNode *node,
     return 0;
 }
 
-/* The entry of a node, new and OPENING if there was none. Under the lock. */
-static OpenFile *enter(OpenFiles *files, const TreeNode *node, bool *is_new)
+/* The entry of a key, new and OPENING if there was none. Under the lock. */
+static OpenFile *enter(OpenFiles *files, const void *key, bool *is_new)
 {
-    OpenFile *file = g_hash_table_lookup(files->table, node);
+    OpenFile *file = g_hash_table_lookup(files->table, key);
 
     *is_new = !file;
     if (!file) {
         file = g_new0(OpenFile, 1);
-        file->node = node;
+        file->key = key;
         file->state = OPENING;
         file->idle_link.data = file;
-        g_hash_table_insert(files->table, (gpointer)node, file);
+        g_hash_table_insert(files->table, (gpointer)key, file);
     } else if (file->users == 0) {
         g_queue_unlink(&files->idle, &file->idle_link);
     }
@@ -193,7 +183,7 @@ static void open_entry(OpenFiles *files, OpenFile *file)
     int r;
 
     pthread_mutex_unlock(&files->lock);
-    r = open_checked(files, file->node, &host, &message);
+    r = open_checked(files, file->key, &host, &message);
     pthread_mutex_lock(&files->lock);
 
     file->host = host;
@@ -201,19 +191,19 @@ static void open_entry(OpenFiles *files, OpenFile *file)
     file->message = message;
     file->state = r < 0 ? FAILED : READY;
     if (r < 0) {
-        g_hash_table_remove(files->table, file->node);
+        g_hash_table_remove(files->table, file->key);
     }
     pthread_cond_broadcast(&files->opened);
 }
 
-int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **out)
+int open_files_get(OpenFiles *files, const void *key, OpenFile **out)
 {
     OpenFile *file;
     bool is_new;
     int r;
 
     pthread_mutex_lock(&files->lock);
-    file = enter(files, node, &is_new);
+    file = enter(files, key, &is_new);
     if (is_new) {
         open_entry(files, file);
     }
@@ -247,4 +237,20 @@ void open_files_put(OpenFiles *files, OpenFile *file)
     }
     pthread_mutex_unlock(&files->lock);
     close_evicted(files, victim);
+}
+
+void open_files_forget(OpenFiles *files, const void *key)
+{
+    OpenFile *file;
+
+    pthread_mutex_lock(&files->lock);
+    file = g_hash_table_lookup(files->table, key);
+    if (file && file->users == 0) {
+        g_queue_unlink(&files->idle, &file->idle_link);
+        g_hash_table_remove(files->table, key);
+    } else {
+        file = NULL;
+    }
+    pthread_mutex_unlock(&files->lock);
+    close_evicted(files, file);
 }

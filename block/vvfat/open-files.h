@@ -7,27 +7,42 @@
 #define VVFAT_OPEN_FILES_H
 
 #include "block/vvfat/hostfs.h"
-#include "block/vvfat/tree.h"
 
 typedef struct OpenFiles OpenFiles;
 typedef struct OpenFile OpenFile;
 
-/* tree and fs must outlive it. At most `max` files stay open while nobody
- * reads them. */
-OpenFiles *open_files_new(const Tree *tree, HostFs *fs, unsigned max);
+/* What the files are known by, each by an address. Any thread. */
+typedef struct OpenFilesSource {
+    /* The path of a file below the root, links resolved; g_free(). NULL: the
+     * host has it no more. */
+    char *(*path)(const void *key, const void *opaque);
+    /* Why what was opened is not the file that is meant ("has shrunk"), or
+     * NULL. Static. */
+    const char *(*changed)(const void *key, const HostStat *st,
+                           const void *opaque);
+    const void *opaque;
+} OpenFilesSource;
+
+/* source (copied), what it refers to, and fs must outlive it. At most `max`
+ * files stay open while nobody reads them. */
+OpenFiles *open_files_new(const OpenFilesSource *source, HostFs *fs,
+                          unsigned max);
 
 /* No file is in use any more. */
 void open_files_free(OpenFiles *files);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OpenFiles, open_files_free)
 
 /*
- * The open file of a node, and the right to use it until open_files_put().
+ * The open file of a key, and the right to use it until open_files_put().
  * -EIO, with a message for the user, when the host's file is not the one that
  * was scanned any more: gone, replaced, or shorter.
  */
-int open_files_get(OpenFiles *files, const TreeNode *node, OpenFile **file)
+int open_files_get(OpenFiles *files, const void *key, OpenFile **file)
     G_GNUC_WARN_UNUSED_RESULT;
 void open_files_put(OpenFiles *files, OpenFile *file);
+
+/* The key stands for another file now, or none. Nobody uses it. */
+void open_files_forget(OpenFiles *files, const void *key);
 
 HostFile *open_file_host(const OpenFile *file);
 

@@ -20,13 +20,36 @@ struct DiskReader {
     OpenFiles *files;
 };
 
+static char *node_path(const void *key, const void *opaque)
+{
+    return tree_real_path(opaque, key);
+}
+
+static const char *node_changed(const void *key, const HostStat *st,
+                                const void *opaque)
+{
+    const TreeNode *node = key;
+    const Tree *tree = opaque;
+    uint64_t dev = g_array_index(tree->devices, uint64_t, node->host_dev);
+
+    if (st->ino != node->host_ino || st->dev != dev) {
+        return "was replaced by another file";
+    }
+    return st->size < (int64_t)node->size ? "has shrunk" : NULL;
+}
+
 DiskReader *disk_reader_new(const Layout *layout, HostFs *fs)
 {
     DiskReader *reader = g_new(DiskReader, 1);
+    OpenFilesSource source = {
+        .path = node_path,
+        .changed = node_changed,
+        .opaque = layout_tree(layout),
+    };
 
     reader->layout = layout;
     reader->fs = fs;
-    reader->files = open_files_new(layout_tree(layout), fs, MAX_OPEN_FILES);
+    reader->files = open_files_new(&source, fs, MAX_OPEN_FILES);
     return reader;
 }
 

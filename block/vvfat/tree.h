@@ -49,6 +49,7 @@ struct TreeNode {
     bool is_link : 1;       /* reached through a symbolic link */
     bool has_long_name : 1; /* long-name entries precede the short one */
     bool is_sparse : 1;     /* the host file may have holes */
+    bool is_write_denied : 1; /* the host does not let us write it */
 };
 
 typedef struct Tree {

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of commit. */
+#ifndef VVFAT_COMMIT_INT_H
+#define VVFAT_COMMIT_INT_H
+
+#include "block/vvfat/commit.h"
+
+struct Commit {
+    CommitConfig config;
+    Apply *apply;
+    int64_t data_offset; /* of the first cluster, from the disk's start */
+    uint32_t cluster_size;
+    bool outside_touched; /* bytes outside the volume */
+    int error;            /* the first failure of the host, in this commit */
+};
+
+/* Clusters that so many bytes take. */
+static inline uint64_t commit_clusters(const Commit *c, int64_t bytes)
+{
+    return (uint64_t)(bytes + c->cluster_size - 1) / c->cluster_size;
+}
+
+/* ---- Judging (commit-judge.c) ---- */
+
+/*
+ * Fill in the change of an inode: what it is to be on the host, whether its
+ * contents differ, or why it must wait.
+ */
+void commit_judge(Commit *c, Inode *inode);
+
+/* Whether there is anything to do: not so when both sides turn out alike. */
+bool commit_differs(const Commit *c, const Inode *inode);
+
+/* ---- Contents (commit-content.c) ---- */
+
+/* Compare the clusters of a file with what is mapped: change->content and
+ * ->ranges. */
+void commit_examine(Commit *c, Inode *inode);
+
+/*
+ * Clusters mapped to the inode's host file whose bytes will not be there after
+ * the change (inode goes, is written anew, or in some ranges), and that the
+ * guest has in use. Visits runs; false when the visitor returned false.
+ */
+typedef bool CommitRunVisitor(Commit *c, Inode *inode, ClusterRun run,
+                              void *opaque);
+bool commit_doomed(Commit *c, Inode *inode, CommitRunVisitor *visit,
+                   void *opaque);
+
+/* The guest's bytes of a file; ApplyHooks.read. */
+int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
+                     int64_t bytes, void *buf);
+
+/* ---- Finishing (commit-finish.c) ---- */
+
+/* The plan was run: what is done is mapped to the host, and leaves overlay
+ * and list of changes. */
+void commit_finish(Commit *c);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each changed inode is to be on the host, or why it must wait.
+ */
+#include <string.h>
+
+#include "block/vvfat/commit-int.h"
+#include "block/vvfat/names.h"
+
+/* Kept on the host as they are: attributes that mean something there. */
+#define HOST_ATTRIBUTES                                                       \
+    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
+
+/* ---- Names ---- */
+
+/* Whether the host's name is the one that belongs to the guest's. */
+static bool has_its_name(const Inode *inode, const char *unmapped)
+{
+    if (!inode_is_on_host(inode)) {
+        return false;
+    }
+    if (inode->alias) {
+        return strcmp(inode->alias, inode->name) == 0;
+    }
+    return unmapped && strcmp(unmapped, inode->host_name) == 0;
+}
+
+static void judge_name(Inode *inode)
+{
+    InodeChange *change = inode->change;
+    const char *why = NULL;
+    g_autofree char *unmapped = names_unmap(inode->name, &why);
+
+    if (has_its_name(inode, unmapped)) {
+        change->target_name = g_strdup(inode->host_name);
+    } else if (!unmapped || apply_is_temp_name(unmapped)) {
+        change->held |= INODE_NAME_UNSAFE;
+        change->detail = g_strdup(why);
+    } else {
+        change->target_name = g_steal_pointer(&unmapped);
+    }
+}
+
+/* ---- Differences ---- */
+
+static bool is_elsewhere(const Inode *inode)
+{
+    return inode->parent != inode->host_parent ||
+           g_strcmp0(inode->change->target_name, inode->host_name) != 0;
+}
+
+static bool has_other_attributes(const Inode *inode)
+{
+    return ((inode->entry.attr ^ inode->host_entry.attr) & HOST_ATTRIBUTES) ||
+           memcmp(&inode->entry.mtime, &inode->host_entry.mtime,
+                  sizeof(inode->entry.mtime)) ||
+           memcmp(&inode->entry.mdate, &inode->host_entry.mdate,
+                  sizeof(inode->entry.mdate));
+}
+
+bool commit_differs(const Commit *c, const Inode *inode)
+{
+    const InodeChange *change = inode->change;
+
+    if (inode == guest_state_root(c->config.state)) {
+        return false;
+    }
+    if (!change->target_name) {
+        return inode_is_on_host(inode);
+    }
+    return !inode_is_on_host(inode) || is_elsewhere(inode) ||
+           change->content != CONTENT_SAME || has_other_attributes(inode);
+}
+
+/* ---- Judging ---- */
+
+/* A cluster that nobody has any more, but that is not free: the guest is not
+ * done with it. */
+static bool has_owner(Commit *c, Inode *inode, ClusterRun run, void *opaque)
+{
+    (void)inode;
+    (void)opaque;
+    for (uint32_t i = 0; i < run.count; i++) {
+        if (!guest_state_owner(c->config.state, run.first + i, NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void judge_linked(Commit *c, Inode *inode)
+{
+    InodeChange *change = inode->change;
+
+    change->held |= inode->defects;
+    judge_name(inode);
+    if (!inode->is_directory && !change->held) {
+        commit_examine(c, inode);
+    }
+}
+
+static void judge_unlinked(Inode *inode)
+{
+    /* Below a directory that is an orphan, nothing is decided yet. */
+    if (inode->is_orphan || inode->parent) {
+        inode->change->held |= INODE_LOST_CHAIN;
+    }
+}
+
+static void reset(InodeChange *change)
+{
+    change->held = 0;
+    change->error = 0;
+    change->content = CONTENT_SAME;
+    g_clear_pointer(&change->detail, g_free);
+    g_clear_pointer(&change->target_name, g_free);
+}
+
+void commit_judge(Commit *c, Inode *inode)
+{
+    InodeChange *change = inode->change;
+
+    reset(change);
+    if (inode == guest_state_root(c->config.state)) {
+        return;
+    }
+    if (guest_state_is_linked(c->config.state, inode)) {
+        judge_linked(c, inode);
+    } else {
+        judge_unlinked(inode);
+    }
+    if (!change->held && inode->is_protected && commit_differs(c, inode)) {
+        change->held |= INODE_PROTECTED;
+    }
+    if (!change->held && !commit_doomed(c, inode, has_owner, NULL)) {
+        change->held |= INODE_LOST_CHAIN;
+    }
+}

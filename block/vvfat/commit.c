@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "block/vvfat/commit.h"
+
+#include <errno.h>
+
+#include "block/vvfat/commit-int.h"
+
+/* ---- For apply ---- */
+
+static int hook_read(const Inode *inode, int64_t offset, int64_t bytes,
+                     void *buf, void *opaque)
+{
+    return commit_read_file(opaque, inode, offset, bytes, buf);
+}
+
+static void hook_lock(void *opaque)
+{
+    overlay_lock(((Commit *)opaque)->config.overlay);
+}
+
+static void hook_unlock(void *opaque)
+{
+    overlay_unlock(((Commit *)opaque)->config.overlay);
+}
+
+static void hook_forget(Inode *inode, void *opaque)
+{
+    file_map_forget(((Commit *)opaque)->config.map, inode);
+}
+
+static void hook_event(ApplyEventKind kind, const char *path,
+                       const char *detail, void *opaque)
+{
+    Commit *c = opaque;
+
+    if (c->config.event) {
+        c->config.event(kind, path, detail, c->config.opaque);
+    }
+}
+
+Commit *commit_new(const CommitConfig *config)
+{
+    Commit *c = g_new0(Commit, 1);
+    const BootInfo *boot = guest_state_boot(config->state);
+    ApplyHooks hooks = {
+        .read = hook_read,
+        .lock = hook_lock,
+        .unlock = hook_unlock,
+        .forget = hook_forget,
+        .event = hook_event,
+        .opaque = c,
+    };
+
+    c->config = *config;
+    c->cluster_size = boot->sectors_per_cluster * boot->bytes_per_sector;
+    c->data_offset = config->volume_offset +
+                     (int64_t)boot->data_start * boot->bytes_per_sector;
+    c->apply = apply_new(config->fs, &config->apply, &hooks);
+    return c;
+}
+
+void commit_free(Commit *c)
+{
+    if (c) {
+        apply_free(c->apply);
+        g_free(c);
+    }
+}
+
+int64_t commit_cluster_offset(const Commit *c, uint32_t cluster)
+{
+    return c->data_offset +
+           (int64_t)(cluster - FAT_FIRST_CLUSTER) * c->cluster_size;
+}
+
+uint32_t commit_cluster_size(const Commit *c)
+{
+    return c->cluster_size;
+}
+
+void commit_result_clear(CommitResult *result)
+{
+    g_clear_pointer(&result->suspended, g_free);
+    *result = (CommitResult){ 0 };
+}
+
+/* ---- One commit ---- */
+
+static void touch(int64_t offset, int64_t bytes, void *opaque)
+{
+    Commit *c = opaque;
+    int64_t start = c->config.volume_offset;
+    int64_t end = start + c->config.volume_bytes;
+
+    c->outside_touched |= offset < start || offset + bytes > end;
+    bytes = MIN(offset + bytes, end) - MAX(offset, start);
+    if (bytes > 0) {
+        guest_state_touch(c->config.state, MAX(offset - start, 0), bytes);
+    }
+}
+
+static char *check_suspended(Commit *c)
+{
+    char *reason = NULL;
+
+    if (c->outside_touched && c->config.check_partition) {
+        reason = c->config.check_partition(c->config.opaque);
+        c->outside_touched = reason != NULL;
+    }
+    return reason ? reason : g_strdup(guest_state_suspended(c->config.state));
+}
+
+/* Judge all changes, and give those that are to be planned. What turns out to
+ * be no change needs no host. */
+static GPtrArray *judge_all(Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+    GPtrArray *planned = g_ptr_array_new();
+
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
+        commit_judge(c, inode);
+        if (inode->change->held || commit_differs(c, inode)) {
+            g_ptr_array_add(planned, inode);
+        }
+    }
+    return planned;
+}
+
+static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
+{
+    int *ret = opaque;
+
+    (void)inode;
+    *ret = overlay_save(c->config.overlay,
+                        commit_cluster_offset(c, run.first),
+                        (int64_t)run.count * c->cluster_size);
+    return *ret == 0;
+}
+
+/* What the guest still needs of the bytes that are about to be changed. */
+static void save_doomed(Commit *c, GPtrArray *planned)
+{
+    for (guint i = 0; i < planned->len; i++) {
+        Inode *inode = g_ptr_array_index(planned, i);
+        int ret = 0;
+
+        if (!inode->change->held &&
+            !commit_doomed(c, inode, save_run, &ret)) {
+            inode->change->held |= INODE_IO_ERROR;
+            inode->change->error = ret;
+            inode->change->detail = g_strdup("what the guest still needs of "
+                                             "its old contents could not be "
+                                             "kept in the overlay");
+        }
+    }
+}
+
+static int run_plan(Commit *c, CommitResult *result)
+{
+    g_autoptr(GPtrArray) planned = judge_all(c);
+    g_autoptr(Plan) plan = NULL;
+    int ret;
+
+    save_doomed(c, planned);
+    plan = plan_new(planned);
+    result->operations = plan->ops->len;
+    apply_stage(c->apply, plan);
+    ret = apply_run(c->apply, plan);
+    apply_discard_staged(c->apply, planned);
+    return ret;
+}
+
+static void count_held(Commit *c, CommitResult *result)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    result->held = changes->len;
+    for (guint i = 0; i < changes->len; i++) {
+        const InodeChange *change =
+            ((Inode *)g_ptr_array_index(changes, i))->change;
+
+        result->failed |= (change->held & INODE_IO_ERROR) != 0;
+    }
+}
+
+int commit_run(Commit *c, bool closing, CommitResult *result)
+{
+    int ret;
+
+    commit_result_clear(result);
+    c->error = 0;
+    overlay_freeze(c->config.overlay, touch, c);
+    ret = guest_state_update(c->config.state, closing);
+    result->suspended = check_suspended(c);
+    if (!result->suspended) {
+        int failed = run_plan(c, result);
+
+        commit_finish(c);
+        result->error = failed ? failed : c->error;
+        result->failed |= failed != 0;
+    }
+    count_held(c, result);
+    overlay_thaw(c->config.overlay);
+    overlay_trim(c->config.overlay);
+    return ret;
+}

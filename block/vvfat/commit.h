@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One commit: what the guest's volume has become, into the host's directory.
+ *
+ *   freeze -> guest-state -> judge -> plan -> save, stage, apply -> finish
+ *
+ * The overlay is frozen at one moment; the guest goes on. Entries that are
+ * half-written or damaged are held back (inode->change->held) and looked at
+ * again by the next commit. Calls are made by one thread at a time.
+ */
+#ifndef VVFAT_COMMIT_H
+#define VVFAT_COMMIT_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/vvfat/apply.h"
+#include "block/vvfat/file-map.h"
+#include "block/vvfat/guest-state.h"
+#include "block/vvfat/overlay.h"
+
+typedef struct CommitConfig {
+    /* All outlive the commit. */
+    Overlay *overlay;
+    GuestState *state;
+    FileMap *map;
+    HostFs *fs;
+
+    int64_t volume_offset; /* of the volume on the disk, bytes */
+    int64_t volume_bytes;
+    ApplyOptions apply;
+
+    /* Why the table of partitions is not what it was, or NULL; g_free(). Reads
+     * through overlay_read_frozen(). Called when bytes outside the volume were
+     * touched. */
+    char *(*check_partition)(void *opaque);
+    /* As ApplyHooks.event. */
+    void (*event)(ApplyEventKind kind, const char *path, const char *detail,
+                  void *opaque);
+    void *opaque;
+} CommitConfig;
+
+typedef struct Commit Commit;
+
+Commit *commit_new(const CommitConfig *config);
+void commit_free(Commit *commit);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_free)
+
+typedef struct CommitResult {
+    uint64_t operations; /* on the host, that were planned */
+    uint64_t held;       /* inodes that wait, for whatever reason */
+    bool failed;         /* some of them because the host failed: */
+    int error;           /* -errno of the first such failure, else 0 */
+    char *suspended;     /* why nothing is committed any more, or NULL */
+} CommitResult;
+
+void commit_result_clear(CommitResult *result);
+
+/*
+ * Commit everything that can be. closing: nothing of the guest's comes any
+ * more; differences between the FATs count no more. 0, and *result; or the
+ * -errno of what kept it from starting (a read of the overlay).
+ */
+int commit_run(Commit *commit, bool closing, CommitResult *result)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* Byte offset on the disk of a cluster, and bytes of one. */
+int64_t commit_cluster_offset(const Commit *commit, uint32_t cluster);
+uint32_t commit_cluster_size(const Commit *commit);
+
+#endif

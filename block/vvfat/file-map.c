@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "block/vvfat/file-map.h"
+
+#include <errno.h>
+
+#include "block/driver.h"
+#include "block/vvfat/open-files.h"
+#include "block/vvfat/report.h"
+
+#define MAX_OPEN_FILES 128u
+
+struct FileMap {
+    HostFs *fs;
+    uint32_t cluster_size;
+    IntervalMap *clusters; /* -> Inode, cluster index in its file */
+    OpenFiles *files;
+};
+
+static char *inode_file_path(const void *key, const void *opaque)
+{
+    (void)opaque;
+    return inode_host_path(key);
+}
+
+static const char *inode_file_changed(const void *key, const HostStat *st,
+                                      const void *opaque)
+{
+    const Inode *inode = key;
+
+    (void)opaque;
+    if (st->ino != inode->host.ino || st->dev != inode->host.dev) {
+        return "was replaced by another file";
+    }
+    return st->size < inode->host.size ? "has shrunk" : NULL;
+}
+
+FileMap *file_map_new(HostFs *fs, uint32_t cluster_size)
+{
+    static const OpenFilesSource source = {
+        .path = inode_file_path,
+        .changed = inode_file_changed,
+    };
+    FileMap *map = g_new(FileMap, 1);
+
+    map->fs = fs;
+    map->cluster_size = cluster_size;
+    map->clusters = interval_map_new();
+    map->files = open_files_new(&source, fs, MAX_OPEN_FILES);
+    return map;
+}
+
+void file_map_free(FileMap *map)
+{
+    if (map) {
+        open_files_free(map->files);
+        interval_map_free(map->clusters);
+        g_free(map);
+    }
+}
+
+/* ---- Mapping ---- */
+
+void file_map_add(FileMap *map, Inode *inode)
+{
+    uint64_t index = 0;
+
+    for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
+        ClusterRun run = chain_runs(&inode->host_chain)[i];
+
+        interval_map_set(map->clusters, run.first,
+                         (uint64_t)run.first + run.count, inode, index);
+        index += run.count;
+    }
+}
+
+static void unmap_run(FileMap *map, const Inode *inode, ClusterRun run)
+{
+    uint64_t at = run.first, end = at + run.count;
+    Interval found;
+
+    while (at < end && interval_map_next(map->clusters, at, &found) &&
+           found.start < end) {
+        uint64_t start = MAX(found.start, at);
+        uint64_t stop = MIN(found.end, end);
+
+        if (found.value == inode) {
+            interval_map_clear(map->clusters, start, stop);
+        }
+        at = stop;
+    }
+}
+
+void file_map_remove(FileMap *map, Inode *inode)
+{
+    for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
+        unmap_run(map, inode, chain_runs(&inode->host_chain)[i]);
+    }
+}
+
+void file_map_forget(FileMap *map, const Inode *inode)
+{
+    open_files_forget(map->files, inode);
+}
+
+bool file_map_lookup(const FileMap *map, uint32_t cluster, Interval *interval)
+{
+    bool found = interval_map_lookup(map->clusters, cluster, interval);
+
+    interval->offset *= map->cluster_size;
+    return found;
+}
+
+uint32_t file_map_run(const FileMap *map, const Inode *inode, int64_t offset,
+                      uint32_t cluster, uint32_t count, bool *mapped)
+{
+    Interval found;
+    uint64_t index;
+
+    if (!interval_map_lookup(map->clusters, cluster, &found)) {
+        *mapped = false;
+        return (uint32_t)MIN(count, found.end - cluster);
+    }
+    index = found.offset + (cluster - found.start);
+    *mapped = found.value == inode &&
+              index == (uint64_t)offset / map->cluster_size;
+    return (uint32_t)MIN(count, found.end - cluster);
+}
+
+/* ---- Reading ---- */
+
+static int fail(const Inode *inode, int ret)
+{
+    g_autofree char *path = inode_host_path(inode);
+    g_autofree char *text = report_escape(path ? path : inode->name);
+
+    if (ret == -ENODATA) {
+        bdrv_set_io_error("'%s' has shrunk on the host", text);
+        return -EIO;
+    }
+    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-ret));
+    return ret;
+}
+
+static int read_file(FileMap *map, const Inode *inode, int64_t offset,
+                     const IOVector *iov, size_t iov_offset, size_t bytes)
+{
+    OpenFile *file;
+    int ret = open_files_get(map->files, inode, &file);
+
+    if (ret < 0) {
+        return ret;
+    }
+    ret = hostfs_read_full(map->fs, open_file_host(file), offset, iov,
+                           iov_offset, bytes);
+    open_files_put(map->files, file);
+    return ret < 0 ? fail(inode, ret) : 0;
+}
+
+int file_map_read(FileMap *map, uint32_t cluster, uint32_t in_cluster,
+                  const IOVector *iov, size_t iov_offset, size_t bytes)
+{
+    Interval found;
+    const Inode *inode;
+    int64_t offset, left;
+    size_t n = 0;
+    int ret = 0;
+
+    if (file_map_lookup(map, cluster, &found)) {
+        inode = found.value;
+        offset = (int64_t)found.offset +
+                 (int64_t)(cluster - found.start) * map->cluster_size +
+                 in_cluster;
+        left = MAX(inode->host.size - offset, 0);
+        n = (size_t)MIN((int64_t)bytes, left);
+        if (n) {
+            ret = read_file(map, inode, offset, iov, iov_offset, n);
+        }
+    }
+    if (ret == 0 && n < bytes) {
+        iov_memset(iov, iov_offset + n, 0, bytes - n);
+    }
+    return ret;
+}

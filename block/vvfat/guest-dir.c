@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A directory that was touched, read again and compared with its children.
+ *
+ * Children and entries are both in the order of slots. An entry whose short
+ * name, first cluster and kind stand where they stood is the same child; all
+ * others are left to guest-match.c, once every touched directory has been
+ * read: what disappeared in one may have appeared in another.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "block/vvfat/guest-state-int.h"
+
+/* What is written so: in a directory that is fresh or was cleared. */
+#define UNUSED_ATTRIBUTES 0xc0
+
+typedef struct DirRead {
+    GuestState *s;
+    Inode *dir;
+    GArray *entries; /* GuestEntry */
+    bool has_dot;    /* "." where it belongs, leading to the directory */
+} DirRead;
+
+void guest_entry_clear(GuestEntry *entry)
+{
+    g_clear_pointer(&entry->name, g_free);
+}
+
+/* ---- Bytes ---- */
+
+static int append_extent(GuestState *s, GByteArray *bytes, int64_t offset,
+                         int64_t n)
+{
+    guint at = bytes->len;
+
+    n = MIN(n, (int64_t)FAT_MAX_DIR_ENTRIES * FAT_DIRENT_SIZE - at);
+    if (n <= 0) {
+        return 0;
+    }
+    g_byte_array_set_size(bytes, at + (guint)n);
+    return s->config.read(s->config.opaque, offset, n, bytes->data + at);
+}
+
+static int64_t cluster_offset(const GuestState *s, uint32_t cluster)
+{
+    const BootInfo *boot = &s->config.boot;
+
+    return (int64_t)boot->data_start * boot->bytes_per_sector +
+           (int64_t)(cluster - FAT_FIRST_CLUSTER) * s->cluster_size;
+}
+
+static int read_bytes(GuestState *s, const Inode *dir, GByteArray *bytes)
+{
+    const BootInfo *boot = &s->config.boot;
+
+    if (dir == s->root && boot->fat_type != 32) {
+        return append_extent(
+            s, bytes, (int64_t)boot->root_start * boot->bytes_per_sector,
+            (int64_t)boot->root_entries * FAT_DIRENT_SIZE);
+    }
+    for (uint32_t i = 0; i < dir->chain.n_runs; i++) {
+        ClusterRun run = chain_runs(&dir->chain)[i];
+        int ret = append_extent(s, bytes, cluster_offset(s, run.first),
+                                (int64_t)run.count * s->cluster_size);
+
+        if (ret < 0) {
+            return ret;
+        }
+    }
+    return 0;
+}
+
+/* ---- Entries ---- */
+
+static unsigned entry_defects(const GuestState *s, const DirentItem *item,
+                              const char *name)
+{
+    const FatDirent *entry = &item->entry;
+    bool is_directory = entry->attr & FAT_ATTR_DIRECTORY;
+    unsigned defects = 0;
+
+    if ((entry->attr & UNUSED_ATTRIBUTES) ||
+        (is_directory &&
+         (le32_get(entry->size) != 0 ||
+          inode_entry_cluster(entry, s->config.boot.fat_type) == 0))) {
+        defects |= INODE_DAMAGED;
+    }
+    if (*name == '\0' || strchr(name, '/') ||
+        (item->defects & DIRENT_BAD_LONG_NAME) ||
+        (item->long_units == 0 && (item->defects & DIRENT_BAD_SHORT_NAME))) {
+        defects |= INODE_NAME_UNSAFE;
+    }
+    return defects;
+}
+
+static void add_entry(DirRead *r, const DirentItem *item)
+{
+    GuestEntry e = {
+        .dir = r->dir,
+        .entry = item->entry,
+        .slot = item->first_slot,
+        .n_slots = item->n_slots,
+    };
+
+    if (item->long_units) {
+        e.name = names_utf16_to_utf8(item->long_name, item->long_units);
+    } else {
+        e.name = names_short_to_utf8(r->s->config.codepage, item->entry.name,
+                                     item->entry.case_flags);
+    }
+    e.defects = entry_defects(r->s, item, e.name);
+    g_array_append_val(r->entries, e);
+}
+
+static void parse(DirRead *r, const GByteArray *bytes)
+{
+    DirentReader reader;
+    DirentItem item;
+
+    dirent_reader_init(&reader);
+    for (guint at = 0; at + FAT_DIRENT_SIZE <= bytes->len;
+         at += FAT_DIRENT_SIZE) {
+        if (!dirent_reader_feed(&reader, (const FatDirent *)(bytes->data + at),
+                                &item)) {
+            continue;
+        }
+        switch (item.kind) {
+        case DIRENT_FILE:
+            add_entry(r, &item);
+            break;
+        case DIRENT_DOT:
+            r->has_dot |= item.first_slot == 0 &&
+                          inode_entry_cluster(&item.entry,
+                                              r->s->config.boot.fat_type) ==
+                              chain_first(&r->dir->chain);
+            break;
+        case DIRENT_DOTDOT:
+        case DIRENT_LABEL:
+            break;
+        case DIRENT_END:
+            return;
+        }
+    }
+}
+
+/* ---- Names that a directory has twice ---- */
+
+static guint fold_hash(gconstpointer name)
+{
+    guint hash = 5381;
+
+    for (const char *c = name; *c; c++) {
+        hash = hash * 33 + (guchar)g_ascii_tolower(*c);
+    }
+    return hash;
+}
+
+static gboolean fold_equal(gconstpointer a, gconstpointer b)
+{
+    return g_ascii_strcasecmp(a, b) == 0;
+}
+
+/* The later one of two waits. Many names of one hash cost the guest's own
+ * commits their speed, and nobody else anything. */
+static void find_twins(const DirRead *r)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(fold_hash, fold_equal);
+
+    for (guint i = 0; i < r->entries->len; i++) {
+        GuestEntry *e = &g_array_index(r->entries, GuestEntry, i);
+
+        if (!g_hash_table_add(seen, e->name)) {
+            e->defects |= INODE_NAME_TWICE;
+        }
+    }
+}
+
+/* ---- Comparing ---- */
+
+static bool is_same_entry(const GuestState *s, const Inode *child,
+                          const GuestEntry *e)
+{
+    unsigned fat_type = s->config.boot.fat_type;
+
+    return child->slot + child->n_slots == e->slot + e->n_slots &&
+           memcmp(child->entry.name, e->entry.name, FAT_SHORT_NAME_SIZE) ==
+               0 &&
+           child->is_directory == !!(e->entry.attr & FAT_ATTR_DIRECTORY) &&
+           inode_entry_cluster(&child->entry, fat_type) ==
+               inode_entry_cluster(&e->entry, fat_type);
+}
+
+/* Take over what the entry says of a child that it is the same of. */
+void guest_entry_apply(GuestState *s, Inode *child, GuestEntry *e)
+{
+    unsigned chain_defects = child->defects & CHAIN_DEFECTS;
+    bool is_new_size = le32_get(child->entry.size) != le32_get(e->entry.size);
+    bool is_changed = memcmp(&child->entry, &e->entry, sizeof(e->entry)) ||
+                      g_strcmp0(child->name, e->name) != 0 ||
+                      child->parent != e->dir ||
+                      child->defects != (e->defects | chain_defects);
+
+    child->parent = e->dir;
+    child->entry = e->entry;
+    child->slot = e->slot;
+    child->n_slots = e->n_slots;
+    child->defects = e->defects | chain_defects |
+                     (child->defects & INODE_DOTS);
+    g_free(child->name);
+    child->name = g_steal_pointer(&e->name);
+    if (is_new_size && !child->is_directory) {
+        guest_mark_stale(s, child, UINT64_MAX); /* compare with its chain */
+    }
+    if (is_changed) {
+        guest_state_change(s, child);
+    }
+}
+
+static uint32_t last_slot_of(const Inode *child)
+{
+    return child->slot + child->n_slots;
+}
+
+/* Children and entries, both ascending: pair them by the slot of the short
+ * entry. */
+static void compare(DirRead *r)
+{
+    GuestState *s = r->s;
+    Inode *dir = r->dir;
+    g_autoptr(GPtrArray) kept = g_ptr_array_new();
+    uint32_t n_old = dir->n_children, at = 0;
+    g_autofree Inode **old = g_steal_pointer(&dir->children);
+
+    dir->n_children = 0;
+    for (guint i = 0; i < r->entries->len; i++) {
+        GuestEntry *e = &g_array_index(r->entries, GuestEntry, i);
+
+        while (at < n_old && last_slot_of(old[at]) < e->slot + e->n_slots) {
+            guest_orphan_add(s, old[at++]);
+        }
+        if (at < n_old && is_same_entry(s, old[at], e)) {
+            guest_entry_apply(s, old[at], e);
+            g_ptr_array_add(kept, old[at++]);
+        } else {
+            if (at < n_old && last_slot_of(old[at]) == e->slot + e->n_slots) {
+                guest_orphan_add(s, old[at++]);
+            }
+            g_array_append_val(s->appeared, *e);
+            e->name = NULL;
+        }
+    }
+    while (at < n_old) {
+        guest_orphan_add(s, old[at++]);
+    }
+    dir->n_children = kept->len;
+    dir->children = (Inode **)g_ptr_array_steal(kept, NULL);
+}
+
+/* ---- Formatting ---- */
+
+/* Whether a root that had children has none, and zeroes where they stood:
+ * deleting leaves a mark, formatting does not. */
+static bool is_formatted(const DirRead *r, const GByteArray *bytes)
+{
+    const Inode *dir = r->dir;
+    uint64_t at;
+
+    if (dir != r->s->root || dir->n_children == 0 || r->entries->len) {
+        return false;
+    }
+    at = (uint64_t)(last_slot_of(dir->children[0]) - 1) * FAT_DIRENT_SIZE;
+    return at >= bytes->len || bytes->data[at] == FAT_DIRENT_END;
+}
+
+/* ---- Reading ---- */
+
+static void set_dots(GuestState *s, Inode *dir, bool is_missing)
+{
+    bool was_missing = dir->defects & INODE_DOTS;
+
+    if (is_missing != was_missing) {
+        dir->defects ^= INODE_DOTS;
+        guest_state_change(s, dir);
+    }
+}
+
+static int read_dir(GuestState *s, Inode *dir)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
+    DirRead r = { .s = s, .dir = dir, .entries = entries };
+    int ret = read_bytes(s, dir, bytes);
+
+    if (ret < 0) {
+        return ret;
+    }
+    g_array_set_clear_func(entries, (GDestroyNotify)guest_entry_clear);
+    parse(&r, bytes);
+    if (is_formatted(&r, bytes)) {
+        s->suspended = g_strdup("the guest has formatted the volume; its new "
+                                "contents stay in the overlay, and the "
+                                "directory stays as it is");
+        s->root_touched = true; /* look again */
+        return 0;
+    }
+    set_dots(s, dir, dir != s->root && !r.has_dot);
+    if (dir->defects & INODE_DOTS) {
+        return 0; /* not written yet, or damaged: what is known stays */
+    }
+    find_twins(&r);
+    compare(&r);
+    return 0;
+}
+
+int guest_dirs_read(GuestState *s)
+{
+    int ret = 0;
+
+    while (s->to_read->len && !s->suspended) {
+        Inode *dir = g_ptr_array_steal_index_fast(s->to_read,
+                                                  s->to_read->len - 1);
+        int r = read_dir(s, dir);
+
+        if (r < 0) {
+            g_hash_table_add(s->touched_dirs, dir); /* next time */
+            ret = ret ? ret : r;
+        }
+    }
+    return ret;
+}

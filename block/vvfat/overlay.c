@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include "block/vvfat/overlay.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "block/vvfat/overlay-int.h"
+
+/* ---- Making one ---- */
+
+static int64_t shift_of(int64_t data_offset, uint32_t unit)
+{
+    return (unit - data_offset % unit) % unit;
+}
+
+int64_t overlay_child_bytes(int64_t disk_bytes, int64_t data_offset,
+                            uint32_t unit)
+{
+    int64_t bytes = disk_bytes + shift_of(data_offset, unit);
+
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static void init_gate(pthread_rwlock_t *gate)
+{
+    pthread_rwlockattr_t attr;
+
+    /* The commit's short turns must not wait for a guest that never rests. */
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(
+        &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(gate, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+Overlay *overlay_new(const OverlayConfig *config)
+{
+    Overlay *o = g_new0(Overlay, 1);
+
+    o->config = *config;
+    o->shift = shift_of(config->data_offset, config->unit);
+    init_gate(&o->gate);
+    pthread_mutex_init(&o->lock, NULL);
+    pthread_cond_init(&o->thawed, NULL);
+    range_lock_init(&o->busy);
+    o->present = sparse_bitmap_new();
+    o->dirty = sparse_bitmap_new();
+    o->touched = sparse_bitmap_new();
+    o->discarded = sparse_bitmap_new();
+    o->dropped = sparse_bitmap_new();
+    o->saved = sparse_bitmap_new();
+    o->snapshot = scratch_new();
+    return o;
+}
+
+void overlay_free(Overlay *o)
+{
+    if (o) {
+        sparse_bitmap_free(o->present);
+        sparse_bitmap_free(o->dirty);
+        sparse_bitmap_free(o->touched);
+        sparse_bitmap_free(o->discarded);
+        sparse_bitmap_free(o->dropped);
+        sparse_bitmap_free(o->saved);
+        scratch_free(o->snapshot);
+        range_lock_clear(&o->busy);
+        pthread_cond_destroy(&o->thawed);
+        pthread_mutex_destroy(&o->lock);
+        pthread_rwlock_destroy(&o->gate);
+        g_free(o);
+    }
+}
+
+/* ---- Runs ---- */
+
+/* How many bytes from offset on have the same bit, at most `bytes`. */
+static int64_t bit_run(Overlay *o, const SparseBitmap *map, int64_t offset,
+                       int64_t bytes, bool *set)
+{
+    uint64_t unit = overlay_unit(o, offset);
+    uint64_t end = overlay_unit_end(o, offset + bytes);
+    uint64_t n;
+
+    pthread_mutex_lock(&o->lock);
+    n = sparse_bitmap_run(map, unit, end - unit, set);
+    pthread_mutex_unlock(&o->lock);
+    return MIN(overlay_unit_offset(o, unit + n) - offset, bytes);
+}
+
+int64_t overlay_run(Overlay *o, int64_t offset, int64_t bytes, bool *present)
+{
+    return bit_run(o, o->present, offset, bytes, present);
+}
+
+int64_t overlay_dirty_run(Overlay *o, int64_t offset, int64_t bytes,
+                          bool *dirty)
+{
+    return bit_run(o, o->dirty, offset, bytes, dirty);
+}
+
+static int64_t bytes_in(Overlay *o, const SparseBitmap *map)
+{
+    int64_t bytes;
+
+    pthread_mutex_lock(&o->lock);
+    bytes = (int64_t)sparse_bitmap_count(map) * o->config.unit;
+    pthread_mutex_unlock(&o->lock);
+    return bytes;
+}
+
+int64_t overlay_present_bytes(Overlay *o)
+{
+    return bytes_in(o, o->present);
+}
+
+int64_t overlay_dirty_bytes(Overlay *o)
+{
+    return bytes_in(o, o->dirty);
+}
+
+bool overlay_is_touched(Overlay *o)
+{
+    return bytes_in(o, o->touched) > 0;
+}
+
+/* ---- Reading ---- */
+
+static int read_child(Overlay *o, int64_t offset, const IOVector *iov,
+                      size_t at, size_t bytes)
+{
+    g_auto(IOVector) part = { 0 };
+
+    iov_init_slice(&part, iov, at, bytes);
+    return bdrv_preadv(o->config.child, offset + o->shift, (int64_t)bytes,
+                       &part, 0);
+}
+
+/* The base has the disk alone; around it are zeroes, up to whole units. */
+static int read_base(Overlay *o, int64_t offset, const IOVector *iov,
+                     size_t at, size_t bytes)
+{
+    int64_t start = CLAMP(offset, 0, o->config.disk_bytes);
+    int64_t end = CLAMP(offset + (int64_t)bytes, 0, o->config.disk_bytes);
+    size_t before = (size_t)(start - offset);
+
+    if (before || (size_t)(end - offset) < bytes) {
+        iov_memset(iov, at, 0, bytes);
+    }
+    if (end <= start) {
+        return 0;
+    }
+    return o->config.read_base(o->config.opaque, start, iov, at + before,
+                               (size_t)(end - start));
+}
+
+int overlay_read_now(Overlay *o, int64_t offset, const IOVector *iov,
+                     size_t iov_offset, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        int64_t at = offset + (int64_t)done;
+        bool present;
+        size_t n = (size_t)overlay_run(o, at, (int64_t)(bytes - done),
+                                       &present);
+        int ret = present ? read_child(o, at, iov, iov_offset + done, n)
+                          : read_base(o, at, iov, iov_offset + done, n);
+
+        if (ret < 0) {
+            return ret;
+        }
+        done += n;
+    }
+    return 0;
+}
+
+int overlay_preadv(Overlay *o, int64_t offset, const IOVector *iov)
+{
+    int ret;
+
+    pthread_rwlock_rdlock(&o->gate);
+    ret = overlay_read_now(o, offset, iov, 0, iov->size);
+    pthread_rwlock_unlock(&o->gate);
+    return ret;
+}
+
+/* ---- Writing ---- */
+
+static bool unit_is_present(Overlay *o, uint64_t unit)
+{
+    bool present;
+
+    pthread_mutex_lock(&o->lock);
+    present = sparse_bitmap_get(o->present, unit);
+    pthread_mutex_unlock(&o->lock);
+    return present;
+}
+
+/*
+ * Write whole units as far as the child does not have them: what the request
+ * leaves of the first and the last comes from the base.
+ */
+static int write_filled(Overlay *o, int64_t offset, const IOVector *iov)
+{
+    int64_t end = offset + (int64_t)iov->size;
+    uint64_t first = overlay_unit(o, offset);
+    uint64_t last = overlay_unit_end(o, end) - 1;
+    int64_t start = unit_is_present(o, first) ? offset
+                                              : overlay_unit_offset(o, first);
+    int64_t stop = unit_is_present(o, last) ? end
+                                            : overlay_unit_offset(o, last + 1);
+    size_t head = (size_t)(offset - start), tail = (size_t)(stop - end);
+    g_autofree uint8_t *buffer = g_malloc(head + tail + 1);
+    g_auto(IOVector) all = { 0 };
+    IOVector fill;
+    int ret;
+
+    iov_init_buf(&fill, buffer, head + tail);
+    ret = head ? read_base(o, start, &fill, 0, head) : 0;
+    if (ret == 0 && tail) {
+        ret = read_base(o, end, &fill, head, tail);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    iov_init(&all);
+    if (head) {
+        iov_add(&all, buffer, head);
+    }
+    for (int i = 0; i < iov->niov; i++) {
+        iov_add(&all, iov->iov[i].iov_base, iov->iov[i].iov_len);
+    }
+    if (tail) {
+        iov_add(&all, buffer + head, tail);
+    }
+    return bdrv_pwritev(o->config.child, start + o->shift, stop - start, &all,
+                        0);
+}
+
+static void mark_written(Overlay *o, uint64_t first, uint64_t end)
+{
+    uint64_t n = end - first;
+
+    sparse_bitmap_set(o->present, first, n);
+    sparse_bitmap_set(o->dirty, first, n);
+    sparse_bitmap_set(o->touched, first, n);
+    sparse_bitmap_clear(o->discarded, first, n);
+    sparse_bitmap_clear(o->dropped, first, n);
+}
+
+static int write_units(Overlay *o, int64_t offset, const IOVector *iov,
+                       int64_t zeroes)
+{
+    if (iov) {
+        return write_filled(o, offset, iov);
+    }
+    return bdrv_pwrite_zeroes(o->config.child, offset + o->shift, zeroes,
+                              BDRV_REQ_MAY_UNMAP);
+}
+
+/* One attempt. -EAGAIN: the snapshot cannot take what was there; when the
+ * commit is over it need not. */
+static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
+                     int64_t zeroes)
+{
+    int64_t bytes = iov ? (int64_t)iov->size : zeroes;
+    uint64_t first = overlay_unit(o, offset);
+    uint64_t end = overlay_unit_end(o, offset + bytes);
+    LockedRange range;
+    int ret;
+
+    pthread_rwlock_rdlock(&o->gate);
+    pthread_mutex_lock(&o->lock);
+    range_lock_take(&o->busy, &range, (int64_t)first, (int64_t)end, &o->lock);
+    pthread_mutex_unlock(&o->lock);
+
+    ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
+    if (ret == 0) {
+        ret = write_units(o, offset, iov, zeroes);
+    }
+
+    pthread_mutex_lock(&o->lock);
+    if (ret == 0) {
+        mark_written(o, first, end);
+    }
+    range_lock_release(&o->busy, &range);
+    pthread_mutex_unlock(&o->lock);
+    pthread_rwlock_unlock(&o->gate);
+    return ret;
+}
+
+static void wait_thawed(Overlay *o)
+{
+    pthread_mutex_lock(&o->lock);
+    while (o->is_frozen) {
+        pthread_cond_wait(&o->thawed, &o->lock);
+    }
+    pthread_mutex_unlock(&o->lock);
+}
+
+static int write_range(Overlay *o, int64_t offset, const IOVector *iov,
+                       int64_t zeroes)
+{
+    int ret;
+
+    while ((ret = try_write(o, offset, iov, zeroes)) == -EAGAIN) {
+        wait_thawed(o);
+    }
+    return ret;
+}
+
+int overlay_pwritev(Overlay *o, int64_t offset, const IOVector *iov)
+{
+    return write_range(o, offset, iov, 0);
+}
+
+int overlay_pwrite_zeroes(Overlay *o, int64_t offset, int64_t bytes)
+{
+    int64_t unit = o->config.unit;
+    int64_t end = offset + bytes;
+    g_autofree uint8_t *buffer = g_malloc0((size_t)unit);
+    int ret = 0;
+
+    while (ret == 0 && offset < end) {
+        int64_t in_unit = (offset + o->shift) % unit;
+        int64_t n = MIN(unit - in_unit, end - offset);
+
+        if (in_unit == 0 && n == unit) {
+            n = (end - offset) / unit * unit;
+            ret = write_range(o, offset, NULL, n);
+        } else {
+            IOVector part;
+
+            iov_init_buf(&part, buffer, (size_t)n);
+            ret = write_range(o, offset, &part, 0);
+        }
+        offset += n;
+    }
+    return ret;
+}
+
+void overlay_pdiscard(Overlay *o, int64_t offset, int64_t bytes)
+{
+    uint64_t first = overlay_unit_end(o, offset);
+    uint64_t end = overlay_unit(o, offset + bytes);
+
+    if (first < end) {
+        pthread_mutex_lock(&o->lock);
+        sparse_bitmap_set(o->discarded, first, end - first);
+        pthread_mutex_unlock(&o->lock);
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Room for bytes that nobody else is to see: a temporary file without a name,
+ * in the directory for temporary files ($TMPDIR), made when it is first
+ * written. Any number of threads.
+ */
+#ifndef VVFAT_SCRATCH_H
+#define VVFAT_SCRATCH_H
+
+#include <glib.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Scratch Scratch;
+
+Scratch *scratch_new(void);
+void scratch_free(Scratch *scratch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scratch, scratch_free)
+
+/* 0 or -errno. What was never written reads as zeroes. */
+int scratch_read(Scratch *scratch, int64_t offset, void *buf, size_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+int scratch_write(Scratch *scratch, int64_t offset, const void *buf,
+                  size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Forget all bytes, and give their room back. Not beside other calls. */
+void scratch_clear(Scratch *scratch);
+
+/*
+ * A new empty file in the directory for temporary files, for somebody who has
+ * to open it by its name: the caller removes it. g_free(). NULL and *errp.
+ */
+char *scratch_named(const char *pattern, GError **errp);
+
+#endif
