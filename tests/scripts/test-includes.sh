@@ -31,6 +31,8 @@ read        read*                             layout,open-files
 guest-view  guest-*,problem*,volume*          boot,dirent,fat
 fat-image   fat-image*                        guest-view,partition
 extract     extract*                          guest-view
+inode       inode.*                           cluster,fat-format
+plan        plan*                             inode
 vvfat       vvfat*                            read,scan
 END
 }
