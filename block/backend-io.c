@@ -191,3 +191,21 @@ int blk_check(BlockBackend *blk, BdrvCheckResult *result, unsigned fix,
     node_drain_end(bs);
     return ret;
 }
+
+int blk_commit(BlockBackend *blk, bool finish, GError **errp)
+{
+    BlockDriverState *bs = blk_bs(blk);
+    int ret = 0;
+
+    io_error_clear();
+    /* Whatever shows the node that has something to commit. */
+    while (bs && !bs->drv->commit) {
+        bs = node_primary(bs);
+    }
+    if (bs) {
+        node_enter(bs);
+        ret = bs->drv->commit(bs, finish, errp);
+        node_leave(bs);
+    }
+    return ret;
+}

@@ -196,10 +196,9 @@ int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
             return -EIO;
         }
         n = MIN(bytes, (int64_t)run.count * c->cluster_size - in_cluster);
-        ret = overlay_read_frozen(c->config.overlay,
-                                  commit_cluster_offset(c, run.first) +
-                                      in_cluster,
-                                  n, out);
+        ret = overlay_read_frozen(
+            c->config.overlay,
+            commit_cluster_offset(c, run.first) + in_cluster, n, out);
         if (ret < 0) {
             return ret;
         }

@@ -32,16 +32,12 @@ static int64_t shown_bytes(Commit *c, const Inode *inode)
     int64_t size = inode_size(inode);
     int64_t in_last = size % c->cluster_size;
     ClusterRun last;
-    bool dirty;
 
-    if (in_last == 0 || !chain_locate(&inode->chain,
-                                      (uint64_t)size / c->cluster_size,
-                                      &last)) {
+    if (in_last == 0 ||
+        !chain_locate(&inode->chain, (uint64_t)size / c->cluster_size,
+                      &last)) {
         return size;
     }
-    /* Nothing to compare where the overlay has nothing. */
-    overlay_run(c->config.overlay, commit_cluster_offset(c, last.first),
-                c->cluster_size, &dirty);
     if (is_zero(c, commit_cluster_offset(c, last.first) + in_last,
                 c->cluster_size - in_last)) {
         return size - in_last + c->cluster_size;
@@ -72,16 +68,18 @@ static void settle_units(Commit *c, const Inode *inode, int64_t shown)
     }
 }
 
-static void map_file(Commit *c, Inode *inode)
+static bool map_file(Commit *c, Inode *inode)
 {
     uint64_t n = commit_clusters(c, inode_size(inode));
 
     file_map_remove(c->config.map, inode);
     chain_clear(&inode->host_chain);
-    if (chain_copy(&inode->host_chain, &inode->chain)) {
-        chain_truncate(&inode->host_chain, n);
-        file_map_add(c->config.map, inode);
+    if (!chain_copy(&inode->host_chain, &inode->chain)) {
+        return false;
     }
+    chain_truncate(&inode->host_chain, n);
+    file_map_add(c->config.map, inode);
+    return true;
 }
 
 static void finish_file(Commit *c, Inode *inode)
@@ -89,8 +87,9 @@ static void finish_file(Commit *c, Inode *inode)
     int64_t shown = shown_bytes(c, inode);
 
     overlay_lock(c->config.overlay);
-    map_file(c, inode);
-    settle_units(c, inode, shown);
+    if (map_file(c, inode)) { /* else the overlay keeps it all */
+        settle_units(c, inode, shown);
+    }
     overlay_unlock(c->config.overlay);
 }
 
@@ -109,6 +108,7 @@ static void finish_inode(Commit *c, Inode *inode)
     } else if (!inode->is_directory) {
         finish_file(c, inode);
     }
+    inode->host_entry = inode->entry;
 }
 
 /* ---- Discards ---- */

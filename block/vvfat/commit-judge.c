@@ -33,7 +33,7 @@ static void judge_name(Inode *inode)
 
     if (has_its_name(inode, unmapped)) {
         change->target_name = g_strdup(inode->host_name);
-    } else if (!unmapped || apply_is_temp_name(unmapped)) {
+    } else if (!unmapped || names_is_temporary(unmapped)) {
         change->held |= INODE_NAME_UNSAFE;
         change->detail = g_strdup(why);
     } else {

@@ -133,8 +133,7 @@ static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
     int *ret = opaque;
 
     (void)inode;
-    *ret = overlay_save(c->config.overlay,
-                        commit_cluster_offset(c, run.first),
+    *ret = overlay_save(c->config.overlay, commit_cluster_offset(c, run.first),
                         (int64_t)run.count * c->cluster_size);
     return *ret == 0;
 }
@@ -146,8 +145,7 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         Inode *inode = g_ptr_array_index(planned, i);
         int ret = 0;
 
-        if (!inode->change->held &&
-            !commit_doomed(c, inode, save_run, &ret)) {
+        if (!inode->change->held && !commit_doomed(c, inode, save_run, &ret)) {
             inode->change->held |= INODE_IO_ERROR;
             inode->change->error = ret;
             inode->change->detail = g_strdup("what the guest still needs of "
@@ -170,6 +168,22 @@ static int run_plan(Commit *c, CommitResult *result)
     ret = apply_run(c->apply, plan);
     apply_discard_staged(c->apply, planned);
     return ret;
+}
+
+/* The host could not make durable what was done: nothing leaves the overlay,
+ * and the next commit does it again. */
+static void hold_all(Commit *c, int error)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    for (guint i = 0; i < changes->len; i++) {
+        InodeChange *change = ((Inode *)g_ptr_array_index(changes, i))->change;
+
+        if (!change->held) {
+            change->held |= INODE_IO_ERROR;
+            change->error = error;
+        }
+    }
 }
 
 static void count_held(Commit *c, CommitResult *result)
@@ -197,6 +211,9 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     if (!result->suspended) {
         int failed = run_plan(c, result);
 
+        if (failed) {
+            hold_all(c, failed);
+        }
         commit_finish(c);
         result->error = failed ? failed : c->error;
         result->failed |= failed != 0;

@@ -127,7 +127,8 @@ static void cluster_changed(GuestState *s, uint32_t cluster)
 /* Whether the second FAT counts, and can say otherwise. */
 static bool is_mirrored(const GuestState *s)
 {
-    return s->config.boot.fat_count > 1 && s->config.boot.mirrored;
+    return !s->closing && s->config.boot.fat_count > 1 &&
+           s->config.boot.mirrored;
 }
 
 static void compare_entry(GuestState *s, uint32_t number, uint32_t cluster,
@@ -184,6 +185,9 @@ int guest_fat_update(GuestState *s)
     GHashTableIter iter;
     gpointer key;
 
+    if (s->closing) {
+        sparse_bitmap_free(sparse_bitmap_steal(s->differ));
+    }
     g_hash_table_iter_init(&iter, s->touched_pages);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         int ret = update_page(s, GPOINTER_TO_UINT(key));

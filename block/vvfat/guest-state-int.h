@@ -27,6 +27,7 @@ struct GuestState {
     Inode *root;
     uint64_t last_id;
     char *suspended; /* words, or NULL */
+    bool closing;    /* the first FAT is right */
 
     IntervalMap *owners;  /* cluster -> Inode, index in its chain */
     GPtrArray *changes;   /* Inode */

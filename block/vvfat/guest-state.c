@@ -392,11 +392,12 @@ static void put_back_to_read(GuestState *s)
     g_ptr_array_set_size(s->to_read, 0);
 }
 
-int guest_state_update(GuestState *s)
+int guest_state_update(GuestState *s, bool closing)
 {
     int ret, r;
 
     g_clear_pointer(&s->suspended, g_free);
+    s->closing = closing;
     ret = check_boot(s);
     if (ret < 0 || s->suspended) {
         return ret;

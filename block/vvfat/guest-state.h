@@ -61,8 +61,11 @@ void guest_state_touch(GuestState *state, int64_t offset, int64_t bytes);
 /*
  * Look at everything touched. 0, or the -errno of a read that failed: then
  * what could not be read counts as touched, and the next update tries again.
+ * closing: no more will come from the guest, so where the FATs differ the
+ * first one counts.
  */
-int guest_state_update(GuestState *state) G_GNUC_WARN_UNUSED_RESULT;
+int guest_state_update(GuestState *state, bool closing)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Why commits must stop, in words: the guest has formatted the volume or
  * changed its parameters. NULL: they need not. As of the last update, which

@@ -125,3 +125,16 @@ bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
     }
     return true;
 }
+
+bool names_is_temporary(const char *host)
+{
+    static const char prefix[] = ".vvfat-";
+    size_t n;
+
+    if (!g_str_has_prefix(host, prefix)) {
+        return false;
+    }
+    host += strlen(prefix);
+    n = strspn(host, "0123456789abcdef");
+    return n == 16 && host[n] == '\0';
+}

@@ -56,6 +56,10 @@ char *names_fold(const char *utf8);
 /* Upper case of one character; itself when it has none of one UTF-16 unit. */
 uint32_t names_upper(uint32_t code);
 
+/* ".vvfat-" and 16 hexadecimal digits: files that a commit is about to move to
+ * their place on the host. They are none of the directory's contents. */
+bool names_is_temporary(const char *host);
+
 /* CON, PRN, AUX, NUL, COM1-9, LPT1-9, with any extension, any case. */
 bool names_is_device(const char *utf8);
 

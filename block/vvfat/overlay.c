@@ -184,6 +184,14 @@ int overlay_preadv(Overlay *o, int64_t offset, const IOVector *iov)
     return ret;
 }
 
+int overlay_read_gated(Overlay *o, int64_t offset, int64_t bytes, void *buf)
+{
+    IOVector iov;
+
+    iov_init_buf(&iov, buf, (size_t)bytes);
+    return overlay_read_now(o, offset, &iov, 0, (size_t)bytes);
+}
+
 /* ---- Writing ---- */
 
 static bool unit_is_present(Overlay *o, uint64_t unit)
@@ -274,7 +282,12 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
     range_lock_take(&o->busy, &range, (int64_t)first, (int64_t)end, &o->lock);
     pthread_mutex_unlock(&o->lock);
 
-    ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
+    ret = o->config.check_write
+              ? o->config.check_write(o->config.opaque, offset, bytes, iov)
+              : 0;
+    if (ret == 0) {
+        ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
+    }
     if (ret == 0) {
         ret = write_units(o, offset, iov, zeroes);
     }

@@ -39,6 +39,11 @@ typedef struct OverlayConfig {
      * Called with the gate held. 0 or -errno. */
     int (*read_base)(void *opaque, int64_t offset, const IOVector *iov,
                      size_t iov_offset, size_t bytes);
+    /* Whether the guest may write a range: 0, or -errno with a message. iov
+     * NULL: zeroes. Called with the gate held, before anything is written. May
+     * be NULL. */
+    int (*check_write)(void *opaque, int64_t offset, int64_t bytes,
+                       const IOVector *iov);
     void *opaque;
 } OverlayConfig;
 
@@ -75,6 +80,10 @@ int64_t overlay_dirty_bytes(Overlay *overlay);
 
 /* Whether any byte was written since the last freeze. */
 bool overlay_is_touched(Overlay *overlay);
+
+/* For check_write: the disk as it is. */
+int overlay_read_gated(Overlay *overlay, int64_t offset, int64_t bytes,
+                       void *buf) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- The commit: one thread ---- */
 

@@ -63,15 +63,15 @@ void disk_reader_free(DiskReader *reader)
 
 /* ---- Reading ---- */
 
-static void read_metadata(const DiskReader *reader, int64_t offset,
-                          const IOVector *iov, size_t done, size_t bytes)
+void disk_read_metadata(const Layout *layout, int64_t offset,
+                        const IOVector *iov, size_t done, size_t bytes)
 {
     uint8_t chunk[METADATA_CHUNK];
 
     while (bytes) {
         size_t n = MIN(bytes, sizeof(chunk));
 
-        layout_read_metadata(reader->layout, offset, (int64_t)n, chunk);
+        layout_read_metadata(layout, offset, (int64_t)n, chunk);
         iov_from_buf(iov, done, chunk, n);
         offset += (int64_t)n;
         done += n;
@@ -126,7 +126,7 @@ int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
             iov_memset(iov, done, 0, n);
             break;
         case REGION_METADATA:
-            read_metadata(reader, at, iov, done, n);
+            disk_read_metadata(reader->layout, at, iov, done, n);
             break;
         case REGION_FILE:
             r = read_file(reader, region.node,

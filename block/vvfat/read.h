@@ -27,6 +27,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskReader, disk_reader_free)
 int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Fill part of a vector with metadata of one region. */
+void disk_read_metadata(const Layout *layout, int64_t offset,
+                        const IOVector *iov, size_t iov_offset, size_t bytes);
+
 typedef struct DiskExtent {
     int64_t bytes;        /* >= 1 */
     bool is_zero;         /* reads as zeroes */

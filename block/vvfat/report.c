@@ -26,6 +26,7 @@ static const char *const kind_names[] = {
     [REPORT_SKIPPED] = "skipped",
     [REPORT_RENAMED] = "renamed",
     [REPORT_CLAMPED] = "clamped",
+    [REPORT_CONFLICT] = "conflict",
 };
 
 Report *report_new(void)

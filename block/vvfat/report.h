@@ -11,9 +11,10 @@
 #include "block/options.h"
 
 typedef enum ReportKind {
-    REPORT_SKIPPED, /* not in the volume */
-    REPORT_RENAMED, /* under another name */
-    REPORT_CLAMPED, /* a time FAT cannot hold */
+    REPORT_SKIPPED,  /* not in the volume */
+    REPORT_RENAMED,  /* under another name */
+    REPORT_CLAMPED,  /* a time FAT cannot hold */
+    REPORT_CONFLICT, /* changed on the host and by the guest */
 } ReportKind;
 
 typedef struct Report Report;

@@ -123,6 +123,7 @@ static TreeNode *make_node(Scan *scan, TreeNode *dir, const char *name,
     node->parent = dir;
     node->host_name = node->name;
     node->has_long_name = true;
+    node->is_write_denied = !st->writable;
     set_identity(scan, node, st);
     set_times(scan, dir, node, st);
     if (!is_directory) {
@@ -260,6 +261,11 @@ static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
         const char *name = names->pdata[i];
         TreeNode *node;
 
+        if (names_is_temporary(name)) {
+            skip(scan, dir, name, "left behind by a commit that was "
+                                  "interrupted");
+            continue;
+        }
         if (name[0] == '.' && !scan->options->hidden) {
             skip(scan, dir, name, "hidden, and hidden=off");
             continue;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -135,4 +136,9 @@ char *scratch_named(const char *pattern, GError **errp)
     }
     close(fd);
     return g_steal_pointer(&path);
+}
+
+void scratch_remove(const char *path)
+{
+    unlink(path);
 }

@@ -31,5 +31,6 @@ void scratch_clear(Scratch *scratch);
  * to open it by its name: the caller removes it. g_free(). NULL and *errp.
  */
 char *scratch_named(const char *pattern, GError **errp);
+void scratch_remove(const char *path);
 
 #endif

@@ -19,6 +19,9 @@ static const char *const partition_names[] = { "none", "mbr", "gpt", NULL };
 static const char *const symlink_names[] = { "inside", "skip", "error", NULL };
 static const char *const unsupported_names[] = { "error", "skip", NULL };
 static const char *const timezone_names[] = { "local", "utc", NULL };
+static const char *const commit_names[] = { "write", "flush",  "idle",
+                                            "close", "manual", NULL };
+static const char *const protect_names[] = { "error", "report", NULL };
 
 const OptionDesc vvfat_option_table[] = {
     { .name = "dir",
@@ -38,7 +41,7 @@ const OptionDesc vvfat_option_table[] = {
     { .name = "rw",
       .type = OPTION_BOOL,
       .def = "off",
-      .help = "write into the directory (not in this version)" },
+      .help = "write into the directory what the guest writes" },
     { .name = "size",
       .type = OPTION_SIZE,
       .min = 64 << 10,
@@ -103,14 +106,44 @@ const OptionDesc vvfat_option_table[] = {
       .type = OPTION_BOOL,
       .def = "on",
       .help = "take names with a leading dot" },
+    { .name = "commit",
+      .type = OPTION_ENUM,
+      .def = "flush",
+      .values = commit_names,
+      .help = "with rw, when to write into the directory: each includes those "
+              "behind it" },
+    { .name = "commit-delay",
+      .type = OPTION_NUMBER,
+      .def = "1000",
+      .max = 3600000,
+      .help = "milliseconds without a write after which the guest is idle" },
+    { .name = "protect",
+      .type = OPTION_ENUM,
+      .def = "error",
+      .values = protect_names,
+      .help = "writes to files without write permission: refuse them, or hold "
+              "them back" },
+    { .name = "file-mode",
+      .type = OPTION_STRING,
+      .def = "0666",
+      .help = "permissions of new files, octal, less the umask" },
+    { .name = "dir-mode",
+      .type = OPTION_STRING,
+      .def = "0777",
+      .help = "permissions of new directories, octal, less the umask" },
+    { .name = "overlay-max",
+      .type = OPTION_SIZE,
+      .help = "most bytes that the overlay may hold (default: no limit)" },
     { .name = NULL },
 };
 
 const char *const vvfat_strong_options[] = {
-    "dir",      "fat-type",     "floppy",      "label",     "rw",
-    "size",     "cluster-size", "free",        "partition", "align",
-    "esp",      "volume-id",    "boot-code",   "mbr-code",  "timezone",
-    "codepage", "symlinks",     "unsupported", "hidden",    NULL,
+    "dir",          "fat-type",     "floppy",      "label",     "rw",
+    "size",         "cluster-size", "free",        "partition", "align",
+    "esp",          "volume-id",    "boot-code",   "mbr-code",  "timezone",
+    "codepage",     "symlinks",     "unsupported", "hidden",    "commit",
+    "commit-delay", "protect",      "file-mode",   "dir-mode",  "overlay-max",
+    NULL,
 };
 
 /* ---- Groups of options ---- */
@@ -242,6 +275,48 @@ static bool take_scan(VvfatConfig *config, const OptionValues *values,
     return take_times(scan, values, errp);
 }
 
+static bool take_mode(const OptionValues *values, const char *name,
+                      unsigned *mode, GError **errp)
+{
+    const char *text = option_values_string(values, name);
+    char *end;
+    unsigned long value = strtoul(text, &end, 8);
+
+    if (!g_ascii_isdigit(*text) || *end || value > 0777) {
+        block_error_set(errp, EINVAL,
+                        "Option '%s' is '%s', and should be permissions as an "
+                        "octal number, 0 to 0777",
+                        name, text);
+        return false;
+    }
+    *mode = (unsigned)value;
+    return true;
+}
+
+static bool take_writing(VvfatConfig *config, const OptionValues *values,
+                         GError **errp)
+{
+    static const char *const needs_rw[] = { "commit",   "commit-delay",
+                                            "protect",  "file-mode",
+                                            "dir-mode", "overlay-max" };
+
+    config->rw = option_values_bool(values, "rw");
+    for (size_t i = 0; !config->rw && i < G_N_ELEMENTS(needs_rw); i++) {
+        if (option_values_given(values, needs_rw[i])) {
+            block_error_set(errp, EINVAL, "Option '%s' needs rw=on",
+                            needs_rw[i]);
+            return false;
+        }
+    }
+    config->commit = (CommitPolicy)option_values_enum(values, "commit");
+    config->commit_delay = (unsigned)option_values_number(values,
+                                                          "commit-delay");
+    config->report_protected = option_values_enum(values, "protect") == 1;
+    config->overlay_max = (int64_t)option_values_size(values, "overlay-max");
+    return take_mode(values, "file-mode", &config->file_mode, errp) &&
+           take_mode(values, "dir-mode", &config->dir_mode, errp);
+}
+
 /* ---- All ---- */
 
 VvfatConfig *vvfat_config_new(Options *options, GError **errp)
@@ -259,10 +334,10 @@ VvfatConfig *vvfat_config_new(Options *options, GError **errp)
                         "vvfat block driver requires a 'dir' option");
         return NULL;
     }
-    config->rw = option_values_bool(values, "rw");
     config->layout.volume_id = (uint32_t)option_values_number(values,
                                                               "volume-id");
-    if (!take_scan(config, values, errp) ||
+    if (!take_writing(config, values, errp) ||
+        !take_scan(config, values, errp) ||
         !take_label(config, values, errp) ||
         !take_geometry(config, values, errp) ||
         !take_code(config, values, errp)) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "block/options.h"
+#include "block/vvfat/committer.h"
 #include "block/vvfat/layout.h"
 #include "block/vvfat/scan.h"
 
@@ -22,8 +23,13 @@ typedef struct VvfatConfig {
     char *dir;
     char *label; /* NULL: none */
     bool rw;
-    LayoutRequest layout; /* codes point to the two below */
-    ScanOptions scan;     /* codepage is the one below */
+    CommitPolicy commit;
+    unsigned commit_delay;        /* milliseconds */
+    bool report_protected;        /* rather than refuse the guest's writes */
+    unsigned file_mode, dir_mode; /* of what the guest makes */
+    int64_t overlay_max;          /* bytes; 0: no limit */
+    LayoutRequest layout;         /* codes point to the two below */
+    ScanOptions scan;             /* codepage is the one below */
     Codepage *codepage;
     uint8_t *boot_code, *mbr_code;
 } VvfatConfig;

@@ -2,8 +2,9 @@
 /*
  * The BlockDriver of vvfat: options -> scan -> layout -> read.
  *
- * Everything is made by open() and immutable from then on; the reader's cache
- * of open files has its own lock. So no callback locks anything.
+ * Read-only, everything is made by open() and immutable from then on; the
+ * reader's cache of open files has its own lock. Writable, requests go to the
+ * overlay (writable.c), which locks. So no callback here locks anything.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,28 +16,29 @@
 #include "block/vvfat/report.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/vvfat-options.h"
+#include "block/vvfat/writable.h"
 
 typedef struct Vvfat {
-    char *dir;
-    char *label;    /* NULL: none */
+    VvfatConfig *config;
     Options *given; /* our options, as the user gave them */
     HostFs *fs;
     Report *report;
     Layout *layout;
-    DiskReader *reader;
+    DiskReader *reader; /* read-only; else NULL */
+    Writable *writable; /* with rw; else NULL */
 } Vvfat;
 
 /* ---- Opening ---- */
 
 static void vvfat_clear(Vvfat *s)
 {
+    g_clear_pointer(&s->writable, writable_free);
     g_clear_pointer(&s->reader, disk_reader_free);
     g_clear_pointer(&s->layout, layout_free);
     g_clear_pointer(&s->report, report_free);
     g_clear_pointer(&s->fs, hostfs_free);
     g_clear_pointer(&s->given, options_free);
-    g_clear_pointer(&s->label, g_free);
-    g_clear_pointer(&s->dir, g_free);
+    g_clear_pointer(&s->config, vvfat_config_free);
 }
 
 /* The options of ours that are in the set. */
@@ -67,15 +69,24 @@ static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
                         "drive is read-only");
         return false;
     }
-    block_error_set(errp, ENOTSUP,
-                    "Writing into the directory ('rw') is not "
-                    "part of this version of vvfat; open it read-only, or "
-                    "convert it to an image and write to that");
-    return false;
+    return true;
 }
 
-static bool vvfat_make(Vvfat *s, const VvfatConfig *config, GError **errp)
+/* As the original says it. */
+static void add_blocker(BlockDriverState *bs)
 {
+    g_autofree char *reason = g_strdup_printf(
+        "The vvfat (rw) format used by node '%s' does not support live "
+        "migration",
+        bdrv_node_name(bs));
+
+    bdrv_add_state_save_blocker(bs, reason);
+}
+
+static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
+                       GError **errp)
+{
+    const VvfatConfig *config = s->config;
     Tree *tree;
 
     s->fs = hostfs_posix_new(config->dir, errp);
@@ -91,7 +102,16 @@ static bool vvfat_make(Vvfat *s, const VvfatConfig *config, GError **errp)
     if (!s->layout) {
         return false;
     }
-    s->reader = disk_reader_new(s->layout, s->fs);
+    if (!config->rw) {
+        s->reader = disk_reader_new(s->layout, s->fs);
+        return true;
+    }
+    s->writable = writable_new(bs, options, config, s->fs, s->layout,
+                               s->report, errp);
+    if (!s->writable) {
+        return false;
+    }
+    add_blocker(bs);
     return true;
 }
 
@@ -99,20 +119,15 @@ static bool vvfat_open(BlockDriverState *bs, Options *options, unsigned flags,
                        GError **errp)
 {
     Vvfat *s = bdrv_opaque(bs);
-    g_autoptr(Options) given = copy_given(options);
-    g_autoptr(VvfatConfig) config = vvfat_config_new(options, errp);
 
     (void)flags;
-    if (!config || !check_writing(bs, config, errp)) {
-        return false;
-    }
-    if (!vvfat_make(s, config, errp)) {
+    s->given = copy_given(options);
+    s->config = vvfat_config_new(options, errp);
+    if (!s->config || !check_writing(bs, s->config, errp) ||
+        !vvfat_make(s, bs, options, errp)) {
         vvfat_clear(s);
         return false;
     }
-    s->dir = g_steal_pointer(&config->dir);
-    s->label = g_steal_pointer(&config->label);
-    s->given = g_steal_pointer(&given);
     return true;
 }
 
@@ -124,8 +139,15 @@ static void vvfat_close(BlockDriverState *bs)
 static bool vvfat_reopen_prepare(BlockDriverState *bs, unsigned flags,
                                  GError **errp)
 {
-    (void)bs;
-    if (flags & BDRV_O_RDWR) {
+    const Vvfat *s = bdrv_opaque(bs);
+
+    if (s->writable && !(flags & BDRV_O_RDWR)) {
+        block_error_set(errp, ENOTSUP,
+                        "A disk opened with rw=on stays writable; close it, "
+                        "and open it without rw");
+        return false;
+    }
+    if (!s->writable && (flags & BDRV_O_RDWR)) {
         block_error_set(errp, EACCES, "vvfat shows the directory read-only");
         return false;
     }
@@ -162,7 +184,48 @@ static int vvfat_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
 
     (void)bytes;
     (void)flags;
-    return disk_reader_preadv(s->reader, offset, iov);
+    return s->writable ? writable_preadv(s->writable, offset, iov)
+                       : disk_reader_preadv(s->reader, offset, iov);
+}
+
+static int vvfat_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                         const IOVector *iov, unsigned flags)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    (void)bytes;
+    (void)flags;
+    return writable_pwritev(s->writable, offset, iov);
+}
+
+static int vvfat_pwrite_zeroes(BlockDriverState *bs, int64_t offset,
+                               int64_t bytes, unsigned flags)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    (void)flags;
+    return writable_pwrite_zeroes(s->writable, offset, bytes);
+}
+
+static int vvfat_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return writable_pdiscard(s->writable, offset, bytes);
+}
+
+static int vvfat_flush(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return s->writable ? writable_flush(s->writable) : 0;
+}
+
+static int vvfat_commit(BlockDriverState *bs, bool finish, GError **errp)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return s->writable ? writable_commit(s->writable, finish, errp) : 0;
 }
 
 static int vvfat_block_status(BlockDriverState *bs, unsigned want,
@@ -171,9 +234,18 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
 {
     Vvfat *s = bdrv_opaque(bs);
     DiskExtent extent;
-    int r = disk_reader_extent(s->reader, offset, bytes,
-                               want & BDRV_WANT_PRECISE, &extent);
+    int r;
 
+    if (s->writable) {
+        bool is_zero;
+
+        status->bytes = writable_extent(s->writable, offset, bytes, &is_zero);
+        status->flags = is_zero ? BDRV_BLOCK_ZERO : BDRV_BLOCK_DATA;
+        status->flags |= BDRV_BLOCK_ALLOCATED;
+        return 0;
+    }
+    r = disk_reader_extent(s->reader, offset, bytes, want & BDRV_WANT_PRECISE,
+                           &extent);
     if (r < 0) {
         return r;
     }
@@ -187,7 +259,7 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
             g_autofree char *path = tree_real_path(layout_tree(s->layout),
                                                    extent.node);
 
-            status->host_file = g_build_filename(s->dir, path, NULL);
+            status->host_file = g_build_filename(s->config->dir, path, NULL);
         }
     }
     return 0;
@@ -199,6 +271,9 @@ static int vvfat_copy_range_from(BlockDriverState *bs, int64_t offset,
 {
     Vvfat *s = bdrv_opaque(bs);
 
+    if (s->writable) {
+        return -ENOTSUP;
+    }
     return disk_reader_copy(s->reader, offset, dst, dst_offset, bytes, flags);
 }
 
@@ -215,7 +290,7 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
     const Geometry *g = layout_geometry(s->layout);
     const Tree *tree = layout_tree(s->layout);
     Options *facts = info->specific;
-    g_autofree char *dir = report_escape(s->dir);
+    g_autofree char *dir = report_escape(s->config->dir);
     g_autofree char *id = NULL;
 
     (void)errp;
@@ -227,8 +302,8 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
     options_set(facts, "directory", dir);
     options_set_int(facts, "fat-type", g->fat_type);
     options_set(facts, "volume-id", id);
-    if (s->label) {
-        options_set(facts, "label", s->label);
+    if (s->config->label) {
+        options_set(facts, "label", s->config->label);
     }
     options_set(facts, "partition", partitions[g->partition]);
     options_set_int(facts, "volume-offset",
@@ -238,7 +313,11 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
     options_set_int(facts, "free-clusters", layout_free_clusters(s->layout));
     options_set_int(facts, "files", (int64_t)tree->n_files);
     options_set_int(facts, "directories", (int64_t)tree->n_directories);
-    report_to_options(s->report, facts);
+    if (s->writable) {
+        writable_info(s->writable, facts);
+    } else {
+        report_to_options(s->report, facts);
+    }
     return true;
 }
 
@@ -264,6 +343,11 @@ const BlockDriver bdrv_vvfat = {
     .getlength = vvfat_getlength,
     .get_allocated_size = vvfat_get_allocated_size,
     .preadv = vvfat_preadv,
+    .pwritev = vvfat_pwritev,
+    .pwrite_zeroes = vvfat_pwrite_zeroes,
+    .pdiscard = vvfat_pdiscard,
+    .flush = vvfat_flush,
+    .commit = vvfat_commit,
     .block_status = vvfat_block_status,
     .copy_range_from = vvfat_copy_range_from,
     .info = vvfat_info,

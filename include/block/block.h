@@ -262,6 +262,17 @@ char **blk_get_state_save_blockers(BlockBackend *blk);
 void blk_drained_begin(BlockBackend *blk);
 void blk_drained_end(BlockBackend *blk);
 
+/*
+ * Bring what was written into what lies beneath the image, now: a writable
+ * vvfat disk into its directory. Images that write through have nothing to do.
+ * finish: nothing will be written any more (writes fail from then on); what
+ * could not be brought there is kept in a file, and *errp says what happened
+ * and where it is. blk_close() does that too, but has nobody to tell. 0; or
+ * -errno and *errp when not everything is there.
+ */
+int blk_commit(BlockBackend *blk, bool finish, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Drop everything written into a copy-on-write image. */
 int blk_make_empty(BlockBackend *blk, GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 

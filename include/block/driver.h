@@ -167,6 +167,9 @@ struct BlockDriver {
 
     int (*make_empty)(BlockDriverState *bs, GError **errp);
 
+    /* As blk_commit(). May be called beside requests. */
+    int (*commit)(BlockDriverState *bs, bool finish, GError **errp);
+
     /* As blk_change_backing_file(); the core has checked that the node can be
      * written. */
     int (*change_backing_file)(BlockDriverState *bs, const char *backing,

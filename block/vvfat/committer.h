@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When to commit: a thread that runs one commit after the other, when asked,
+ * when the guest has been idle, and again some time after the host failed.
+ */
+#ifndef VVFAT_COMMITTER_H
+#define VVFAT_COMMITTER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/options.h"
+#include "block/vvfat/commit.h"
+
+/* Each includes those behind it. */
+typedef enum CommitPolicy {
+    COMMIT_WRITE, /* after each write of the guest */
+    COMMIT_FLUSH, /* when it flushes */
+    COMMIT_IDLE,  /* when it has written nothing for some time */
+    COMMIT_CLOSE,
+    COMMIT_MANUAL, /* on request alone */
+} CommitPolicy;
+
+typedef struct Committer Committer;
+
+/* Start the thread. Takes over commit. The state behind it is the thread's
+ * from now on. NULL and *errp when there can be no thread. */
+Committer *committer_new(Commit *commit, GuestState *state,
+                         CommitPolicy policy, unsigned delay_ms,
+                         GError **errp);
+
+/*
+ * Commit everything written before this call, and wait for it. 0; or -errno
+ * when the host failed and something of it is not there: it stays pending and
+ * is tried again. What is held back because the guest has written half of it,
+ * or because it is damaged, is no error. words (may be NULL) gets the reason,
+ * for g_free().
+ */
+int committer_run(Committer *committer, char **words)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* The guest has written, or flushes: commit, if that is the policy. As
+ * committer_run(). */
+int committer_wrote(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
+int committer_flush(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The last commit, unless the policy is manual, and the end of the thread; the
+ * guest is gone. How many inodes stay pending, with guest_state_changes()
+ * telling which; suspended counts as one at least.
+ */
+uint64_t committer_stop(Committer *committer);
+
+void committer_free(Committer *committer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
+
+/* Why nothing is committed any more, or NULL; g_free(). */
+char *committer_suspended(Committer *committer);
+
+/* Facts for the node's information: "commit.*", "pending.N.{path,reason}". */
+void committer_info(Committer *committer, Options *facts);
+
+#endif

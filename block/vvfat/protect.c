@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "block/vvfat/protect.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Entries of protected inodes, by the sector of the disk they are in. */
+struct Protect {
+    GHashTable *sectors; /* number -> GArray of Guarded */
+};
+
+typedef struct Guarded {
+    const Inode *inode;
+    uint16_t first, end; /* bytes of the sector */
+} Guarded;
+
+/* ---- Making one ---- */
+
+static void guard_slot(Protect *p, const Inode *inode, int64_t offset)
+{
+    gpointer key = GSIZE_TO_POINTER((gsize)(offset / SECTOR_SIZE));
+    GArray *guarded = g_hash_table_lookup(p->sectors, key);
+    Guarded g = {
+        .inode = inode,
+        .first = (uint16_t)(offset % SECTOR_SIZE),
+        .end = (uint16_t)(offset % SECTOR_SIZE + FAT_DIRENT_SIZE),
+    };
+
+    if (!guarded) {
+        guarded = g_array_new(FALSE, FALSE, sizeof(Guarded));
+        g_hash_table_insert(p->sectors, key, guarded);
+    }
+    g_array_append_val(guarded, g);
+}
+
+/* The disk's offset of a byte of a directory; -1: it has none. */
+static int64_t directory_offset(const Inode *dir, const Geometry *g,
+                                uint64_t byte)
+{
+    uint32_t cluster_size = geometry_cluster_size(g);
+    ClusterRun run;
+
+    if (!dir->parent && g->root_sectors) {
+        return (int64_t)((g->volume_start + g->root_start) * SECTOR_SIZE +
+                         byte);
+    }
+    if (!chain_locate(&dir->chain, byte / cluster_size, &run)) {
+        return -1;
+    }
+    return geometry_cluster_offset(g, run.first) +
+           (int64_t)(byte % cluster_size);
+}
+
+static void guard_inode(Protect *p, const Inode *inode, const Geometry *g)
+{
+    for (uint32_t i = 0; i < inode->n_slots; i++) {
+        int64_t offset = directory_offset(
+            inode->parent, g, (uint64_t)(inode->slot + i) * FAT_DIRENT_SIZE);
+
+        if (offset >= 0) {
+            guard_slot(p, inode, offset);
+        }
+    }
+}
+
+Protect *protect_new(const Inode *root, const Layout *layout)
+{
+    const Geometry *g = layout_geometry(layout);
+    g_autoptr(Protect) p = g_new0(Protect, 1);
+    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+
+    p->sectors = g_hash_table_new_full(NULL, NULL, NULL,
+                                       (GDestroyNotify)g_array_unref);
+    g_ptr_array_add(dirs, (gpointer)root);
+    while (dirs->len) {
+        const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
+
+        for (uint32_t i = 0; i < dir->n_children; i++) {
+            Inode *child = dir->children[i];
+
+            if (child->is_protected) {
+                guard_inode(p, child, g);
+            }
+            if (child->is_directory) {
+                g_ptr_array_add(dirs, child);
+            }
+        }
+    }
+    return g_hash_table_size(p->sectors) ? g_steal_pointer(&p) : NULL;
+}
+
+void protect_free(Protect *p)
+{
+    if (p) {
+        g_hash_table_unref(p->sectors);
+        g_free(p);
+    }
+}
+
+/* ---- Checking ---- */
+
+static bool slot_differs(const uint8_t *old, const uint8_t *new)
+{
+    static const size_t adate = offsetof(FatDirent, adate);
+    FatDirent a, b;
+
+    memcpy(&a, old, sizeof(a));
+    memcpy(&b, new, sizeof(b));
+    if (a.attr != FAT_ATTR_LONG_NAME) {
+        memcpy((uint8_t *)&b + adate, (uint8_t *)&a + adate, sizeof(a.adate));
+    }
+    return memcmp(&a, &b, sizeof(a)) != 0;
+}
+
+static const Inode *check_sector(const GArray *guarded, const uint8_t *old,
+                                 const uint8_t *new)
+{
+    for (guint i = 0; i < guarded->len; i++) {
+        const Guarded *g = &g_array_index(guarded, Guarded, i);
+
+        if (slot_differs(old + g->first, new + g->first)) {
+            return g->inode;
+        }
+    }
+    return NULL;
+}
+
+const Inode *protect_check_entries(const Protect *p, int64_t offset,
+                                   int64_t bytes, const IOVector *iov,
+                                   ProtectRead *read, void *opaque, int *ret)
+{
+    *ret = 0;
+    for (int64_t at = offset; at < offset + bytes; at += SECTOR_SIZE) {
+        uint8_t old[SECTOR_SIZE], new[SECTOR_SIZE] = { 0 };
+        const Inode *inode;
+        const GArray *guarded = g_hash_table_lookup(
+            p->sectors, GSIZE_TO_POINTER((gsize)(at / SECTOR_SIZE)));
+
+        if (!guarded) {
+            continue;
+        }
+        *ret = read(opaque, at, SECTOR_SIZE, old);
+        if (*ret < 0) {
+            return NULL;
+        }
+        if (iov) {
+            iov_to_buf(iov, (size_t)(at - offset), new, SECTOR_SIZE);
+        }
+        inode = check_sector(guarded, old, new);
+        if (inode) {
+            return inode;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files and directories that the host does not let us write: the guest's
+ * writes to their clusters and to their directory entries are refused at once,
+ * where they are when the disk is opened. (What a guest moves elsewhere first
+ * is held back by the commit.) Access dates may change: reading does that.
+ *
+ * Immutable, but for the file map that it asks; with the overlay's gate held.
+ */
+#ifndef VVFAT_PROTECT_H
+#define VVFAT_PROTECT_H
+
+#include <glib.h>
+#include <stdint.h>
+
+#include "block/iov.h"
+#include "block/vvfat/file-map.h"
+#include "block/vvfat/layout.h"
+
+typedef struct Protect Protect;
+
+/* root: of inodes that were just made from the layout. NULL: no file or
+ * directory is protected. */
+Protect *protect_new(const Inode *root, const Layout *layout);
+void protect_free(Protect *protect);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Protect, protect_free)
+
+/* Reads bytes of the disk as it is: 0 or -errno. */
+typedef int ProtectRead(void *opaque, int64_t offset, int64_t bytes,
+                        void *buf);
+
+/*
+ * The protected inode whose entry a write would change, or NULL; *ret is
+ * -errno when that could not be found out. iov NULL: zeroes are written.
+ */
+const Inode *protect_check_entries(const Protect *protect, int64_t offset,
+                                   int64_t bytes, const IOVector *iov,
+                                   ProtectRead *read, void *opaque, int *ret);
+
+#endif

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may touch what: requests of the guest see the overlay and, with its gate
+ * held, the file map and the layout, which never changes. Guest state and
+ * inodes belong to the committer's thread. See overlay.h for the locks.
+ */
+#include "block/vvfat/writable.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "block/error.h"
+#include "block/vvfat/read.h"
+#include "block/vvfat/writable-int.h"
+
+#define UNIT_MAX 4096u
+#define MBR_TABLE 446 /* its four entries take 64 bytes */
+
+/* ---- Base ---- */
+
+/* What the layout has: metadata as computed, else zeroes. Its files are in
+ * the file map. */
+static void read_layout(const Writable *w, int64_t offset, const IOVector *iov,
+                        size_t at, size_t bytes)
+{
+    while (bytes) {
+        Region region;
+        size_t n;
+
+        layout_region(w->layout, offset, &region);
+        n = MIN(bytes, (size_t)(region.end - offset));
+        if (region.kind == REGION_METADATA) {
+            disk_read_metadata(w->layout, offset, iov, at, n);
+        } else {
+            iov_memset(iov, at, 0, n);
+        }
+        offset += (int64_t)n;
+        at += n;
+        bytes -= n;
+    }
+}
+
+/* Bytes of the data area: of a host file, or of the layout. */
+static int read_clusters(Writable *w, int64_t offset, const IOVector *iov,
+                         size_t at, size_t bytes, size_t *done)
+{
+    int64_t in_data = offset - w->data_offset;
+    uint32_t index = (uint32_t)(in_data / w->cluster_size);
+    uint32_t cluster = index + FAT_FIRST_CLUSTER;
+    uint32_t in_cluster = (uint32_t)(in_data % w->cluster_size);
+    Interval found;
+    bool mapped = file_map_lookup(w->map, cluster, &found);
+    uint64_t room = (found.end - cluster) * w->cluster_size;
+
+    if (found.end < UINT32_MAX) {
+        bytes = (size_t)MIN(bytes, room - in_cluster);
+    }
+    *done = bytes;
+    if (mapped) {
+        return file_map_read(w->map, cluster, in_cluster, iov, at, bytes);
+    }
+    read_layout(w, offset, iov, at, bytes);
+    return 0;
+}
+
+int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
+                       size_t iov_offset, size_t bytes)
+{
+    Writable *w = opaque;
+    size_t done = 0;
+    int ret = 0;
+
+    while (ret == 0 && done < bytes) {
+        int64_t at = offset + (int64_t)done;
+        size_t n = bytes - done;
+
+        if (at >= w->data_offset && at < w->data_end) {
+            n = (size_t)MIN((int64_t)n, w->data_end - at);
+            ret = read_clusters(w, at, iov, iov_offset + done, n, &n);
+        } else {
+            if (at < w->data_offset) {
+                n = (size_t)MIN((int64_t)n, w->data_offset - at);
+            }
+            read_layout(w, at, iov, iov_offset + done, n);
+        }
+        done += n;
+    }
+    return ret;
+}
+
+/* ---- Protection ---- */
+
+static int refuse(const Inode *inode, const char *what)
+{
+    g_autofree char *path = inode_host_path(inode);
+    g_autofree char *text = report_escape(path ? path : inode->name);
+
+    bdrv_set_io_error("The host does not allow to write '%s'; its %s cannot "
+                      "be changed (protect=report accepts such writes, and "
+                      "holds them back)",
+                      text, what);
+    return -EACCES;
+}
+
+static int read_gated(void *opaque, int64_t offset, int64_t bytes, void *buf)
+{
+    return overlay_read_gated(((Writable *)opaque)->overlay, offset, bytes,
+                              buf);
+}
+
+static int check_clusters(Writable *w, int64_t offset, int64_t bytes)
+{
+    int64_t end = MIN(offset + bytes, w->data_end) - w->data_offset;
+    int64_t at = MAX(offset - w->data_offset, 0);
+
+    while (at < end) {
+        uint32_t cluster = (uint32_t)(at / w->cluster_size) +
+                           FAT_FIRST_CLUSTER;
+        Interval found;
+
+        if (file_map_lookup(w->map, cluster, &found)) {
+            const Inode *inode = found.value;
+
+            if (inode->is_protected) {
+                return refuse(inode, "data");
+            }
+        }
+        if (found.end >= UINT32_MAX) {
+            break;
+        }
+        at = (int64_t)(found.end - FAT_FIRST_CLUSTER) * w->cluster_size;
+    }
+    return 0;
+}
+
+static int check_write(void *opaque, int64_t offset, int64_t bytes,
+                       const IOVector *iov)
+{
+    Writable *w = opaque;
+    const Inode *inode;
+    int ret;
+
+    if (!w->protect) {
+        return 0;
+    }
+    ret = check_clusters(w, offset, bytes);
+    if (ret < 0) {
+        return ret;
+    }
+    inode = protect_check_entries(w->protect, offset, bytes, iov, read_gated,
+                                  w, &ret);
+    return inode ? refuse(inode, "directory entry") : ret;
+}
+
+/* ---- The partition ---- */
+
+static char *check_partition(void *opaque)
+{
+    Writable *w = opaque;
+    uint8_t sector[SECTOR_SIZE];
+
+    if (w->volume_offset == 0) {
+        return NULL;
+    }
+    if (overlay_read_frozen(w->overlay, 0, sizeof(sector), sector) < 0) {
+        return g_strdup("the partition table cannot be read");
+    }
+    if (memcmp(sector + MBR_TABLE, w->partition_entries,
+               sizeof(w->partition_entries)) != 0) {
+        return g_strdup("the guest has changed the partition table");
+    }
+    return NULL;
+}
+
+/* ---- Events ---- */
+
+static void on_event(ApplyEventKind kind, const char *path, const char *detail,
+                     void *opaque)
+{
+    Writable *w = opaque;
+
+    if (kind == APPLY_CONFLICT) {
+        pthread_mutex_lock(&w->report_lock);
+        report_add(w->report, REPORT_CONFLICT, path, "%s", detail);
+        pthread_mutex_unlock(&w->report_lock);
+    }
+}
+
+/* ---- Making one ---- */
+
+static int read_frozen(void *opaque, int64_t offset, int64_t bytes, void *buf)
+{
+    Writable *w = opaque;
+
+    return overlay_read_frozen(w->overlay, w->volume_offset + offset, bytes,
+                               buf);
+}
+
+static int read_initial(void *opaque, int64_t offset, int64_t bytes, void *buf)
+{
+    Writable *w = opaque;
+    IOVector iov;
+
+    iov_init_buf(&iov, buf, (size_t)bytes);
+    read_layout(w, w->volume_offset + offset, &iov, 0, (size_t)bytes);
+    return 0;
+}
+
+static bool cluster_is_dirty(void *opaque, uint32_t cluster)
+{
+    Writable *w = opaque;
+
+    return overlay_is_dirty(w->overlay,
+                            w->data_offset +
+                                (int64_t)(cluster - FAT_FIRST_CLUSTER) *
+                                    w->cluster_size,
+                            w->cluster_size);
+}
+
+/* Options of the child, as the original has them. The image is made here. */
+static char *make_target(Writable *w, Options *options, uint32_t unit,
+                         GError **errp)
+{
+    g_autoptr(Options) create = options_new();
+    g_autofree char *path = scratch_named("vvfat-XXXXXX.qcow", errp);
+
+    if (!path) {
+        return NULL;
+    }
+    options_set_int(create, "size",
+                    overlay_child_bytes(w->disk_bytes, w->data_offset, unit));
+    if (!bdrv_create("qcow", path, create, errp)) {
+        g_prefix_error(errp, "Could not make the overlay for what the guest "
+                             "writes: ");
+        scratch_remove(path);
+        return NULL;
+    }
+    options_set(options, "write-target.driver", "qcow");
+    options_set(options, "write-target.file.driver", "file");
+    options_set(options, "write-target.file.filename", path);
+    options_set(options, "write-target.read-only", "off");
+    options_set(options, "write-target.auto-read-only", "off");
+    options_set(options, "write-target.cache.no-flush", "on");
+    options_set(options, "write-target.discard", "unmap");
+    return g_steal_pointer(&path);
+}
+
+static BdrvChild *open_target(Writable *w, BlockDriverState *bs,
+                              Options *options, uint32_t unit, GError **errp)
+{
+    g_autofree char *path = make_target(w, options, unit, errp);
+    BdrvChild *child = NULL;
+
+    if (path) {
+        child = bdrv_open_child(bs, options, "write-target", &child_of_bds,
+                                BDRV_CHILD_DATA | BDRV_CHILD_METADATA, false,
+                                errp);
+        scratch_remove(path); /* it stays as long as it is open */
+    }
+    return child;
+}
+
+static void set_places(Writable *w)
+{
+    const Geometry *g = layout_geometry(w->layout);
+
+    w->cluster_size = geometry_cluster_size(g);
+    w->disk_bytes = layout_disk_bytes(w->layout);
+    w->volume_offset = (int64_t)(g->volume_start * SECTOR_SIZE);
+    w->volume_bytes = (int64_t)(g->volume_sectors * SECTOR_SIZE);
+    w->data_offset = geometry_cluster_offset(g, FAT_FIRST_CLUSTER);
+    w->data_end =
+        geometry_cluster_offset(g, g->cluster_count + FAT_FIRST_CLUSTER);
+}
+
+static bool make_overlay(Writable *w, BlockDriverState *bs, Options *options,
+                         GError **errp)
+{
+    uint32_t unit = MIN(w->cluster_size, UNIT_MAX);
+    OverlayConfig config = {
+        .child = open_target(w, bs, options, unit, errp),
+        .disk_bytes = w->disk_bytes,
+        .data_offset = w->data_offset,
+        .unit = unit,
+        .read_base = writable_read_base,
+        .check_write = w->config->report_protected ? NULL : check_write,
+        .opaque = w,
+    };
+
+    if (!config.child) {
+        return false;
+    }
+    w->overlay = overlay_new(&config);
+    return true;
+}
+
+static bool make_state(Writable *w, GError **errp)
+{
+    GuestStateConfig config = {
+        .volume_bytes = (uint64_t)w->volume_bytes,
+        .codepage = w->config->codepage,
+        .read = read_frozen,
+        .initial = read_initial,
+        .is_dirty = cluster_is_dirty,
+        .opaque = w,
+    };
+    uint8_t sector[SECTOR_SIZE];
+
+    layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, sector);
+    if (!boot_parse(sector, (uint64_t)w->volume_bytes, &config.boot, errp)) {
+        return false;
+    }
+    w->state = guest_state_new(&config);
+    guest_state_add_layout(w->state, w->layout);
+    if (w->volume_offset) {
+        layout_read_metadata(w->layout, 0, SECTOR_SIZE, sector);
+        memcpy(w->partition_entries, sector + MBR_TABLE,
+               sizeof(w->partition_entries));
+    }
+    return true;
+}
+
+static void map_files(FileMap *map, Inode *root)
+{
+    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+
+    g_ptr_array_add(dirs, root);
+    while (dirs->len) {
+        const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
+
+        for (uint32_t i = 0; i < dir->n_children; i++) {
+            if (dir->children[i]->is_directory) {
+                g_ptr_array_add(dirs, dir->children[i]);
+            } else {
+                file_map_add(map, dir->children[i]);
+            }
+        }
+    }
+}
+
+static bool start_commits(Writable *w, GError **errp)
+{
+    CommitConfig config = {
+        .overlay = w->overlay,
+        .state = w->state,
+        .map = w->map,
+        .fs = w->fs,
+        .volume_offset = w->volume_offset,
+        .volume_bytes = w->volume_bytes,
+        .apply = { .file_mode = w->config->file_mode,
+                   .dir_mode = w->config->dir_mode,
+                   .utc = w->config->scan.utc },
+        .check_partition = check_partition,
+        .event = on_event,
+        .opaque = w,
+    };
+
+    w->committer = committer_new(commit_new(&config), w->state,
+                                 w->config->commit, w->config->commit_delay,
+                                 errp);
+    return w->committer != NULL;
+}
+
+static bool lock_directory(Writable *w, GError **errp)
+{
+    int ret = w->fs->ops->lock(w->fs);
+    g_autofree char *dir = report_escape(w->config->dir);
+
+    if (ret == -EWOULDBLOCK) {
+        block_error_set(errp, EBUSY,
+                        "'%s' is open for writing already, by another disk; "
+                        "only one can write into a directory at a time",
+                        dir);
+        return false;
+    }
+    if (ret < 0 && ret != -ENOTSUP) {
+        block_error_set_errno(errp, -ret, "Could not lock '%s' for writing",
+                              dir);
+        return false;
+    }
+    return true;
+}
+
+Writable *writable_new(BlockDriverState *bs, Options *options,
+                       const VvfatConfig *config, HostFs *fs,
+                       const Layout *layout, Report *report, GError **errp)
+{
+    g_autoptr(Writable) w = g_new0(Writable, 1);
+
+    w->config = config;
+    w->fs = fs;
+    w->layout = layout;
+    w->report = report;
+    w->is_finished = true; /* until there is something to finish */
+    pthread_mutex_init(&w->report_lock, NULL);
+    set_places(w);
+    if (!lock_directory(w, errp) || !make_overlay(w, bs, options, errp) ||
+        !make_state(w, errp)) {
+        return NULL;
+    }
+    w->map = file_map_new(fs, w->cluster_size);
+    map_files(w->map, guest_state_root(w->state));
+    if (!config->report_protected) {
+        w->protect = protect_new(guest_state_root(w->state), layout);
+    }
+    if (!start_commits(w, errp)) {
+        return NULL;
+    }
+    w->is_finished = false;
+    return g_steal_pointer(&w);
+}
+
+void writable_free(Writable *w)
+{
+    if (!w) {
+        return;
+    }
+    if (!w->is_finished && writable_commit(w, true, NULL) < 0) {
+        /* Told to those who ask: blk_commit() before closing. */
+    }
+    committer_free(w->committer);
+    protect_free(w->protect);
+    file_map_free(w->map);
+    guest_state_free(w->state);
+    overlay_free(w->overlay);
+    pthread_mutex_destroy(&w->report_lock);
+    g_free(w);
+}
+
+/* ---- Requests ---- */
+
+int writable_preadv(Writable *w, int64_t offset, const IOVector *iov)
+{
+    return overlay_preadv(w->overlay, offset, iov);
+}
+
+/* Whether there is room in the overlay; a commit can make some. */
+static int make_room(Writable *w, int64_t bytes)
+{
+    int64_t most = w->config->overlay_max;
+
+    if (w->is_finished) {
+        bdrv_set_io_error("The last commit is over");
+        return -ESHUTDOWN;
+    }
+    if (most == 0 || overlay_present_bytes(w->overlay) + bytes <= most) {
+        return 0;
+    }
+    if (committer_run(w->committer, NULL) < 0 ||
+        overlay_present_bytes(w->overlay) + bytes > most) {
+        bdrv_set_io_error("The overlay is full (overlay-max)");
+        return -ENOSPC;
+    }
+    return 0;
+}
+
+int writable_pwritev(Writable *w, int64_t offset, const IOVector *iov)
+{
+    int ret = make_room(w, (int64_t)iov->size);
+
+    if (ret == 0) {
+        ret = overlay_pwritev(w->overlay, offset, iov);
+    }
+    return ret < 0 ? ret : committer_wrote(w->committer);
+}
+
+int writable_pwrite_zeroes(Writable *w, int64_t offset, int64_t bytes)
+{
+    int ret = make_room(w, bytes);
+
+    if (ret == 0) {
+        ret = overlay_pwrite_zeroes(w->overlay, offset, bytes);
+    }
+    return ret < 0 ? ret : committer_wrote(w->committer);
+}
+
+int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
+{
+    overlay_pdiscard(w->overlay, offset, bytes);
+    return 0;
+}
+
+int writable_flush(Writable *w)
+{
+    return w->is_finished ? 0 : committer_flush(w->committer);
+}
+
+int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
+                        bool *is_zero)
+{
+    bool present;
+    int64_t n = overlay_run(w->overlay, offset, bytes, &present);
+    Region region;
+
+    *is_zero = false;
+    if (present) {
+        return n;
+    }
+    layout_region(w->layout, offset, &region);
+    n = MIN(n, region.end - offset);
+    if (region.kind == REGION_ZERO &&
+        (offset < w->data_offset || offset >= w->data_end)) {
+        *is_zero = true;
+    }
+    return n;
+}
+
+/* ---- Commits ---- */
+
+static int finish(Writable *w, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *image = NULL;
+
+    w->is_finished = true;
+    committer_stop(w->committer);
+    if (!writable_has_loss(w)) {
+        return 0;
+    }
+    image = writable_rescue(w, &error);
+    if (image) {
+        block_error_set(errp, EIO,
+                        "Not everything that the guest wrote could be written "
+                        "into the directory. It is kept in '%s': vvfat-img ls "
+                        "and vvfat-img extract show it and take it out",
+                        image);
+    } else {
+        block_error_set(errp, EIO,
+                        "Not everything that the guest wrote could be written "
+                        "into the directory, and it could not be kept either: "
+                        "%s",
+                        error->message);
+    }
+    return -EIO;
+}
+
+int writable_commit(Writable *w, bool is_last, GError **errp)
+{
+    g_autofree char *words = NULL;
+    int ret;
+
+    if (w->is_finished) {
+        return 0;
+    }
+    if (is_last) {
+        return finish(w, errp);
+    }
+    ret = committer_run(w->committer, &words);
+    if (ret < 0) {
+        block_error_set(errp, -ret, "%s", words ? words : g_strerror(-ret));
+    }
+    return ret;
+}
+
+void writable_info(Writable *w, Options *facts)
+{
+    committer_info(w->committer, facts);
+    options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
+    options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
+    pthread_mutex_lock(&w->report_lock);
+    report_to_options(w->report, facts);
+    pthread_mutex_unlock(&w->report_lock);
+}

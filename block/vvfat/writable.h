@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A writable volume: what the guest writes goes to the overlay, and from there
+ * into the directory. Puts overlay, file map, guest state and commits
+ * together.
+ */
+#ifndef VVFAT_WRITABLE_H
+#define VVFAT_WRITABLE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/driver.h"
+#include "block/vvfat/hostfs.h"
+#include "block/vvfat/layout.h"
+#include "block/vvfat/report.h"
+#include "block/vvfat/vvfat-options.h"
+
+typedef struct Writable Writable;
+
+/*
+ * Open for writing. Takes the options of the child "write-target" out of
+ * `options`. config, fs, layout and report outlive it.
+ */
+Writable *writable_new(BlockDriverState *bs, Options *options,
+                       const VvfatConfig *config, HostFs *fs,
+                       const Layout *layout, Report *report, GError **errp);
+
+/* Commits what can be; what cannot is kept in a file beside the directory. */
+void writable_free(Writable *w);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Writable, writable_free)
+
+/* Requests, as the driver's callbacks: ranges inside the disk, any thread. */
+int writable_preadv(Writable *w, int64_t offset, const IOVector *iov)
+    G_GNUC_WARN_UNUSED_RESULT;
+int writable_pwritev(Writable *w, int64_t offset, const IOVector *iov)
+    G_GNUC_WARN_UNUSED_RESULT;
+int writable_pwrite_zeroes(Writable *w, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+int writable_flush(Writable *w) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Bytes from offset on, at most `bytes`, that read as zeroes, or may not. */
+int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
+                        bool *is_zero);
+
+/*
+ * Commit now. finish: the last one, after which nothing can be written any
+ * more; what is left is kept in a file. 0; or -errno, and *errp says what is
+ * not in the directory and where it is.
+ */
+int writable_commit(Writable *w, bool finish, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+void writable_info(Writable *w, Options *facts);
+
+#endif
