@@ -6,10 +6,12 @@
  * A HostFs is rooted at one directory. Paths are below that root, of real
  * names ("a/b", "" for the root itself): "..", empty components and symbolic
  * links in a path are refused, so that nothing outside the root is reached,
- * whoever changes the tree meanwhile. Paths may be longer than PATH_MAX.
+ * whoever changes the tree meanwhile. Paths may be longer than PATH_MAX. The
+ * last component is never followed either: where it is a link, unlink() and
+ * rename() mean the link, and everything else gives -ELOOP.
  *
- * Threads: calls on files may run on any thread, many at a time, also on one
- * file. A HostDir belongs to one thread at a time.
+ * Threads: all calls but those on a HostDir may run on any thread, many at a
+ * time, also on one file. A HostDir belongs to one thread at a time.
  */
 #ifndef VVFAT_HOSTFS_H
 #define VVFAT_HOSTFS_H
@@ -33,13 +35,28 @@ typedef enum HostKind {
 typedef struct HostStat {
     HostKind kind;
     bool readable;  /* by us; a directory: listed and searched */
+    bool writable;  /* by us; a directory: entries made and removed */
     bool read_only; /* nobody has write permission by the mode */
     bool is_sparse; /* takes less room than its size */
-    uint64_t dev, ino;
+    unsigned mode;  /* permissions, 0 to 07777 */
+    uint64_t dev, ino, nlink;
     int64_t size;
     int64_t mtime; /* seconds since 1970, */
     uint32_t mtime_ns;
+    int64_t ctime; /* of the last change of anything, not settable */
+    uint32_t ctime_ns;
 } HostStat;
+
+/* Room for us on the file system of the root, in bytes. */
+typedef struct HostSpace {
+    uint64_t total, free;
+} HostSpace;
+
+/* How rename() treats what is there. */
+enum {
+    HOST_RENAME_NOREPLACE = 1 << 0, /* -EEXIST when `to` exists */
+    HOST_RENAME_EXCHANGE = 1 << 1,  /* both exist and swap their names */
+};
 
 /* Open directories and files; what they are is the table's own affair. */
 typedef struct HostDir HostDir;
@@ -82,6 +99,79 @@ typedef struct HostFsOps {
                          bool data);
     /* A descriptor for copying in the kernel, of the table; -ENOTSUP. */
     int (*file_fd)(HostFs *fs, HostFile *file);
+
+    /* ---- Names. Durable with dir_sync() of the directories concerned. ---- */
+
+    /* The umask applies to `mode`. -EEXIST, also where a link is. */
+    int (*mkdir)(HostFs *fs, const char *path, unsigned mode);
+    int (*rmdir)(HostFs *fs, const char *path);
+    /* Anything but a directory (-EISDIR). */
+    int (*unlink)(HostFs *fs, const char *path);
+    /* As renameat2(); without flags `to` is replaced, and nothing happens
+     * where both names are links of one file. One of the flags at most.
+     * NOREPLACE works on every file system; one that cannot do it in one step
+     * has both names for a moment, and a directory that somebody makes in
+     * that moment may be replaced if it is empty. EXCHANGE: -ENOTSUP. */
+    int (*rename)(HostFs *fs, const char *from, const char *to,
+                  unsigned flags);
+
+    /* ---- Contents. Durable, with size and times, with file_sync(). ---- */
+
+    /* A new file, open for reading and writing; the umask applies. -EEXIST,
+     * also where a link is. */
+    int (*file_create)(HostFs *fs, const char *path, unsigned mode,
+                       HostFile **file);
+    /* Open a regular file for reading and writing, as it is, and what it is;
+     * -EINVAL when it is no regular file. */
+    int (*file_open_rw)(HostFs *fs, const char *path, HostFile **file,
+                        HostStat *st);
+    /* As pwritev(): bytes written, possibly fewer than given. niov is at most
+     * IOV_MAX. */
+    ssize_t (*file_pwritev)(HostFs *fs, HostFile *file,
+                            const struct iovec *iov, int niov, int64_t offset);
+    int (*file_truncate)(HostFs *fs, HostFile *file, int64_t size);
+    /* Room for a range, so that writing there needs none; the size stays.
+     * -ENOTSUP: the file system cannot promise it. */
+    int (*file_allocate)(HostFs *fs, HostFile *file, int64_t offset,
+                         int64_t bytes);
+    /* Share or copy a range in the kernel, between different files. After an
+     * error any part of it may have been copied. -ENOTSUP: not possible
+     * between these files, copy it otherwise; -ENODATA: `in` ends before. */
+    int (*file_copy)(HostFs *fs, HostFile *in, int64_t in_offset,
+                     HostFile *out, int64_t out_offset, int64_t bytes);
+    int (*file_sync)(HostFs *fs, HostFile *file);
+    /* The names in a directory. */
+    int (*dir_sync)(HostFs *fs, const char *path);
+    /* Everything on the file system of the root. */
+    int (*sync_fs)(HostFs *fs);
+
+    /* ---- Attributes, of files and directories (-EINVAL: neither) ---- */
+
+    /* The modification time; the access time stays. */
+    int (*set_times)(HostFs *fs, const char *path, int64_t mtime,
+                     uint32_t mtime_ns);
+    int (*set_mode)(HostFs *fs, const char *path, unsigned mode);
+    /* Take everybody's write permission away, or give the owner's back: who
+     * else had it is not known any more. */
+    int (*set_read_only)(HostFs *fs, const char *path, bool read_only);
+    /* FAT attributes in the extended attribute user.DOSATTRIB, as Samba keeps
+     * them. -ENODATA: there are none; -EINVAL: not understood; -ENOTSUP: the
+     * file system has no such attributes. Setting keeps what else Samba put
+     * there, and takes permission to write (-EACCES). */
+    int (*get_dos_attrib)(HostFs *fs, const char *path, unsigned *attr);
+    int (*set_dos_attrib)(HostFs *fs, const char *path, unsigned attr);
+    /* Mode, owner and all extended attributes with access lists, so that `to`
+     * can take the place of `from`. Not being allowed to give a file away is
+     * no error; set-user-ID and set-group-ID bits are not copied then. Goes
+     * on after an error and returns the first. */
+    int (*copy_metadata)(HostFs *fs, const char *from, const char *to);
+
+    /* ---- The whole ---- */
+
+    int (*space)(HostFs *fs, HostSpace *space);
+    /* Be the only one to write below the root, of those who ask, until this
+     * HostFs is freed. -EWOULDBLOCK: another one is; -ENOTSUP. */
+    int (*lock)(HostFs *fs);
 } HostFsOps;
 
 struct HostFs {
@@ -102,6 +192,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFs, hostfs_free)
 int hostfs_read_full(HostFs *fs, HostFile *file, int64_t offset,
                      const IOVector *iov, size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Write exactly `bytes` bytes. After an error some of them may be there.
+ */
+int hostfs_write_full(HostFs *fs, HostFile *file, int64_t offset,
+                      const void *buf, size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
 
 /*
  * A whole small file by its ordinary host name, relative to the current
