@@ -1,122 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The host's file system by POSIX and Linux calls.
- *
- * Every path is resolved from the descriptor of the root by openat2() with
- * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS. Where the kernel has no openat2()
- * (before 5.6) or a sandbox forbids it, the path is walked one component at a
- * time with O_NOFOLLOW, which comes to the same.
- */
-#include "block/vvfat/hostfs.h"
-
+/* The host's file system by POSIX and Linux calls: reading, and the table. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "block/error.h"
-
-typedef struct PosixFs {
-    HostFs fs;
-    int root;
-    char *real; /* of the root, absolute, without links */
-    bool have_openat2;
-} PosixFs;
+#include "block/vvfat/hostfs-posix-int.h"
 
 struct HostDir {
     DIR *stream;
 };
-
-struct HostFile {
-    int fd;
-};
-
-/* Longest piece of a path given to the kernel at once. */
-#define PIECE_MAX (PATH_MAX - 1)
-
-static PosixFs *posix_fs(HostFs *fs)
-{
-    return fs->opaque;
-}
-
-/* ---- Opening below the root ---- */
-
-static int open_piece(int at, const char *path, int flags)
-{
-    struct open_how how = {
-        .flags = (uint64_t)(flags | O_CLOEXEC),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-    };
-    int fd;
-
-    do {
-        fd = (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
-    } while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    return fd < 0 ? -errno : fd;
-}
-
-static int open_component(int at, const char *name, int flags)
-{
-    int fd;
-
-    if (strcmp(name, "..") == 0) {
-        return -EXDEV;
-    }
-    do {
-        fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
-}
-
-/* Bytes of `path` to be opened in one step: all of it, or up to a slash. */
-static size_t piece_length(const PosixFs *p, const char *path)
-{
-    size_t n = strlen(path);
-    const char *slash;
-
-    if (!p->have_openat2) {
-        slash = strchr(path, '/');
-        return slash ? (size_t)(slash - path) : n;
-    }
-    if (n <= PIECE_MAX) {
-        return n;
-    }
-    slash = memrchr(path, '/', PIECE_MAX);
-    return slash ? (size_t)(slash - path) : n;
-}
-
-/* A descriptor of a path below the root, or -errno. */
-static int open_beneath(const PosixFs *p, const char *path, int flags)
-{
-    int at = p->root;
-
-    if (!*path) {
-        path = ".";
-    }
-    for (;;) {
-        size_t n = piece_length(p, path);
-        bool last = path[n] == '\0';
-        g_autofree char *piece = g_strndup(path, n);
-        int how = last ? flags : O_PATH | O_DIRECTORY;
-        int fd = p->have_openat2 ? open_piece(at, piece, how)
-                                 : open_component(at, piece, how);
-
-        if (at != p->root) {
-            close(at);
-        }
-        if (fd < 0 || last) {
-            return fd;
-        }
-        at = fd;
-        path += n + 1;
-    }
-}
 
 /* ---- Asking ---- */
 
@@ -141,11 +38,15 @@ static void stat_convert(const struct stat *in, HostStat *out)
         .readable = true,
         .read_only = !(in->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)),
         .is_sparse = in->st_blocks < in->st_size / 512,
+        .mode = in->st_mode & 07777,
         .dev = in->st_dev,
         .ino = in->st_ino,
+        .nlink = in->st_nlink,
         .size = in->st_size,
         .mtime = in->st_mtim.tv_sec,
         .mtime_ns = (uint32_t)in->st_mtim.tv_nsec,
+        .ctime = in->st_ctim.tv_sec,
+        .ctime_ns = (uint32_t)in->st_ctim.tv_nsec,
     };
 }
 
@@ -163,6 +64,21 @@ static bool is_readable(int at, const char *name, const struct stat *st)
            faccessat(at, name, how, AT_EACCESS) == 0;
 }
 
+/* Asks the kernel only about files of others, and what the mode forbids: a
+ * read-only mount shows when it comes to writing. */
+static bool is_writable(int at, const char *name, const struct stat *st)
+{
+    mode_t need = S_IWUSR;
+    int how = W_OK;
+
+    if (S_ISDIR(st->st_mode)) {
+        need |= S_IXUSR;
+        how |= X_OK;
+    }
+    return (st->st_uid == geteuid() && (st->st_mode & need) == need) ||
+           faccessat(at, name, how, AT_EACCESS | AT_EMPTY_PATH) == 0;
+}
+
 static int stat_entry(int at, const char *name, HostStat *out)
 {
     struct stat st;
@@ -173,7 +89,20 @@ static int stat_entry(int at, const char *name, HostStat *out)
     stat_convert(&st, out);
     if (out->kind == HOST_FILE || out->kind == HOST_DIRECTORY) {
         out->readable = is_readable(at, name, &st);
+        out->writable = is_writable(at, name, &st);
     }
+    return 0;
+}
+
+int posix_stat_fd(int fd, HostStat *out)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        return -errno;
+    }
+    stat_convert(&st, out);
+    out->writable = is_writable(fd, "", &st);
     return 0;
 }
 
@@ -187,11 +116,9 @@ static int posix_stat_at(HostFs *fs, HostDir *dir, const char *name,
 static int posix_stat(HostFs *fs, const char *path, HostStat *st)
 {
     PosixFs *p = posix_fs(fs);
-    const char *slash = strrchr(path, '/');
-    g_autofree char *parent = slash ? g_strndup(path, (size_t)(slash - path))
-                                    : g_strdup("");
-    const char *name = slash ? slash + 1 : *path ? path : ".";
-    int fd = open_beneath(p, parent, O_PATH | O_DIRECTORY);
+    const char *name = ".";
+    int fd = *path ? posix_open_parent(p, path, &name)
+                   : posix_open_beneath(p, "", O_PATH | O_DIRECTORY);
     int r;
 
     if (fd < 0) {
@@ -229,8 +156,8 @@ static int posix_resolve(HostFs *fs, const char *path, char **real)
 
 static int posix_dir_open(HostFs *fs, const char *path, HostDir **dir)
 {
-    int fd = open_beneath(posix_fs(fs), path,
-                          O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+    int fd = posix_open_beneath(posix_fs(fs), path,
+                                O_RDONLY | O_DIRECTORY | O_NONBLOCK);
     DIR *stream;
 
     if (fd < 0) {
@@ -274,31 +201,40 @@ static void posix_dir_close(HostFs *fs, HostDir *dir)
 
 /* ---- Files ---- */
 
-static int posix_file_open(HostFs *fs, const char *path, HostFile **file,
-                           HostStat *out)
+int posix_open_file(const PosixFs *p, const char *path, int flags,
+                    HostFile **file, HostStat *out)
 {
     /* Not to hang when a FIFO has taken the file's place. */
-    int fd = open_beneath(posix_fs(fs), path,
-                          O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    int r = 0;
+    int fd = posix_open_beneath(p, path, flags | O_NONBLOCK | O_NOCTTY);
+    int r;
 
     if (fd < 0) {
         return fd;
     }
-    if (fstat(fd, &st) < 0) {
-        r = -errno;
-    } else if (!S_ISREG(st.st_mode)) {
+    r = posix_stat_fd(fd, out);
+    if (r == 0 && out->kind != HOST_FILE) {
         r = -EINVAL;
     }
     if (r < 0) {
         close(fd);
         return r;
     }
-    stat_convert(&st, out);
-    *file = g_new(HostFile, 1);
-    (*file)->fd = fd;
+    *file = posix_file_new(fd);
     return 0;
+}
+
+static int posix_file_open(HostFs *fs, const char *path, HostFile **file,
+                           HostStat *out)
+{
+    return posix_open_file(posix_fs(fs), path, O_RDONLY, file, out);
+}
+
+HostFile *posix_file_new(int fd)
+{
+    HostFile *file = g_new(HostFile, 1);
+
+    file->fd = fd;
+    return file;
 }
 
 static void posix_file_close(HostFs *fs, HostFile *file)
@@ -310,14 +246,8 @@ static void posix_file_close(HostFs *fs, HostFile *file)
 
 static int posix_file_stat(HostFs *fs, HostFile *file, HostStat *out)
 {
-    struct stat st;
-
     (void)fs;
-    if (fstat(file->fd, &st) < 0) {
-        return -errno;
-    }
-    stat_convert(&st, out);
-    return 0;
+    return posix_stat_fd(file->fd, out);
 }
 
 static ssize_t posix_file_preadv(HostFs *fs, HostFile *file,
@@ -371,6 +301,27 @@ static const HostFsOps posix_ops = {
     .file_preadv = posix_file_preadv,
     .file_seek = posix_file_seek,
     .file_fd = posix_file_fd,
+    .mkdir = posix_mkdir,
+    .rmdir = posix_rmdir,
+    .unlink = posix_unlink,
+    .rename = posix_rename,
+    .file_create = posix_file_create,
+    .file_open_rw = posix_file_open_rw,
+    .file_pwritev = posix_file_pwritev,
+    .file_truncate = posix_file_truncate,
+    .file_allocate = posix_file_allocate,
+    .file_copy = posix_file_copy,
+    .file_sync = posix_file_sync,
+    .dir_sync = posix_dir_sync,
+    .sync_fs = posix_sync_fs,
+    .set_times = posix_set_times,
+    .set_mode = posix_set_mode,
+    .set_read_only = posix_set_read_only,
+    .get_dos_attrib = posix_get_dos_attrib,
+    .set_dos_attrib = posix_set_dos_attrib,
+    .copy_metadata = posix_copy_metadata,
+    .space = posix_space,
+    .lock = posix_lock,
 };
 
 HostFs *hostfs_posix_new(const char *dir, GError **errp)
@@ -378,7 +329,6 @@ HostFs *hostfs_posix_new(const char *dir, GError **errp)
     int root = open(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     PosixFs *p;
     char *real;
-    int probe;
 
     if (root < 0) {
         block_error_set_errno(errp, errno, "Could not open directory '%s'",
@@ -397,10 +347,6 @@ HostFs *hostfs_posix_new(const char *dir, GError **errp)
     p->fs.opaque = p;
     p->root = root;
     p->real = real;
-    probe = open_piece(root, ".", O_PATH | O_DIRECTORY);
-    p->have_openat2 = probe >= 0;
-    if (probe >= 0) {
-        close(probe);
-    }
+    posix_probe(p);
     return &p->fs;
 }

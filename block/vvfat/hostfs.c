@@ -37,3 +37,28 @@ int hostfs_read_full(HostFs *fs, HostFile *file, int64_t offset,
     }
     return 0;
 }
+
+int hostfs_write_full(HostFs *fs, HostFile *file, int64_t offset,
+                      const void *buf, size_t bytes)
+{
+    const uint8_t *data = buf;
+
+    while (bytes) {
+        struct iovec iov = { .iov_base = (void *)data, .iov_len = bytes };
+        ssize_t n = fs->ops->file_pwritev(fs, file, &iov, 1, offset);
+
+        if (n == -EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return (int)n;
+        }
+        if (n == 0) {
+            return -EIO; /* or this would never end */
+        }
+        data += n;
+        offset += n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}

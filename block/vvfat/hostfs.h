@@ -7,8 +7,9 @@
  * names ("a/b", "" for the root itself): "..", empty components and symbolic
  * links in a path are refused, so that nothing outside the root is reached,
  * whoever changes the tree meanwhile. Paths may be longer than PATH_MAX. The
- * last component is never followed either: where it is a link, unlink() and
- * rename() mean the link, and everything else gives -ELOOP.
+ * last component is never followed either: where it is a link, unlink(),
+ * rename() and stat() mean the link, and other calls refuse it (-ELOOP, or
+ * -ENOTDIR of one that wants a directory).
  *
  * Threads: all calls but those on a HostDir may run on any thread, many at a
  * time, also on one file. A HostDir belongs to one thread at a time.
@@ -109,9 +110,10 @@ typedef struct HostFsOps {
     int (*unlink)(HostFs *fs, const char *path);
     /* As renameat2(); without flags `to` is replaced, and nothing happens
      * where both names are links of one file. One of the flags at most.
-     * NOREPLACE works on every file system; one that cannot do it in one step
-     * has both names for a moment, and a directory that somebody makes in
-     * that moment may be replaced if it is empty. EXCHANGE: -ENOTSUP. */
+     * NOREPLACE works on every file system; where one cannot do it in one
+     * step, a file has both names for a moment, and what has no links (such
+     * as a directory) may replace what somebody makes in that moment.
+     * EXCHANGE does not (-ENOTSUP). */
     int (*rename)(HostFs *fs, const char *from, const char *to,
                   unsigned flags);
 

@@ -130,7 +130,11 @@ done < <(includes block/*.[ch] include/block/*.h util/*.c include/util/*.h)
 host='open|openat|creat|close|read|pread|preadv|write|pwrite|pwritev|lseek'
 host="$host|stat|fstat|fstatat|lstat|statx|opendir|fdopendir|readdir|realpath"
 host="$host|readlink|readlinkat|mkdir|mkdirat|unlink|unlinkat|rename|renameat"
-host="$host|ftruncate|truncate|futimens|utimensat|chdir|syscall|time"
+host="$host|linkat|symlinkat|renameat2|ftruncate|truncate|fallocate|flock"
+host="$host|fsync|fdatasync|syncfs|copy_file_range|ioctl|statvfs|fstatvfs"
+host="$host|chmod|fchmod|fchmodat|chown|fchown|fchownat|getxattr|fgetxattr"
+host="$host|setxattr|fsetxattr|listxattr|flistxattr|removexattr|faccessat"
+host="$host|futimens|utimensat|chdir|syscall|time"
 host="$host|clock_gettime|gettimeofday|g_get_real_time|g_file_get_contents"
 ends='exit|_exit|abort|printf|vprintf|puts|putchar|perror|signal|sigaction'
 ends="$ends|g_print|g_printerr|g_log|g_error"
