@@ -37,7 +37,7 @@ typedef enum ApplyEventKind {
 
 typedef struct ApplyHooks {
     /* Bytes of the guest's file, as of this commit: 0 or -errno. The range
-     * lies inside its size. */
+     * lies inside its size. Not called between lock and unlock. */
     int (*read)(const Inode *inode, int64_t offset, int64_t bytes, void *buf,
                 void *opaque);
     /* Before the host's data of an inode (its file is replaced, removed or
@@ -66,6 +66,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Apply, apply_free)
  * Step 1, PLAN_STAGE: write the temporary files, and make them durable. A file
  * whose contents turn out to be those of its host file is not written:
  * change->content becomes CONTENT_SAME. change->temp_* and ->staged are set.
+ * Nothing that was there is changed. Where a change is held now, its bytes may
+ * still be in host files that the plan removes: make another plan, or copy
+ * them, before step 2.
  */
 void apply_stage(Apply *apply, Plan *plan);
 
@@ -77,14 +80,21 @@ void apply_stage(Apply *apply, Plan *plan);
  * says what is there. host_chain is not touched. An inode that is to go and is
  * gone has host_name NULL.
  *
- * 0, or the -errno of what made the host not durable.
+ * 0, or the -errno of what made the host not durable: then nothing of this run
+ * may be counted on, and the guest's bytes are to be kept.
  */
 int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Remove what staging left of changes that are held now. */
+/* Remove what staging left of changes that are held now. Their bytes must be
+ * somewhere else: a host file that they came from may be gone. */
 void apply_discard_staged(Apply *apply, GPtrArray *changes);
 
-/* Temporary names: ".vvfat-" and 16 hexadecimal digits. */
+/* Names of staged files: ".vvfat-" and 16 hexadecimal digits. A crash leaves
+ * them; they hold nothing that is not elsewhere, unless a journal says so. What
+ * is put ASIDE has another name (".vvfat-aside-"): it is the only one. */
 bool apply_is_temp_name(const char *name);
+
+/* What a host file is known by. */
+InodeHostId apply_host_id(const HostStat *st);
 
 #endif

@@ -109,13 +109,18 @@ struct InodeChange {
     unsigned held;     /* INODE_*: why it waits; 0: it can be committed */
     int error;         /* -errno of INODE_IO_ERROR */
     char *detail;      /* more words about it, or NULL */
-    InodeContent content;
+    InodeContent content; /* applying makes it CONTENT_SAME as soon as the
+                             host file has the guest's bytes */
     GArray *ranges;    /* InodeRange, ascending, for CONTENT_RANGES; or NULL */
     char *target_name; /* host name that it is to have; NULL: it is to go */
     /* Between staging and placing. */
     Inode *temp_dir;   /* directory of the temporary file */
     char *temp_name;   /* NULL: none */
     InodeHostId staged;
+    bool staged_sparse : 1; /* it may have holes */
+    /* Its host file is, or was when this process or the one before it ended,
+     * being written in place: size and time of the file say nothing. */
+    bool is_torn : 1;
 };
 
 Inode *inode_new(bool is_directory);
