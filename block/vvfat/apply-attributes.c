@@ -184,8 +184,9 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         }
         if (look == LOOK_CHANGED && !has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */
-            apply_event(apply, APPLY_CONFLICT, path, "was changed: its time "
-                                                     "is kept");
+            apply_event(apply, APPLY_CONFLICT, path,
+                        "was changed: its time "
+                        "is kept");
         } else if (look == LOOK_CHANGED && st.size == inode->host.size) {
             apply_lock(apply);
             inode->host = apply_host_id(&st); /* an earlier run set it */

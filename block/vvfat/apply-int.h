@@ -29,13 +29,13 @@ struct Apply {
     HostFs *fs;
     ApplyOptions options;
     ApplyHooks hooks;
-    Plan *plan;                /* the one that is being run */
-    GHashTable *dirty;         /* inodes whose host side is not durable */
-    GArray *asides;            /* Aside: what was put aside in this run */
-    uint8_t *guest, *host;     /* APPLY_CHUNK bytes each */
-    int sync_error;            /* of a sync that stands for others; or 0 */
-    bool told_no_attributes;   /* the host keeps no DOS attributes */
-    bool told_not_ours;        /* times and modes of others' files stay */
+    Plan *plan;              /* the one that is being run */
+    GHashTable *dirty;       /* inodes whose host side is not durable */
+    GArray *asides;          /* Aside: what was put aside in this run */
+    uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
+    int sync_error;          /* of a sync that stands for others; or 0 */
+    bool told_no_attributes; /* the host keeps no DOS attributes */
+    bool told_not_ours;      /* times and modes of others' files stay */
 };
 
 /* ---- What came of it (apply.c) ---- */
@@ -73,6 +73,8 @@ bool apply_same_file(const HostStat *st, const InodeHostId *id);
 bool apply_same_version(const HostStat *st, const InodeHostId *id);
 /* Whether the host side says that the inode is there. */
 bool apply_stands_at(const Inode *inode, const Inode *dir, const char *name);
+/* Whether it is there below a conflict name, as of this run. */
+bool apply_is_beside(const Inode *inode, const Inode *dir, const char *name);
 /* The name in `dir` that a file has already (`name` or a conflict name of it),
  * from a run that ended before it could say so. g_free(). NULL: none. */
 char *apply_find_at(Apply *apply, const InodeHostId *id, bool is_directory,
@@ -100,12 +102,12 @@ char *apply_conflict_name(const char *name, unsigned n, bool is_directory);
 
 typedef struct ApplyMove {
     Inode *inode;
-    const char *from;  /* path: of its temporary file, or of itself */
+    const char *from; /* path: of its temporary file, or of itself */
     Inode *dir;
     const char *name;
-    Inode *victim;     /* to be replaced if it stands there unchanged */
-    bool is_placing;   /* `from` is the temporary file */
-    bool is_beside;    /* under a conflict name at once */
+    Inode *victim;   /* to be replaced if it stands there unchanged */
+    bool is_placing; /* `from` is the temporary file */
+    bool is_beside;  /* under a conflict name at once */
 } ApplyMove;
 
 /*

@@ -44,6 +44,24 @@ bool apply_stands_at(const Inode *inode, const Inode *dir, const char *name)
            strcmp(inode->host_name, name) == 0;
 }
 
+bool apply_is_beside(const Inode *inode, const Inode *dir, const char *name)
+{
+    bool found = false;
+
+    /* The name that the guest has for it is another one. */
+    if (!inode_is_on_host(inode) || inode->host_parent != dir ||
+        !inode->alias) {
+        return false;
+    }
+    for (unsigned n = 1; !found && n <= APPLY_CONFLICT_NAMES; n++) {
+        g_autofree char *tried = apply_conflict_name(name, n,
+                                                     inode->is_directory);
+
+        found = strcmp(inode->host_name, tried) == 0;
+    }
+    return found;
+}
+
 bool apply_is_gone(int r)
 {
     /* A link or a file in the place of a directory above. */

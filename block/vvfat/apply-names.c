@@ -151,8 +151,7 @@ void apply_op_aside(Apply *apply, const PlanOp *op)
         g_autofree char *to = inode_host_path_at(inode->host_parent, name);
 
         apply_lock(apply);
-        r = apply->fs->ops->rename(apply->fs, from, to,
-                                   HOST_RENAME_NOREPLACE);
+        r = apply->fs->ops->rename(apply->fs, from, to, HOST_RENAME_NOREPLACE);
         if (r == 0) {
             note_aside(apply, inode, inode->host_name);
             apply_set_dirty(apply, inode->host_parent);
@@ -241,9 +240,8 @@ static void carry_over(Apply *apply, const PlanOp *op, const char *from,
 static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
 {
     Inode *inode = op->inode;
-    g_autofree char *name = apply_find_at(apply, &inode->host,
-                                          inode->is_directory, op->dir,
-                                          op->name);
+    g_autofree char *name = apply_find_at(
+        apply, &inode->host, inode->is_directory, op->dir, op->name);
     ApplyMove m = {
         .inode = inode,
         .dir = op->dir,
@@ -307,7 +305,8 @@ void apply_op_rename(Apply *apply, const PlanOp *op)
     int look;
 
     if (!apply_has_dir(apply, inode, op->dir) ||
-        apply_stands_at(inode, op->dir, op->name)) {
+        apply_stands_at(inode, op->dir, op->name) ||
+        apply_is_beside(inode, op->dir, op->name)) {
         return;
     }
     if (!inode_is_on_host(inode)) {

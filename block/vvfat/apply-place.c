@@ -12,8 +12,7 @@
 #include "block/vvfat/apply-int.h"
 
 #define ATTRIBUTES                                                            \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM |                 \
-     FAT_ATTR_ARCHIVE)
+    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
 
 bool apply_place_guest(Apply *apply, ApplyMove *m)
 {
@@ -171,6 +170,7 @@ static void place_staged(Apply *apply, const PlanOp *op)
 
     if (inode_is_on_host(inode) &&
         !apply_stands_at(inode, op->dir, op->name) &&
+        !apply_is_beside(inode, op->dir, op->name) &&
         !move_own(apply, op, &own)) {
         return;
     }

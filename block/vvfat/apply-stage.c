@@ -116,8 +116,8 @@ static int create(Apply *apply, Staging *s)
     for (unsigned i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         g_free(s->name);
         g_free(s->path);
-        s->name = g_strdup_printf(APPLY_TEMP_PREFIX "%08x%08x",
-                                  g_random_int(), g_random_int());
+        s->name = g_strdup_printf(APPLY_TEMP_PREFIX "%08x%08x", g_random_int(),
+                                  g_random_int());
         s->path = inode_host_path_at(s->dir, s->name);
         r = apply->fs->ops->file_create(apply->fs, s->path, mode, &s->out);
     }
@@ -220,7 +220,8 @@ int apply_is_staged(Apply *apply, const Inode *inode)
     HostStat st;
     int r;
 
-    if (!inode->change->temp_name || !inode_is_on_host(inode->change->temp_dir)) {
+    if (!inode->change->temp_name ||
+        !inode_is_on_host(inode->change->temp_dir)) {
         return 0;
     }
     path = apply_temp_path(inode);
@@ -309,7 +310,7 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
         return;
     }
     apply_stage_guest(apply, inode, op->dir,
-                      on_host ? inode
+                      on_host                              ? inode
                       : victim && inode_is_on_host(victim) ? victim
                                                            : NULL);
 }

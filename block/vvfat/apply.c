@@ -155,7 +155,7 @@ void apply_stage(Apply *apply, Plan *plan)
 
 static void run_op(Apply *apply, const PlanOp *op)
 {
-    static void (*const run[])(Apply *apply, const PlanOp *op) = {
+    static void (*const run[])(Apply * apply, const PlanOp *op) = {
         [PLAN_MKDIR] = apply_op_mkdir,
         [PLAN_ASIDE] = apply_op_aside,
         [PLAN_RENAME] = apply_op_rename,

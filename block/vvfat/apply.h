@@ -4,10 +4,15 @@
  *
  * Each operation looks at what is there first, and can be run twice: what it
  * would make is already there (the same file, by its inode number), and it is
- * done. Nothing that the host changed meanwhile is overwritten or removed: the
+ * done. A second run needs the inodes as they are, or as they were before the
+ * first one together with what the changes said after staging; is_torn is to
+ * be set, then, for files that were to be written in place.
+ *
+ * Nothing that the host changed meanwhile is overwritten or removed: the
  * guest's version is put beside it under a name of its own, and reported. An
  * operation that fails holds back its own inode (change->held and ->error),
- * and what depends on it; all others go on.
+ * and what depends on it; all others go on. A PLACE of a file that stands
+ * elsewhere on the host moves that one first: it leaves nothing behind.
  *
  * One thread; other threads read host files at the same time, and look at the
  * host's side of inodes only between lock() and unlock().

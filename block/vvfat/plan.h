@@ -47,10 +47,8 @@ typedef struct PlanOp {
                          file is to be made; ASIDE: where it stands) */
     const char *name; /* MKDIR, RENAME, PLACE: the new host name; owned by the
                          inode's change */
-    Inode *victim;    /* RENAME, PLACE: a file on the host that is to go and
-                         that this replaces (not the inode itself), or NULL.
-                         PLACE of a file that stands elsewhere on the host
-                         moves that one first: it leaves nothing behind. */
+    Inode *victim;    /* RENAME, PLACE: a file on the host that this replaces
+                         (not the inode itself), or NULL */
 } PlanOp;
 
 typedef struct Plan {

@@ -30,9 +30,10 @@ open-files  open-files*                       hostfs,tree,report
 read        read*                             layout,open-files
 guest-view  guest-*,problem*,volume*          boot,dirent,fat
 fat-image   fat-image*                        guest-view,partition
-plan        plan*,inode*                          cluster,fat-format
-apply       apply*                                plan,hostfs,dirent
 extract     extract*                          guest-view
+inode       inode.*                           cluster,fat-format
+plan        plan*                             inode
+apply       apply*                            plan,hostfs,dirent
 vvfat       vvfat*                            read,scan
 END
 }
