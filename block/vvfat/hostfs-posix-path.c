@@ -97,7 +97,8 @@ int posix_open_parent(const PosixFs *p, const char *path, const char **name)
                                     : NULL;
 
     *name = slash ? slash + 1 : path;
-    if (!**name || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
+    if (*path == '/' || strstr(path, "//") || !**name ||
+        strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
         return -EINVAL;
     }
     return posix_open_beneath(p, parent ? parent : "", O_PATH | O_DIRECTORY);

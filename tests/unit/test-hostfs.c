@@ -3,35 +3,12 @@
  * kernels that do not have it; loading of small files. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "forbid-syscall.h"
 #include "vvfat-fixture.h"
-
-/* From here on openat2() does not exist for this process. */
-static void forbid_openat2(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {
-        .len = G_N_ELEMENTS(code),
-        .filter = code,
-    };
-
-    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-        cr_skip_test("the kernel has no seccomp");
-    }
-}
 
 static int try_file(HostFs *fs, const char *path)
 {
@@ -105,7 +82,7 @@ Test(hostfs, the_root_is_never_left_without_openat2)
 {
     g_autoptr(TempTree) t = temp_tree_new();
 
-    forbid_openat2();
+    forbid_syscall(SYS_openat2, ENOSYS);
     check_root_is_never_left(t);
 }
 
