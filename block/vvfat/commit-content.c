@@ -18,7 +18,7 @@ static uint32_t own_run(Commit *c, const Inode *inode, int64_t offset,
                         ClusterRun run, bool *own)
 {
     bool mapped, dirty;
-    uint32_t n = file_map_run(c->config.map, inode, offset, run.first,
+    uint32_t n = data_map_run(c->config.map, inode, offset, run.first,
                               run.count, &mapped);
     int64_t bytes;
 
@@ -118,7 +118,7 @@ static bool is_needed(const Doomed *d, uint32_t cluster)
 {
     Interval found;
 
-    return file_map_lookup(d->c->config.map, cluster, &found) &&
+    return data_map_lookup(d->c->config.map, cluster, &found) &&
            found.value == d->inode &&
            guest_state_allocated(d->c->config.state, cluster) != 0;
 }

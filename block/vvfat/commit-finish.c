@@ -72,13 +72,13 @@ static bool map_file(Commit *c, Inode *inode)
 {
     uint64_t n = commit_clusters(c, inode_size(inode));
 
-    file_map_remove(c->config.map, inode);
+    data_map_remove(c->config.map, inode);
     chain_clear(&inode->host_chain);
     if (!chain_copy(&inode->host_chain, &inode->chain)) {
         return false;
     }
     chain_truncate(&inode->host_chain, n);
-    file_map_add(c->config.map, inode);
+    data_map_add(c->config.map, inode);
     return true;
 }
 
@@ -96,8 +96,8 @@ static void finish_file(Commit *c, Inode *inode)
 static void finish_gone(Commit *c, Inode *inode)
 {
     overlay_lock(c->config.overlay);
-    file_map_remove(c->config.map, inode);
-    file_map_forget(c->config.map, inode);
+    data_map_remove(c->config.map, inode);
+    data_map_forget(c->config.map, inode);
     overlay_unlock(c->config.overlay);
 }
 

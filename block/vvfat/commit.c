@@ -25,7 +25,7 @@ static void hook_unlock(void *opaque)
 
 static void hook_forget(Inode *inode, void *opaque)
 {
-    file_map_forget(((Commit *)opaque)->config.map, inode);
+    data_map_forget(((Commit *)opaque)->config.map, inode);
 }
 
 static void hook_event(ApplyEventKind kind, const char *path,

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "block/vvfat/apply.h"
-#include "block/vvfat/file-map.h"
+#include "block/vvfat/data-map.h"
 #include "block/vvfat/guest-state.h"
 #include "block/vvfat/overlay.h"
 
@@ -24,7 +24,7 @@ typedef struct CommitConfig {
     /* All outlive the commit. */
     Overlay *overlay;
     GuestState *state;
-    FileMap *map;
+    DataMap *map;
     HostFs *fs;
 
     int64_t volume_offset; /* of the volume on the disk, bytes */

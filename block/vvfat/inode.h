@@ -11,7 +11,7 @@
  *
  * Not locked: the commit thread owns all inodes. What other threads look at
  * (host side, for reading data) is changed under the namespace lock of the
- * file map (file-map.h).
+ * file map (data-map.h).
  */
 #ifndef VVFAT_INODE_H
 #define VVFAT_INODE_H
@@ -83,7 +83,7 @@ struct Inode {
                                 what names_unmap() makes of it, or NULL */
     InodeHostId host;
     ClusterChain host_chain; /* clusters whose bytes the host file holds, in
-                                the file's order; only in the map (file-map)
+                                the file's order; only in the map (data-map)
                                 as far as nothing else took them */
     FatDirent host_entry;    /* attr, mtime, mdate: what the host side of
                                 them corresponds to */
@@ -111,17 +111,22 @@ typedef struct InodeRange {
 
 /* An inode in the list of changes. */
 struct InodeChange {
-    unsigned held; /* INODE_*: why it waits; 0: it can be committed */
-    int error;     /* -errno of INODE_IO_ERROR */
-    char *detail;  /* more words about it, or NULL */
-    InodeContent content;
-    guint index;       /* in the list */
+    unsigned held;     /* INODE_*: why it waits; 0: it can be committed */
+    int error;         /* -errno of INODE_IO_ERROR */
+    char *detail;      /* more words about it, or NULL */
+    InodeContent content; /* applying makes it CONTENT_SAME as soon as the
+                             host file has the guest's bytes */
+    guint index;          /* in the list */
     GArray *ranges;    /* InodeRange, ascending, for CONTENT_RANGES; or NULL */
     char *target_name; /* host name that it is to have; NULL: it is to go */
     /* Between staging and placing. */
     Inode *temp_dir; /* directory of the temporary file */
     char *temp_name; /* NULL: none */
     InodeHostId staged;
+    bool staged_sparse : 1; /* it may have holes */
+    /* Its host file is, or was when this process or the one before it ended,
+     * being written in place: size and time of the file say nothing. */
+    bool is_torn : 1;
 };
 
 Inode *inode_new(bool is_directory);

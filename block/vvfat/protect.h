@@ -5,7 +5,7 @@
  * where they are when the disk is opened. (What a guest moves elsewhere first
  * is held back by the commit.) Access dates may change: reading does that.
  *
- * Immutable, but for the file map that it asks; with the overlay's gate held.
+ * Immutable, but for the data map that it asks; with the overlay's gate held.
  */
 #ifndef VVFAT_PROTECT_H
 #define VVFAT_PROTECT_H
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "block/iov.h"
-#include "block/vvfat/file-map.h"
+#include "block/vvfat/data-map.h"
 #include "block/vvfat/layout.h"
 
 typedef struct Protect Protect;

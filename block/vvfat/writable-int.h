@@ -22,7 +22,7 @@ struct Writable {
 
     Overlay *overlay;
     GuestState *state; /* the committer's, while it runs */
-    FileMap *map;
+    DataMap *map;
     Protect *protect; /* NULL: nothing to protect */
     Committer *committer;
     bool is_finished;

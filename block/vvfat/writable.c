@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who may touch what: requests of the guest see the overlay and, with its gate
- * held, the file map and the layout, which never changes. Guest state and
+ * held, the data map and the layout, which never changes. Guest state and
  * inodes belong to the committer's thread. See overlay.h for the locks.
  */
 #include "block/vvfat/writable.h"
@@ -19,7 +19,7 @@
 /* ---- Base ---- */
 
 /* What the layout has: metadata as computed, else zeroes. Its files are in
- * the file map. */
+ * the data map. */
 static void read_layout(const Writable *w, int64_t offset, const IOVector *iov,
                         size_t at, size_t bytes)
 {
@@ -49,7 +49,7 @@ static int read_clusters(Writable *w, int64_t offset, const IOVector *iov,
     uint32_t cluster = index + FAT_FIRST_CLUSTER;
     uint32_t in_cluster = (uint32_t)(in_data % w->cluster_size);
     Interval found;
-    bool mapped = file_map_lookup(w->map, cluster, &found);
+    bool mapped = data_map_lookup(w->map, cluster, &found);
     uint64_t room = (found.end - cluster) * w->cluster_size;
 
     if (found.end < UINT32_MAX) {
@@ -57,7 +57,7 @@ static int read_clusters(Writable *w, int64_t offset, const IOVector *iov,
     }
     *done = bytes;
     if (mapped) {
-        return file_map_read(w->map, cluster, in_cluster, iov, at, bytes);
+        return data_map_read(w->map, cluster, in_cluster, iov, at, bytes);
     }
     read_layout(w, offset, iov, at, bytes);
     return 0;
@@ -118,7 +118,7 @@ static int check_clusters(Writable *w, int64_t offset, int64_t bytes)
                            FAT_FIRST_CLUSTER;
         Interval found;
 
-        if (file_map_lookup(w->map, cluster, &found)) {
+        if (data_map_lookup(w->map, cluster, &found)) {
             const Inode *inode = found.value;
 
             if (inode->is_protected) {
@@ -320,7 +320,7 @@ static bool make_state(Writable *w, GError **errp)
     return true;
 }
 
-static void map_files(FileMap *map, Inode *root)
+static void map_files(DataMap *map, Inode *root)
 {
     g_autoptr(GPtrArray) dirs = g_ptr_array_new();
 
@@ -332,7 +332,7 @@ static void map_files(FileMap *map, Inode *root)
             if (dir->children[i]->is_directory) {
                 g_ptr_array_add(dirs, dir->children[i]);
             } else {
-                file_map_add(map, dir->children[i]);
+                data_map_add(map, dir->children[i]);
             }
         }
     }
@@ -398,7 +398,7 @@ Writable *writable_new(BlockDriverState *bs, Options *options,
         !make_state(w, errp)) {
         return NULL;
     }
-    w->map = file_map_new(fs, w->cluster_size);
+    w->map = data_map_new(fs, w->cluster_size);
     map_files(w->map, guest_state_root(w->state));
     if (!config->report_protected) {
         w->protect = protect_new(guest_state_root(w->state), layout);
@@ -420,7 +420,7 @@ void writable_free(Writable *w)
     }
     committer_free(w->committer);
     protect_free(w->protect);
-    file_map_free(w->map);
+    data_map_free(w->map);
     guest_state_free(w->state);
     overlay_free(w->overlay);
     pthread_mutex_destroy(&w->report_lock);

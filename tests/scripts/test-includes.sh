@@ -28,12 +28,22 @@ layout      layout*                           boot,dirent,partition,report
 scan        scan*                             hostfs,report,dirent
 open-files  open-files*                       hostfs,tree,report
 read        read*                             layout,open-files
-guest-view  guest-*,problem*,volume*          boot,dirent,fat
+guest-view  guest-view*,guest-chain*,guest-check*,guest-names*,guest-load*,problem*,volume*          boot,dirent,fat
 fat-image   fat-image*                        guest-view,partition
 extract     extract*                          guest-view
 inode       inode.*                           cluster,fat-format
 plan        plan*                             inode
-vvfat       vvfat*                            read,scan
+apply       apply*                            plan,hostfs,dirent
+scratch     scratch*                          -
+overlay     overlay*                          scratch
+data-map    data-map*                         inode,open-files
+guest-state guest-state*,guest-fat*,guest-owner*,guest-orphan*,guest-dir*,guest-match* inode,layout
+commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
+committer   committer*                        commit
+protect     protect*                          data-map,layout
+options     vvfat-options*,vvfat-name*        committer,scan
+writable    writable*                         options,protect,read
+vvfat       vvfat.c                           writable
 END
 }
 

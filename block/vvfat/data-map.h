@@ -7,8 +7,8 @@
  * Not locked: the gate of the overlay lets readers in together, and those who
  * change the map, or the host's side of an inode, alone.
  */
-#ifndef VVFAT_FILE_MAP_H
-#define VVFAT_FILE_MAP_H
+#ifndef VVFAT_DATA_MAP_H
+#define VVFAT_DATA_MAP_H
 
 #include <glib.h>
 #include <stdbool.h>
@@ -19,32 +19,32 @@
 #include "block/vvfat/inode.h"
 #include "util/interval-map.h"
 
-typedef struct FileMap FileMap;
+typedef struct DataMap DataMap;
 
 /* fs must outlive it. */
-FileMap *file_map_new(HostFs *fs, uint32_t cluster_size);
-void file_map_free(FileMap *map);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FileMap, file_map_free)
+DataMap *data_map_new(HostFs *fs, uint32_t cluster_size);
+void data_map_free(DataMap *map);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DataMap, data_map_free)
 
 /* Let inode->host_chain be mapped to the inode's host file, from its start. */
-void file_map_add(FileMap *map, Inode *inode);
+void data_map_add(DataMap *map, Inode *inode);
 
 /* Unmap what is still mapped of inode->host_chain. */
-void file_map_remove(FileMap *map, Inode *inode);
+void data_map_remove(DataMap *map, Inode *inode);
 
 /* The host file behind the inode is another one, or none. */
-void file_map_forget(FileMap *map, const Inode *inode);
+void data_map_forget(DataMap *map, const Inode *inode);
 
 /* What a cluster is mapped to: interval.value is the inode, and
  * interval.offset is that of interval.start, in bytes; false: nothing, and
  * interval.end is where that ends. Clusters. */
-bool file_map_lookup(const FileMap *map, uint32_t cluster, Interval *interval);
+bool data_map_lookup(const DataMap *map, uint32_t cluster, Interval *interval);
 
 /*
  * Whether clusters from `cluster` on are mapped to the inode at an offset of
  * its file: how many of them, at most `count`, are, or are not.
  */
-uint32_t file_map_run(const FileMap *map, const Inode *inode, int64_t offset,
+uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
                       uint32_t cluster, uint32_t count, bool *mapped);
 
 /*
@@ -52,7 +52,7 @@ uint32_t file_map_run(const FileMap *map, const Inode *inode, int64_t offset,
  * clusters from there on are mapped as one interval, or none of them is:
  * zeroes. -EIO, with a message, when the host's file is not what it was.
  */
-int file_map_read(FileMap *map, uint32_t cluster, uint32_t in_cluster,
+int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 

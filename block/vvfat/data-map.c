@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "block/vvfat/file-map.h"
+#include "block/vvfat/data-map.h"
 
 #include <errno.h>
 
@@ -9,7 +9,7 @@
 
 #define MAX_OPEN_FILES 128u
 
-struct FileMap {
+struct DataMap {
     HostFs *fs;
     uint32_t cluster_size;
     IntervalMap *clusters; /* -> Inode, cluster index in its file */
@@ -34,13 +34,13 @@ static const char *inode_file_changed(const void *key, const HostStat *st,
     return st->size < inode->host.size ? "has shrunk" : NULL;
 }
 
-FileMap *file_map_new(HostFs *fs, uint32_t cluster_size)
+DataMap *data_map_new(HostFs *fs, uint32_t cluster_size)
 {
     static const OpenFilesSource source = {
         .path = inode_file_path,
         .changed = inode_file_changed,
     };
-    FileMap *map = g_new(FileMap, 1);
+    DataMap *map = g_new(DataMap, 1);
 
     map->fs = fs;
     map->cluster_size = cluster_size;
@@ -49,7 +49,7 @@ FileMap *file_map_new(HostFs *fs, uint32_t cluster_size)
     return map;
 }
 
-void file_map_free(FileMap *map)
+void data_map_free(DataMap *map)
 {
     if (map) {
         open_files_free(map->files);
@@ -60,7 +60,7 @@ void file_map_free(FileMap *map)
 
 /* ---- Mapping ---- */
 
-void file_map_add(FileMap *map, Inode *inode)
+void data_map_add(DataMap *map, Inode *inode)
 {
     uint64_t index = 0;
 
@@ -73,7 +73,7 @@ void file_map_add(FileMap *map, Inode *inode)
     }
 }
 
-static void unmap_run(FileMap *map, const Inode *inode, ClusterRun run)
+static void unmap_run(DataMap *map, const Inode *inode, ClusterRun run)
 {
     uint64_t at = run.first, end = at + run.count;
     Interval found;
@@ -90,19 +90,19 @@ static void unmap_run(FileMap *map, const Inode *inode, ClusterRun run)
     }
 }
 
-void file_map_remove(FileMap *map, Inode *inode)
+void data_map_remove(DataMap *map, Inode *inode)
 {
     for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
         unmap_run(map, inode, chain_runs(&inode->host_chain)[i]);
     }
 }
 
-void file_map_forget(FileMap *map, const Inode *inode)
+void data_map_forget(DataMap *map, const Inode *inode)
 {
     open_files_forget(map->files, inode);
 }
 
-bool file_map_lookup(const FileMap *map, uint32_t cluster, Interval *interval)
+bool data_map_lookup(const DataMap *map, uint32_t cluster, Interval *interval)
 {
     bool found = interval_map_lookup(map->clusters, cluster, interval);
 
@@ -110,7 +110,7 @@ bool file_map_lookup(const FileMap *map, uint32_t cluster, Interval *interval)
     return found;
 }
 
-uint32_t file_map_run(const FileMap *map, const Inode *inode, int64_t offset,
+uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
                       uint32_t cluster, uint32_t count, bool *mapped)
 {
     Interval found;
@@ -141,7 +141,7 @@ static int fail(const Inode *inode, int ret)
     return ret;
 }
 
-static int read_file(FileMap *map, const Inode *inode, int64_t offset,
+static int read_file(DataMap *map, const Inode *inode, int64_t offset,
                      const IOVector *iov, size_t iov_offset, size_t bytes)
 {
     OpenFile *file;
@@ -156,7 +156,7 @@ static int read_file(FileMap *map, const Inode *inode, int64_t offset,
     return ret < 0 ? fail(inode, ret) : 0;
 }
 
-int file_map_read(FileMap *map, uint32_t cluster, uint32_t in_cluster,
+int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)
 {
     Interval found;
@@ -165,7 +165,7 @@ int file_map_read(FileMap *map, uint32_t cluster, uint32_t in_cluster,
     size_t n = 0;
     int ret = 0;
 
-    if (file_map_lookup(map, cluster, &found)) {
+    if (data_map_lookup(map, cluster, &found)) {
         inode = found.value;
         offset = (int64_t)found.offset +
                  (int64_t)(cluster - found.start) * map->cluster_size +

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Temporary files: a whole file under a name of its own, in the directory that
+ * it goes to, so that one rename puts it there.
+ *
+ * A file that replaces another gets that one's owner, mode and attributes, and
+ * nobody else may read it before it has them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "block/iov.h"
+#include "block/vvfat/apply-int.h"
+
+#define PRIVATE_MODE 0600u
+#define NAME_TRIES 16
+
+/* A file being made, and what went wrong. */
+typedef struct Staging {
+    Inode *inode;
+    Inode *dir;
+    HostFile *in; /* host file that is copied; NULL: the guest's */
+    int64_t size;
+    const char *from; /* path whose mode and attributes it gets, or NULL */
+    HostFile *out;
+    char *path;
+    char *name;
+    bool is_sparse;
+    const char *call; /* that failed */
+} Staging;
+
+char *apply_temp_path(const Inode *inode)
+{
+    return inode_host_path_at(inode->change->temp_dir,
+                              inode->change->temp_name);
+}
+
+/* ---- Contents ---- */
+
+static int read_source(Apply *apply, Staging *s, int64_t offset, size_t bytes)
+{
+    IOVector iov;
+
+    s->call = "read";
+    if (!s->in) {
+        return apply->hooks.read(s->inode, offset, (int64_t)bytes,
+                                 apply->guest, apply->hooks.opaque);
+    }
+    iov_init_buf(&iov, apply->guest, bytes);
+    return hostfs_read_full(apply->fs, s->in, offset, &iov, 0, bytes);
+}
+
+static bool block_is_zero(uint8_t *data, size_t bytes)
+{
+    IOVector iov;
+
+    iov_init_buf(&iov, data, bytes);
+    return iov_is_zero(&iov, 0, bytes);
+}
+
+/* Write what is not zero of the bytes in the buffer. *end: where the file
+ * ends now. */
+static int write_blocks(Apply *apply, Staging *s, int64_t offset, size_t bytes,
+                        int64_t *end)
+{
+    size_t from = 0; /* of a run of blocks to be written */
+    int r = 0;
+
+    s->call = "write";
+    for (size_t at = 0; r == 0 && at < bytes; at += APPLY_BLOCK) {
+        size_t n = MIN(APPLY_BLOCK, bytes - at);
+        bool is_zero = block_is_zero(apply->guest + at, n);
+        size_t to = is_zero ? at : at + n;
+
+        if (from < to && (is_zero || to == bytes)) {
+            r = hostfs_write_full(apply->fs, s->out, offset + (int64_t)from,
+                                  apply->guest + from, to - from);
+            *end = offset + (int64_t)to;
+        }
+        if (is_zero) {
+            from = at + n;
+            s->is_sparse = true;
+        }
+    }
+    return r;
+}
+
+static int write_contents(Apply *apply, Staging *s)
+{
+    int64_t end = 0;
+    int r = 0;
+
+    for (int64_t at = 0; r == 0 && at < s->size; at += APPLY_CHUNK) {
+        size_t bytes = (size_t)MIN((int64_t)APPLY_CHUNK, s->size - at);
+
+        r = read_source(apply, s, at, bytes);
+        if (r == 0) {
+            r = write_blocks(apply, s, at, bytes, &end);
+        }
+    }
+    if (r == 0 && end < s->size) {
+        s->call = "truncate";
+        r = apply->fs->ops->file_truncate(apply->fs, s->out, s->size);
+    }
+    return r;
+}
+
+/* ---- The file ---- */
+
+static int create(Apply *apply, Staging *s)
+{
+    unsigned mode = s->from ? PRIVATE_MODE : apply->options.file_mode;
+    int r = -EEXIST;
+
+    s->call = "create";
+    for (unsigned i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
+        g_free(s->name);
+        g_free(s->path);
+        s->name = g_strdup_printf(APPLY_TEMP_PREFIX "%08x%08x", g_random_int(),
+                                  g_random_int());
+        s->path = inode_host_path_at(s->dir, s->name);
+        r = apply->fs->ops->file_create(apply->fs, s->path, mode, &s->out);
+    }
+    return r;
+}
+
+static int fill(Apply *apply, Staging *s)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    HostStat st;
+    int r = write_contents(apply, s);
+
+    if (r == 0 && s->from) {
+        s->call = "copy attributes to";
+        r = ops->copy_metadata(apply->fs, s->from, s->path);
+    }
+    if (r == 0) {
+        s->call = "stat";
+        r = ops->file_stat(apply->fs, s->out, &st);
+    }
+    if (r == 0) {
+        InodeChange *change = s->inode->change;
+
+        change->temp_dir = s->dir;
+        change->temp_name = g_steal_pointer(&s->name);
+        change->staged = apply_host_id(&st);
+        change->staged_sparse = s->is_sparse;
+    }
+    return r;
+}
+
+/* 0, or -errno: then there is no file. s->path is to be freed. */
+static int stage(Apply *apply, Staging *s)
+{
+    int r = create(apply, s);
+
+    if (r == 0) {
+        r = fill(apply, s);
+        apply->fs->ops->file_close(apply->fs, s->out);
+        if (r < 0) {
+            int removed = apply->fs->ops->unlink(apply->fs, s->path);
+
+            (void)removed; /* the first error is the one to tell */
+        }
+    }
+    g_clear_pointer(&s->name, g_free);
+    return r;
+}
+
+bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
+                       const Inode *from)
+{
+    g_autofree char *path = from ? inode_host_path(from) : NULL;
+    Staging s = { .inode = inode, .dir = dir, .size = inode_size(inode) };
+    HostStat st;
+    int r = path ? apply->fs->ops->stat(apply->fs, path, &st) : -ENOENT;
+
+    apply_drop_temp(apply, inode);
+    s.from = r == 0 && st.kind == HOST_FILE ? path : NULL;
+    r = stage(apply, &s);
+    if (r < 0) {
+        apply_fail(apply, inode, r, s.call, s.path);
+    }
+    g_free(s.path);
+    return r == 0;
+}
+
+int apply_stage_copy(Apply *apply, Inode *inode, Inode *dir, const char *from)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    Staging s = { .inode = inode, .dir = dir, .from = from };
+    HostStat st;
+    int r = ops->file_open(apply->fs, from, &s.in, &st);
+
+    if (r < 0) {
+        return r;
+    }
+    s.size = st.size;
+    r = stage(apply, &s);
+    ops->file_close(apply->fs, s.in);
+    if (r == 0) {
+        r = ops->set_times(apply->fs, s.path, st.mtime, st.mtime_ns);
+        st.dev = inode->change->staged.dev;
+        st.ino = inode->change->staged.ino;
+        inode->change->staged = apply_host_id(&st);
+        r = r == 0 ? apply_sync_temp(apply, inode) : r;
+        if (r < 0) {
+            apply_drop_temp(apply, inode);
+        }
+    }
+    g_free(s.path);
+    return r;
+}
+
+/* ---- Those that are there ---- */
+
+int apply_is_staged(Apply *apply, const Inode *inode)
+{
+    g_autofree char *path = NULL;
+    HostStat st;
+    int r;
+
+    if (!inode->change->temp_name ||
+        !inode_is_on_host(inode->change->temp_dir)) {
+        return 0;
+    }
+    path = apply_temp_path(inode);
+    r = apply->fs->ops->stat(apply->fs, path, &st);
+    if (r < 0) {
+        return apply_is_gone(r) ? 0 : r;
+    }
+    return st.kind == HOST_FILE &&
+           apply_same_version(&st, &inode->change->staged);
+}
+
+void apply_drop_temp(Apply *apply, Inode *inode)
+{
+    InodeChange *change = inode->change;
+
+    if (change->temp_name && inode_is_on_host(change->temp_dir)) {
+        g_autofree char *path = apply_temp_path(inode);
+        int r = apply->fs->ops->unlink(apply->fs, path);
+
+        (void)r; /* a file that nobody looks for stays: no harm */
+    }
+    g_clear_pointer(&change->temp_name, g_free);
+    change->temp_dir = NULL;
+}
+
+/* ---- The operation ---- */
+
+/* Whether the host file, of the same size, has the guest's bytes. What cannot
+ * be read is not the same. */
+static bool is_same(Apply *apply, const Inode *inode)
+{
+    g_autofree char *path = inode_host_path(inode);
+    int64_t size = inode_size(inode);
+    HostFile *file;
+    HostStat st;
+    bool same = apply->fs->ops->file_open(apply->fs, path, &file, &st) == 0;
+
+    if (!same) {
+        return false;
+    }
+    same = st.size == size;
+    for (int64_t at = 0; same && at < size; at += APPLY_CHUNK) {
+        size_t bytes = (size_t)MIN((int64_t)APPLY_CHUNK, size - at);
+        IOVector iov;
+
+        iov_init_buf(&iov, apply->host, bytes);
+        same = hostfs_read_full(apply->fs, file, at, &iov, 0, bytes) == 0 &&
+               apply->hooks.read(inode, at, (int64_t)bytes, apply->guest,
+                                 apply->hooks.opaque) == 0 &&
+               memcmp(apply->host, apply->guest, bytes) == 0;
+    }
+    apply->fs->ops->file_close(apply->fs, file);
+    return same;
+}
+
+void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
+{
+    Inode *inode = op->inode;
+    InodeChange *change = inode->change;
+    bool on_host = inode_is_on_host(inode);
+
+    if (change->content == CONTENT_SAME ||
+        !apply_has_dir(apply, inode, op->dir)) {
+        return;
+    }
+    if (change->temp_name) {
+        g_autofree char *placed = NULL;
+
+        if (apply_is_staged(apply, inode) == 1) {
+            return;
+        }
+        if (inode->parent && inode_is_on_host(inode->parent) &&
+            change->target_name) {
+            placed = apply_find_at(apply, &change->staged, false,
+                                   inode->parent, change->target_name);
+        }
+        if (placed) {
+            return; /* placing finds it as well */
+        }
+    }
+    if (on_host && inode->host.size == inode_size(inode) &&
+        apply_look(apply, inode, NULL) == LOOK_SAME && is_same(apply, inode)) {
+        apply_drop_temp(apply, inode);
+        change->content = CONTENT_SAME;
+        change->is_torn = false;
+        return;
+    }
+    apply_stage_guest(apply, inode, op->dir,
+                      on_host                              ? inode
+                      : victim && inode_is_on_host(victim) ? victim
+                                                           : NULL);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making durable what was done: a few files and directories one by one, more
+ * of them by one call for the whole file system. That call knows the file
+ * system of the root alone, so what is on another one (a mount point below the
+ * root) is always done by itself.
+ */
+#include <errno.h>
+
+#include "block/vvfat/apply-int.h"
+
+void apply_set_dirty(Apply *apply, Inode *inode)
+{
+    g_hash_table_add(apply->dirty, inode);
+}
+
+static int sync_file(Apply *apply, const char *path)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    HostFile *file;
+    HostStat st;
+    int r = ops->file_open(apply->fs, path, &file, &st);
+
+    if (r == -EACCES) {
+        /* One may write a file without reading it. */
+        return ops->sync_fs(apply->fs);
+    }
+    if (r == 0) {
+        r = ops->file_sync(apply->fs, file);
+        ops->file_close(apply->fs, file);
+    }
+    return r;
+}
+
+int apply_sync_temp(Apply *apply, const Inode *inode)
+{
+    g_autofree char *path = apply_temp_path(inode);
+
+    return sync_file(apply, path);
+}
+
+static int root_device(Apply *apply, uint64_t *dev)
+{
+    HostStat st;
+    int r = apply->fs->ops->stat(apply->fs, "", &st);
+
+    *dev = r == 0 ? st.dev : 0;
+    return r;
+}
+
+/* ---- Staged files ---- */
+
+static void fail_staged(Apply *apply, Inode *inode, int r)
+{
+    g_autofree char *path = apply_temp_path(inode);
+
+    apply_fail(apply, inode, r, "sync", path);
+    apply_drop_temp(apply, inode);
+}
+
+void apply_sync_staged(Apply *apply, const GPtrArray *inodes)
+{
+    bool each = inodes->len <= APPLY_SYNC_EACH;
+    uint64_t dev = 0;
+    int all = each ? 0 : root_device(apply, &dev);
+
+    if (!each && all == 0) {
+        all = apply->fs->ops->sync_fs(apply->fs);
+    }
+    for (guint i = 0; i < inodes->len; i++) {
+        Inode *inode = g_ptr_array_index(inodes, i);
+        bool alone = each || inode->change->staged.dev != dev;
+        int r = alone ? apply_sync_temp(apply, inode) : all;
+
+        /* One from an earlier run may have its final name already. */
+        if (r < 0 && !(alone && apply_is_gone(r))) {
+            fail_staged(apply, inode, r);
+        }
+    }
+}
+
+/* ---- What a run changed ---- */
+
+static int sync_inode(Apply *apply, const Inode *inode)
+{
+    g_autofree char *path = inode_host_path(inode);
+    int r = inode->is_directory ? apply->fs->ops->dir_sync(apply->fs, path)
+                                : sync_file(apply, path);
+
+    /* Somebody gave it another name, or took it away. */
+    return apply_is_gone(r) ? apply->fs->ops->sync_fs(apply->fs) : r;
+}
+
+static void drop_removed(GHashTable *dirty)
+{
+    GHashTableIter iter;
+    gpointer key;
+
+    g_hash_table_iter_init(&iter, dirty);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        if (!inode_is_on_host(key)) {
+            g_hash_table_iter_remove(&iter);
+        }
+    }
+}
+
+int apply_sync_dirty(Apply *apply)
+{
+    GHashTableIter iter;
+    gpointer key;
+    uint64_t dev = 0;
+    bool each;
+    int result = 0;
+
+    drop_removed(apply->dirty);
+    each = g_hash_table_size(apply->dirty) <= APPLY_SYNC_EACH;
+    if (!each) {
+        result = root_device(apply, &dev);
+        result = result < 0 ? result : apply->fs->ops->sync_fs(apply->fs);
+    }
+    g_hash_table_iter_init(&iter, apply->dirty);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        const Inode *inode = key;
+
+        if (each || inode->host.dev != dev) {
+            int r = sync_inode(apply, inode);
+
+            result = result < 0 ? result : r;
+        }
+    }
+    g_hash_table_remove_all(apply->dirty);
+    return result;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running a plan on the host.
+ *
+ * Each operation looks at what is there first, and can be run twice: what it
+ * would make is already there (the same file, by its inode number), and it is
+ * done. A second run needs the inodes as they are, or as they were before the
+ * first one together with what the changes said after staging; is_torn is to
+ * be set, then, for files that were to be written in place.
+ *
+ * Nothing that the host changed meanwhile is overwritten or removed: the
+ * guest's version is put beside it under a name of its own, and reported. An
+ * operation that fails holds back its own inode (change->held and ->error),
+ * and what depends on it; all others go on. A PLACE of a file that stands
+ * elsewhere on the host moves that one first: it leaves nothing behind.
+ *
+ * One thread; other threads read host files at the same time, and look at the
+ * host's side of inodes only between lock() and unlock().
+ */
+#ifndef VVFAT_APPLY_H
+#define VVFAT_APPLY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block/vvfat/hostfs.h"
+#include "block/vvfat/plan.h"
+
+typedef struct ApplyOptions {
+    unsigned file_mode, dir_mode; /* of new ones; umask applies */
+    bool utc;                     /* the volume's times are UTC */
+} ApplyOptions;
+
+/* What happened that a user wants to know of; strings are valid during the
+ * call. */
+typedef enum ApplyEventKind {
+    APPLY_CONFLICT, /* detail: the name that the guest's version has now, or
+                       that the host's file was kept */
+    APPLY_FAILED,   /* detail: which host call failed, and how */
+} ApplyEventKind;
+
+typedef struct ApplyHooks {
+    /* Bytes of the guest's file, as of this commit: 0 or -errno. The range
+     * lies inside its size. Not called between lock and unlock. */
+    int (*read)(const Inode *inode, int64_t offset, int64_t bytes, void *buf,
+                void *opaque);
+    /* Before the host's data of an inode (its file is replaced, removed or
+     * written in place) or its name is changed, and after that: readers keep
+     * off between the two. Never nested. */
+    void (*lock)(void *opaque);
+    void (*unlock)(void *opaque);
+    /* The host's file of this inode is another one from now on, or none:
+     * forget what is open. Called between lock and unlock. */
+    void (*forget)(Inode *inode, void *opaque);
+    /* May be NULL. path: on the host, below the root. */
+    void (*event)(ApplyEventKind kind, const char *path, const char *detail,
+                  void *opaque);
+    void *opaque;
+} ApplyHooks;
+
+typedef struct Apply Apply;
+
+/* All must outlive it. */
+Apply *apply_new(HostFs *fs, const ApplyOptions *options,
+                 const ApplyHooks *hooks);
+void apply_free(Apply *apply);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Apply, apply_free)
+
+/*
+ * Step 1, PLAN_STAGE: write the temporary files, and make them durable. A file
+ * whose contents turn out to be those of its host file is not written:
+ * change->content becomes CONTENT_SAME. change->temp_* and ->staged are set.
+ * Nothing that was there is changed. Where a change is held now, its bytes may
+ * still be in host files that the plan removes: make another plan, or copy
+ * them, before step 2.
+ */
+void apply_stage(Apply *apply, Plan *plan);
+
+/*
+ * Step 2, everything else, and make it durable. Afterwards each inode of the
+ * plan either has its host side (host_parent, host_name, alias, host,
+ * host_entry) as the guest has it, or its change is held and says why; a held
+ * one may have been done in part (renamed, but not written): the host side
+ * says what is there. host_chain is not touched. An inode that is to go and is
+ * gone has host_name NULL.
+ *
+ * 0, or the -errno of what made the host not durable: then nothing of this run
+ * may be counted on, and the guest's bytes are to be kept.
+ */
+int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Remove what staging left of changes that are held now. Their bytes must be
+ * somewhere else: a host file that they came from may be gone. */
+void apply_discard_staged(Apply *apply, GPtrArray *changes);
+
+/* Names of staged files: ".vvfat-" and 16 hexadecimal digits. A crash leaves
+ * them; they hold nothing that is not elsewhere, unless a journal says so. What
+ * is put ASIDE has another name (".vvfat-aside-"): it is the only one. */
+bool apply_is_temp_name(const char *name);
+
+/* What a host file is known by. */
+InodeHostId apply_host_id(const HostStat *st);
+
+#endif
