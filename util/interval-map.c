@@ -66,9 +66,14 @@ void interval_map_free(IntervalMap *map)
 
 static Interval *interval_at(const IntervalMap *map, Position pos)
 {
-    return pos.leaf < map->leaves
-               ? &map->top[pos.leaf].leaf->interval[pos.index]
-               : NULL;
+    Leaf *leaf;
+
+    if (pos.leaf == map->leaves) {
+        return NULL;
+    }
+    leaf = map->top[pos.leaf].leaf;
+    assert(pos.index < leaf->count);
+    return &leaf->interval[pos.index];
 }
 
 static Interval *interval_before(const IntervalMap *map, Position pos)

@@ -121,9 +121,10 @@ static uint64_t page_fill(Page *page, uint64_t first, uint64_t count, bool set)
     while (count > 0) {
         uint64_t shift = first % WORD_BITS;
         uint64_t n = MIN(count, WORD_BITS - shift);
-        uint64_t mask = UINT64_MAX >> (WORD_BITS - n) << shift;
+        uint64_t mask = UINT64_MAX << shift;
         uint64_t *word = &page->word[first / WORD_BITS];
 
+        mask &= UINT64_MAX >> (WORD_BITS - shift - n);
         mask &= set ? ~*word : *word;
         *word ^= mask;
         changed += (uint64_t)__builtin_popcountll(mask);
