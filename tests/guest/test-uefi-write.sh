@@ -82,7 +82,7 @@ start 16 size=48M
 start 32 size=48M cluster-size=512
 
 uefi_arguments
-guest_qemu 300 "${UEFI[@]}" "${drives[@]}"
+guest_qemu 500 "${UEFI[@]}" "${drives[@]}"
 for disk in fs0 fs1 fs2; do
     grep -aq "done on $disk" console || {
         tail -n 60 console

@@ -62,7 +62,7 @@ write_start_linux -blockdev "driver=nbd,node-name=disk,server.type=unix,$(
     )server.path=$(export_socket disk),reconnect-delay=60" \
     -device virtio-blk-pci,drive=disk
 for stop in 5 23 41; do
-    write_await "synced $stop" 120
+    write_await "synced $stop" 300
     sleep "0.$((stop % 7))" # somewhere between two syncs
     before=$(synced)
     export_kill disk

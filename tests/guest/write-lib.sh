@@ -58,7 +58,7 @@ write_start() { # argument of QEMU...
     rm -f listing serial.in serial.out console
     mkfifo serial.in serial.out
     cat serial.out >listing &
-    timeout -k 5 "${GUEST_TIMEOUT:-400}" qemu-system-x86_64 -accel tcg -m 512 \
+    timeout -k 5 "${GUEST_TIMEOUT:-600}" qemu-system-x86_64 -accel tcg -m 512 \
         -nodefaults -display none -no-reboot -serial file:console \
         -serial pipe:serial "$@" </dev/null &
     write_guest=$!
@@ -89,9 +89,9 @@ write_await() { # pattern seconds
 # What is flushed is in DIR at once; what is only synced a while later.
 write_checkpoint() { # export name
     local tries=1
-    write_await "checkpoint $2 (flushed|synced)" 120
+    write_await "checkpoint $2 (flushed|synced)" 300
     if grep -qx "checkpoint $2 synced" listing; then
-        tries=20
+        tries=40
     fi
     sed -n "/^begin $2\$/,/^checkpoint $2 /p" listing | sed '1d; $d' |
         export_modes | LC_ALL=C sort >"$1.$2.guest"
@@ -109,7 +109,7 @@ write_checkpoint() { # export name
 }
 
 write_end() { # export
-    write_await 'end of listing' 60
+    write_await 'end of listing' 120
     wait "$write_guest" || export_fail "QEMU ended with $?"
     write_guest=
     ! grep -i 'fat-fs' listing || export_fail 'the guest had complaints'

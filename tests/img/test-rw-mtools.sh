@@ -11,6 +11,13 @@
 . "$(dirname "$0")/export-lib.sh"
 
 fuse=
+unmount() {
+    [ -n "$fuse" ] || return 0
+    kill "$fuse" 2>/dev/null || :
+    wait "$fuse" || :
+    fuse=
+}
+
 finish() {
     unmount
     export_cleanup
@@ -41,13 +48,6 @@ mount_export() { # name; sets DISK, for mtools
         sleep 0.1
     done
     DISK=mnt/nbd@@$(export_offset mnt/nbd)
-}
-
-unmount() {
-    [ -n "$fuse" ] || return 0
-    kill "$fuse" 2>/dev/null || :
-    wait "$fuse" || :
-    fuse=
 }
 
 # step COMMAND ARGUMENT...: mtools do it, and the directory follows.
