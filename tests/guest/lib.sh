@@ -2,13 +2,15 @@
 # shellcheck shell=bash
 #
 # Linux guests for tests: a kernel of the host and an initramfs whose /init
-# mounts the FAT volume of the first disk and lists what it finds there on
-# the second serial port, then powers off. Virtual machines are emulated (no
-# KVM), so that the tests run anywhere alike.
+# does a script's work with the FAT volume of the first disk, tells of it on
+# the second serial port, and powers off. Without a script it mounts the
+# volume read-only and lists what it finds there. Virtual machines are
+# emulated (no KVM), so that the tests run anywhere alike.
 #
+# guest_build_initrd [SCRIPT [FILE]...]  files of the host are in / there
 # guest_tree DIR           make a source directory
 # guest_expected DIR       what a guest must list of it
-# guest_run DISK [ARG]...  boot; the listing goes to ./listing
+# guest_boot_linux DISK [ARG]...  boot; the listing goes to ./listing
 # guest_compare DIR        whether ./listing is that of DIR
 
 set -euo pipefail
@@ -43,6 +45,7 @@ version=$(guest_kernel_version) || { echo "$version"; exit 77; }
 kernel=/boot/vmlinuz-$version
 initrd=$PWD/initrd.gz
 
+# Up to the device of the volume, $device.
 guest_init() {
     cat <<'END'
 #!/bin/busybox sh
@@ -52,7 +55,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module"; done </modules/order
-stty -F /dev/ttyS1 raw
+stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1 2>&1
 
 tries=0
@@ -62,7 +65,11 @@ until [ -b /dev/vda ] || [ $tries = 100 ]; do
 done
 device=/dev/vda
 [ ! -b /dev/vda1 ] || device=/dev/vda1
+END
+}
 
+guest_list() {
+    cat <<'END'
 if [ -d /sys/firmware/efi ]; then echo 'booted by UEFI'; fi
 if mount -t vfat -o ro,utf8=1,tz=UTC "$device" /mnt; then
     cd /mnt
@@ -72,18 +79,28 @@ if mount -t vfat -o ro,utf8=1,tz=UTC "$device" /mnt; then
     cd /
     umount /mnt
 fi
+END
+}
+
+guest_end() {
+    cat <<'END'
 dmesg | grep -i 'fat-fs'
 echo 'end of listing'
 poweroff -f
 END
 }
 
-guest_build_initrd() {
+guest_build_initrd() { # [script [file...]]
     local root=$PWD/initramfs module path
     mkdir -p "$root/bin" "$root/modules" "$root/mnt" "$root/dev" \
         "$root/proc" "$root/sys"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    guest_init >"$root/init"
+    {
+        guest_init
+        if [ $# -gt 0 ]; then cat "$1"; else guest_list; fi
+        guest_end
+    } >"$root/init"
+    [ $# -lt 2 ] || cp "${@:2}" "$root"
     chmod +x "$root/init"
     # In the order in which they must be loaded. What is built into the
     # kernel is listed as "builtin".

@@ -111,3 +111,44 @@ if nbdkit -r --unix - "$PLUGIN" image=disk.img format=raw \
     echo 'written in spite of -r'
     exit 1
 fi
+
+# A daemon writes where the user was, under names that only mean something
+# there; one connection reads what another has written, and flushes it.
+kill "$(cat "$socket_dir/pid")"
+while [ -e "$socket_dir/pid" ] && kill -0 "$(cat "$socket_dir/pid")"; do
+    sleep 0.1
+done 2>/dev/null
+rm -f "$socket_dir"/*
+truncate -s 0 disk.img
+truncate -s 1M disk.img
+nbdkit --unix "$socket_dir/nbd" --pidfile "$socket_dir/pid" "$PLUGIN" \
+    image='json:{"driver":"raw","file":{"driver":"file",
+        "filename":"disk.img"}}'
+uri="nbd+unix:///?socket=$socket_dir/nbd"
+qemu-io -f raw -c 'write -P 0x33 64k 64k' "$uri" >io.log
+qemu-io -f raw -c 'read -P 0x33 64k 64k' -c flush "$uri" >>io.log
+if grep -iE 'fail|error' io.log; then
+    exit 1
+fi
+qemu-io -r -U -f raw -c 'read -P 0x33 64k 64k' disk.img >/dev/null
+nbdinfo --json "$uri" | jq -e '.exports[0].can_multi_conn' >/dev/null
+
+# ---- Errors: the client's number, the driver's words ----
+
+fails_with() { # errno pattern
+    nbdkit --unix - "$PLUGIN" image='json:{"driver":"blkdebug",
+        "image":{"driver":"file","filename":"other.img"},
+        "inject-error":[{"iotype":"write","errno":'"$1"'}]}' \
+        --run 'qemu-io -f raw -c "write 0 4k" "$uri"' >io.log 2>&1 || :
+    grep -q "$2" io.log || { cat io.log; exit 1; }
+}
+truncate -s 1M other.img
+fails_with 28 'write failed: No space left on device'
+fails_with 13 'write failed: Operation not permitted'
+fails_with 116 'write failed: Input/output error'
+grep -q 'writing 4096 bytes at offset 0: .*Stale file handle' io.log
+
+# Facts about the node are there for whoever debugs.
+nbdkit -v --unix - "$PLUGIN" dir=source --run true 2>messages
+grep -q 'at the start: fat-type=16' messages
+grep -q 'at the end: fat-type=16' messages

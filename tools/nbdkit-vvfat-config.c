@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the nbdkit plugin was asked to serve. A few parameters are its own; all
+ * others are options of the node and go to the driver as they are.
+ */
+#include "tools/nbdkit-vvfat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/driver.h"
+#include "tools/tool-output.h"
+
+static const OptionDesc plugin_parameters[] = {
+    {
+        .name = "image",
+        .type = OPTION_STRING,
+        .help = "image to serve instead of a directory: a file, a name with "
+                "a protocol prefix, or json:{...}",
+    },
+    {
+        .name = "format",
+        .type = OPTION_STRING,
+        .help = "driver for image; probed when not given",
+    },
+    { .name = NULL },
+};
+
+/*
+ * Options that name files. nbdkit goes to "/" when it becomes a daemon: these
+ * are made absolute as long as the user's directory is known, so that messages
+ * and whatever the driver puts beside such a file mean the same place.
+ */
+static const char *const path_options[] = { "dir", "overlay", "boot-code",
+                                            "mbr-code" };
+
+static Options *node_options;
+static char *image;
+
+int plugin_fail(GError *err)
+{
+    g_autofree char *text = tool_escape(err->message, true);
+
+    nbdkit_error("%s", text);
+    errno = -block_error_to_errno(err);
+    g_error_free(err);
+    return -1;
+}
+
+void plugin_load(void)
+{
+    node_options = options_new();
+}
+
+void plugin_unload(void)
+{
+    g_clear_pointer(&node_options, options_free);
+    g_clear_pointer(&image, g_free);
+}
+
+const char *plugin_image(void)
+{
+    return image;
+}
+
+const Options *plugin_node_options(void)
+{
+    return node_options;
+}
+
+char *plugin_parameters_help(void)
+{
+    g_autofree char *own = option_table_help(plugin_parameters);
+    g_autofree char *driver = bdrv_format_options_help(DRIVER_NAME, false);
+
+    return g_strdup_printf("%s%s", own, driver);
+}
+
+/* Whether the part before the first slash has a colon: "fat:", "json:". */
+static bool name_has_protocol(const char *name)
+{
+    return name[strcspn(name, ":/")] == ':';
+}
+
+static bool names_file(const char *key)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(path_options); i++) {
+        if (strcmp(key, path_options[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int set_path(const char *key, const char *path)
+{
+    char *absolute;
+
+    if (*path == '\0') {
+        options_set(node_options, key, path); /* the driver's to refuse */
+        return 0;
+    }
+    absolute = nbdkit_absolute_path(path);
+    if (absolute == NULL) {
+        return -1;
+    }
+    options_set(node_options, key, absolute);
+    free(absolute);
+    return 0;
+}
+
+static int set_image(const char *value)
+{
+    char *name = name_has_protocol(value) || *value == '\0'
+                     ? strdup(value)
+                     : nbdkit_absolute_path(value);
+
+    if (name == NULL) {
+        return -1;
+    }
+    g_free(image);
+    image = g_strdup(name);
+    free(name);
+    return 0;
+}
+
+int plugin_config(const char *key, const char *value)
+{
+    if (strcmp(key, "image") == 0) {
+        return set_image(value);
+    }
+    if (names_file(key)) {
+        return set_path(key, value);
+    }
+    options_set(node_options, strcmp(key, "format") == 0 ? "driver" : key,
+                value);
+    return 0;
+}
+
+/* A directory's parameters are known: a slip is found, and named, here. */
+static bool check_directory_parameters(GError **errp)
+{
+    const BlockDriver *drv = bdrv_find_format(DRIVER_NAME);
+    const OptionDesc *const known[] = { plugin_parameters, drv->options,
+                                        NULL };
+    g_autoptr(Options) unknown = options_copy(node_options);
+
+    for (const OptionDesc *desc = drv->options; desc->name; desc++) {
+        g_free(options_take(unknown, desc->name));
+    }
+    if (!options_reject_unknown(unknown, "plugin 'vvfat'", known, errp)) {
+        return false;
+    }
+    if (!options_has(node_options, "dir")) {
+        block_error_set(errp, EINVAL,
+                        "Nothing to serve: give a directory (dir=DIR) or an "
+                        "image (image=NAME)");
+        return false;
+    }
+    return true;
+}
+
+int plugin_config_complete(void)
+{
+    GError *err = NULL;
+
+    if (image == NULL) {
+        if (options_has(node_options, "driver")) {
+            nbdkit_error("format= goes with image=, not with a directory");
+            return -1;
+        }
+        if (!check_directory_parameters(&err)) {
+            return plugin_fail(err);
+        }
+        options_set(node_options, "driver", DRIVER_NAME);
+    } else if (options_has(node_options, "dir")) {
+        nbdkit_error("dir=%s and image=%s: only one can be served",
+                     options_get(node_options, "dir"), image);
+        return -1;
+    }
+    return 0;
+}
