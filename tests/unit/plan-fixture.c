@@ -132,15 +132,18 @@ static void parse_guest(PlanWorld *world, GPtrArray *lines, guint i)
     Inode *inode = world->inodes->pdata[i];
     char **words = lines->pdata[i];
 
-    if (g_str_equal(words[0], words[1]) && !words[2]) {
-        return;
-    }
     if (g_str_equal(words[1], "-")) {
         world_change(world, inode, NULL, NULL);
     } else {
         g_autofree char *name = NULL;
-        g_autofree char *dir = split_path(words[1], &name);
-        world_change(world, inode, find_dir(world, lines, 1, dir), name);
+        g_autofree char *path = split_path(words[1], &name);
+        Inode *dir = find_dir(world, lines, 1, path);
+
+        if (!words[2] && dir == inode->host_parent &&
+            g_str_equal(name, inode->host_name)) {
+            return;
+        }
+        world_change(world, inode, dir, name);
     }
     for (int word = 2; words[word]; word++) {
         parse_word(inode, words[word]);

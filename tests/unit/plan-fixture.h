@@ -34,7 +34,8 @@ void world_change(PlanWorld *world, Inode *inode, Inode *parent,
  * end for directories, after the directories on the host that they are in.
  * Words: "whole", "ranges": its contents; "hidden", "writable", "touched": its
  * entry has other attributes (no longer read-only) or times; "held". Lines
- * without words and the same path twice are not in the list of changes.
+ * without words are not in the list of changes when the inode has the same
+ * directory and name on both sides.
  */
 PlanWorld *world_parse(const char *text);
 

@@ -350,6 +350,14 @@ Test(plan, into_what_stays_within_it)
                (unsigned[]){ INODE_PARENT_HELD, INODE_PARENT_HELD, HELD });
 }
 
+Test(plan, a_new_name_within_a_directory_holds_nothing_up)
+{
+    check_held("a/ c/a/\n"
+               "a/b/ c/a/b2/\n"
+               "a/b/c/ c/ held\n",
+               (unsigned[]){ INODE_PARENT_HELD, 0, HELD });
+}
+
 Test(plan, below_one_to_go_that_must_stay_within_it)
 {
     check_held("a/ a2/d/a/\n"
