@@ -10,17 +10,20 @@
  * The guest's tree and the host's are trees, but what is made of both, some of
  * it held, need not be: the guest turned a/b into b/a, and b is held, so a can
  * not go into it. Any such circle goes through a directory that is held and
- * has another place for the guest (else it would be a circle of the guest's
- * tree), and through one that is not held and moves (or it were one of the
- * host's). So it is found by going up from each of the former when it is held,
- * and is undone by holding one of the latter. No circle is missed: when the
- * last one of its held directories is looked at, all of it is there.
+ * has another directory for the guest (else it would be a circle of the guest's
+ * tree), and through one that is not held and has, too (or it were one of the
+ * host's). So it is found by going up from each of the former, and is undone
+ * by holding one of the latter. No circle is missed: when the last one of its
+ * held directories is looked at, all of it is there. They are looked at when
+ * nothing else is left, as one that waits anyway may end a circle.
  */
 #include "block/vvfat/plan-int.h"
 
 typedef struct Holding {
     Planner *planner;
     GPtrArray *pending; /* PlanNode: held, and what follows is not known */
+    GPtrArray *kept;    /* PlanNode: held directories that do not go where the
+                           guest has them, to be looked at for circles */
 } Holding;
 
 static void hold(Holding *holding, PlanNode *node, unsigned why)
@@ -75,6 +78,14 @@ static void hold_at_first(Holding *holding)
     }
 }
 
+/* Whether the guest has it in another directory than the host, or in none. */
+static bool changes_directory(const PlanNode *node)
+{
+    return inode_is_on_host(node->inode) &&
+           (node_is_removed(node) ||
+            node->inode->parent != node->inode->host_parent);
+}
+
 /* Whether going up from a directory comes back to it. There may be another
  * circle further up. */
 static bool is_below_itself(Planner *planner, const PlanNode *node)
@@ -94,7 +105,7 @@ static bool is_below_itself(Planner *planner, const PlanNode *node)
     return false;
 }
 
-/* Hold the first one above `node` that moves: all below it is then as it is
+/* Hold the first one above `node` that goes into another directory: all below it is then as it is
  * on the host now. */
 static void break_circle(Holding *holding, const PlanNode *node)
 {
@@ -102,7 +113,7 @@ static void break_circle(Holding *holding, const PlanNode *node)
          i = plan_final_dir(i)) {
         PlanNode *at = planner_find(holding->planner, i);
 
-        if (at && !node_is_held(at) && node_moves(at)) {
+        if (at && !node_is_held(at) && changes_directory(at)) {
             hold(holding, at, INODE_PARENT_HELD);
             return;
         }
@@ -110,7 +121,7 @@ static void break_circle(Holding *holding, const PlanNode *node)
 }
 
 /* What follows from holding one that is on the host. */
-static void spread_on_host(Holding *holding, const PlanNode *node)
+static void spread_on_host(Holding *holding, PlanNode *node)
 {
     Planner *planner = holding->planner;
     PlanNode *above = planner_find(planner, node->inode->host_parent);
@@ -121,14 +132,12 @@ static void spread_on_host(Holding *holding, const PlanNode *node)
     if (above && node_is_removed(above)) {
         hold(holding, above, INODE_NOT_EMPTY);
     }
-    if (node->inode->is_directory &&
-        (node_is_removed(node) || node_moves(node)) &&
-        is_below_itself(planner, node)) {
-        break_circle(holding, node);
+    if (node->inode->is_directory && changes_directory(node)) {
+        g_ptr_array_add(holding->kept, node);
     }
 }
 
-static void spread(Holding *holding, const PlanNode *node)
+static void spread(Holding *holding, PlanNode *node)
 {
     if (inode_is_on_host(node->inode)) {
         spread_on_host(holding, node);
@@ -139,13 +148,30 @@ static void spread(Holding *holding, const PlanNode *node)
     }
 }
 
+static void spread_all(Holding *holding)
+{
+    GPtrArray *pending = holding->pending;
+
+    for (guint i = 0; i < pending->len; i++) {
+        spread(holding, pending->pdata[i]);
+    }
+    g_ptr_array_set_size(pending, 0);
+}
+
 void plan_hold(Planner *planner)
 {
     g_autoptr(GPtrArray) pending = g_ptr_array_new();
-    Holding holding = { planner, pending };
+    g_autoptr(GPtrArray) kept = g_ptr_array_new();
+    Holding holding = { planner, pending, kept };
 
     hold_at_first(&holding);
-    for (guint i = 0; i < pending->len; i++) {
-        spread(&holding, pending->pdata[i]);
+    spread_all(&holding);
+    for (guint i = 0; i < kept->len; i++) {
+        const PlanNode *node = kept->pdata[i];
+
+        if (is_below_itself(planner, node)) {
+            break_circle(&holding, node);
+            spread_all(&holding);
+        }
     }
 }

@@ -135,21 +135,32 @@ static void step(Placing *placing)
     g_array_set_size(stack, stack->len - 1);
 }
 
-static void find_up(const Planner *planner, PlanNode *node)
+/* The nearest change from a directory up, itself included. `known` has what
+ * was found for others: many changes are in one directory. */
+static PlanNode *find_up(const Planner *planner, const Inode *dir,
+                         GHashTable *known)
 {
-    for (const Inode *i = plan_final_dir(node->inode); i && !node->up;
-         i = plan_final_dir(i)) {
-        node->up = planner_find(planner, i);
+    gpointer up = NULL;
+
+    if (!g_hash_table_lookup_extended(known, dir, NULL, &up)) {
+        for (const Inode *i = dir; i && !up; i = plan_final_dir(i)) {
+            up = planner_find(planner, i);
+        }
+        g_hash_table_insert(known, (gpointer)dir, up);
     }
+    return up;
 }
 
 void plan_place(Planner *planner)
 {
+    g_autoptr(GHashTable) known = g_hash_table_new(NULL, NULL);
     g_autoptr(GArray) stack = g_array_new(FALSE, FALSE, sizeof(Wait));
     Placing placing = { planner, stack };
 
     for (guint i = 0; i < planner->n_nodes; i++) {
-        find_up(planner, &planner->nodes[i]);
+        PlanNode *node = &planner->nodes[i];
+
+        node->up = find_up(planner, plan_final_dir(node->inode), known);
     }
     for (guint i = 0; i < planner->n_nodes; i++) {
         PlanNode *node = &planner->nodes[i];

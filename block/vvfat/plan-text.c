@@ -27,10 +27,10 @@ static char *final_path(const Inode *inode)
     return g_string_free(path, FALSE);
 }
 
+/* Takes the path. */
 static void append_path(GString *text, const char *before, char *path)
 {
     char high[129];
-    g_autofree char *owned = path;
 
     /* Bytes of UTF-8 as they are, and no line has an end within. */
     for (unsigned i = 0; i < sizeof(high) - 1; i++) {
@@ -40,6 +40,7 @@ static void append_path(GString *text, const char *before, char *path)
     g_autofree char *escaped = g_strescape(path, high);
     g_string_append(text, before);
     g_string_append(text, escaped);
+    g_free(path);
 }
 
 static void append_op(GString *text, const PlanOp *op)
