@@ -174,6 +174,16 @@ int overlay_read_now(Overlay *o, int64_t offset, const IOVector *iov,
     return 0;
 }
 
+void overlay_enter(Overlay *o)
+{
+    pthread_rwlock_rdlock(&o->gate);
+}
+
+void overlay_leave(Overlay *o)
+{
+    pthread_rwlock_unlock(&o->gate);
+}
+
 int overlay_preadv(Overlay *o, int64_t offset, const IOVector *iov)
 {
     int ret;

@@ -70,6 +70,11 @@ int overlay_pwrite_zeroes(Overlay *overlay, int64_t offset, int64_t bytes)
  * its clusters are free. */
 void overlay_pdiscard(Overlay *overlay, int64_t offset, int64_t bytes);
 
+/* Between these, nothing changes its source: for looking at the base. Shared;
+ * they do not nest, and no request is made in between. */
+void overlay_enter(Overlay *overlay);
+void overlay_leave(Overlay *overlay);
+
 /* How many bytes from offset on, at most `bytes`, are present, or are not. */
 int64_t overlay_run(Overlay *overlay, int64_t offset, int64_t bytes,
                     bool *present);

@@ -28,7 +28,8 @@ void scratch_clear(Scratch *scratch);
 
 /*
  * A new empty file in the directory for temporary files, for somebody who has
- * to open it by its name: the caller removes it. g_free(). NULL and *errp.
+ * to open it by its name: the caller removes it. The pattern ends in XXXXXX.
+ * g_free(). NULL and *errp.
  */
 char *scratch_named(const char *pattern, GError **errp);
 void scratch_remove(const char *path);

@@ -222,7 +222,7 @@ static char *make_target(Writable *w, Options *options, uint32_t unit,
                          GError **errp)
 {
     g_autoptr(Options) create = options_new();
-    g_autofree char *path = scratch_named("vvfat-XXXXXX.qcow", errp);
+    g_autofree char *path = scratch_named("vvfat-overlay-XXXXXX", errp);
 
     if (!path) {
         return NULL;
@@ -485,23 +485,49 @@ int writable_flush(Writable *w)
     return w->is_finished ? 0 : committer_flush(w->committer);
 }
 
+/* What the base has at an offset: how far it is of one kind. */
+static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
+                           bool *is_zero)
+{
+    Region region;
+    int64_t end;
+
+    if (offset >= w->data_offset && offset < w->data_end) {
+        int64_t index = (offset - w->data_offset) / w->cluster_size;
+        uint32_t cluster = (uint32_t)index + FAT_FIRST_CLUSTER;
+        Interval found;
+
+        *is_zero = !data_map_lookup(w->map, cluster, &found);
+        end = w->data_end;
+        if (found.end < UINT32_MAX) {
+            end = MIN(end, w->data_offset +
+                               (int64_t)(found.end - FAT_FIRST_CLUSTER) *
+                                   w->cluster_size);
+        }
+        bytes = MIN(bytes, end - offset);
+        if (!*is_zero) {
+            return bytes;
+        }
+    }
+    layout_region(w->layout, offset, &region);
+    *is_zero = region.kind != REGION_METADATA;
+    end = (region.end + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+    return MIN(bytes, end - offset);
+}
+
 int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
                         bool *is_zero)
 {
     bool present;
-    int64_t n = overlay_run(w->overlay, offset, bytes, &present);
-    Region region;
+    int64_t n;
 
+    overlay_enter(w->overlay);
     *is_zero = false;
-    if (present) {
-        return n;
+    n = overlay_run(w->overlay, offset, bytes, &present);
+    if (!present) {
+        n = base_extent(w, offset, n, is_zero);
     }
-    layout_region(w->layout, offset, &region);
-    n = MIN(n, region.end - offset);
-    if (region.kind == REGION_ZERO &&
-        (offset < w->data_offset || offset >= w->data_end)) {
-        *is_zero = true;
-    }
+    overlay_leave(w->overlay);
     return n;
 }
 
