@@ -62,17 +62,17 @@ static char *in_work(const Config *config, const char *name)
     return g_build_filename(config->work, name, NULL);
 }
 
-G_NORETURN static void child_main(const Config *config, const GPtrArray *ops)
+static int child_main(const Config *config, const GPtrArray *ops)
 {
     g_autofree char *log = in_work(config, "log");
     g_autofree char *why_file = in_work(config, "why");
     g_autofree char *counts_file = in_work(config, "counts");
     Child child = { .config = config, .ops = ops, .log = fopen(log, "w") };
     g_autofree char *counts = NULL;
-    char *why = NULL;
+    g_autofree char *why = NULL;
 
     if (!child.log) {
-        _exit(2);
+        return 2;
     }
     alarm(HANG_SECONDS);
     child.run = run_open(config, &why);
@@ -85,12 +85,10 @@ G_NORETURN static void child_main(const Config *config, const GPtrArray *ops)
     }
     if (why) {
         g_file_set_contents(why_file, why, -1, NULL);
-        g_free(why);
     }
     fclose(child.log);
     run_close(child.run);
-    /* Not past what a leak checker does at the end. */
-    exit(why != NULL);
+    return why != NULL;
 }
 
 static char *what_ended(int status)
@@ -107,13 +105,33 @@ static char *what_ended(int status)
                : g_strdup_printf("ended with status %d", WEXITSTATUS(status));
 }
 
-Episode *episode_run(const Config *config, const GPtrArray *ops)
+/* What a run has left behind. */
+static Episode *episode_read(const Config *config)
 {
     Episode *episode = g_new0(Episode, 1);
     g_autofree char *log = in_work(config, "log");
     g_autofree char *why_file = in_work(config, "why");
     g_autofree char *counts_file = in_work(config, "counts");
     g_autofree char *counts = NULL;
+
+    episode->ops = ops_load(log);
+    if (!g_file_get_contents(why_file, &episode->why, NULL, NULL)) {
+        episode->why = NULL;
+    }
+    if (g_file_get_contents(counts_file, &counts, NULL, NULL)) {
+        char *p = counts;
+
+        episode->n_done = strtoull(p, &p, 10);
+        episode->n_skipped = strtoull(p, &p, 10);
+        episode->n_flushes = strtoull(p, &p, 10);
+        episode->n_judged = strtoull(p, &p, 10);
+    }
+    return episode;
+}
+
+Episode *episode_run(const Config *config, const GPtrArray *ops)
+{
+    Episode *episode;
     int status = 0;
     pid_t pid;
 
@@ -125,23 +143,16 @@ Episode *episode_run(const Config *config, const GPtrArray *ops)
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        child_main(config, ops);
+        /* With what a leak checker does at the end. */
+        exit(child_main(config, ops));
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid) {
         fprintf(stderr, "cannot run a process\n");
         exit(2);
     }
-    episode->ops = ops_load(log);
-    if (!g_file_get_contents(why_file, &episode->why, NULL, NULL)) {
+    episode = episode_read(config);
+    if (!episode->why) {
         episode->why = what_ended(status);
-    }
-    if (g_file_get_contents(counts_file, &counts, NULL, NULL)) {
-        char *p = counts;
-
-        episode->n_done = strtoull(p, &p, 10);
-        episode->n_skipped = strtoull(p, &p, 10);
-        episode->n_flushes = strtoull(p, &p, 10);
-        episode->n_judged = strtoull(p, &p, 10);
     }
     return episode;
 }

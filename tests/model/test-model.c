@@ -31,6 +31,8 @@
 #include "tests/model/episode.h"
 #include "tests/model/hostdir.h"
 
+/* What a driver that cannot write into a directory says. */
+#define NO_RW "not part of this version"
 #define CHECK_SEED 1
 #define CHECK_SECONDS 6
 
@@ -77,7 +79,7 @@ static const struct option arguments[] = {
     { "shrink", required_argument, NULL, ARG_SHRINK },
     { "replay", required_argument, NULL, ARG_REPLAY },
     { "verbose", no_argument, NULL, ARG_VERBOSE },
-    { NULL },
+    { .name = NULL },
 };
 
 static bool take_without(Config *config, const char *names)
@@ -165,6 +167,10 @@ static void report(Plan *plan, Episode *failed)
            config->seed, config->fat_type, config->no_dir ? ", no-dir" : "",
            config->garbage ? ", garbage" : "", failed->ops->len, failed->why);
     fflush(stdout);
+    if (failed->ops->len == 0) {
+        episode_free(failed);
+        return;
+    }
     failed = episode_shrink(config, failed, plan->shrink_seconds);
     printf("with these %u: %s\n", failed->ops->len, failed->why);
     for (guint i = 0; i < failed->ops->len; i++) {
@@ -200,6 +206,17 @@ static int replay(Plan *plan)
 
     printf("%s\n", episode->why ? episode->why : "nothing is wrong");
     return episode->why != NULL;
+}
+
+/* Whether this driver can write into a directory at all. */
+static bool has_rw(const Plan *plan)
+{
+    Config config = plan->config;
+    g_autoptr(Episode) episode = NULL;
+
+    config.n_ops = 0;
+    episode = episode_run(&config, NULL);
+    return !episode->why || !strstr(episode->why, NO_RW);
 }
 
 /* Episodes until the bound is reached. False: one has failed. */
@@ -249,7 +266,11 @@ static bool run_everything(Plan *plan)
     plan->config.no_dir = true;
     ok = run_plan(plan);
     plan->config.no_dir = false;
-    ok = ok && run_plan(plan);
+    if (ok && !has_rw(plan)) {
+        printf("no directories: this driver does not write into them\n");
+        plan->config.no_dir = true;
+    }
+    ok = ok && (plan->config.no_dir || run_plan(plan));
     plan->config.garbage = true;
     return ok && run_plan(plan);
 }
@@ -268,6 +289,8 @@ int main(int argc, char **argv)
 
     setenv("TZ", "UTC", 1);
     setenv("LC_ALL", "C.UTF-8", 1);
+    /* Its check takes a link to the last cluster for a bad one. */
+    setenv("MTOOLS_SKIP_CHECK", "1", 1);
     plan.config.seed = (uint64_t)g_get_real_time();
     while ((arg = getopt_long(argc, argv, "", arguments, NULL)) != -1) {
         if (!take_argument(&plan, arg)) {
