@@ -63,6 +63,7 @@ UNIT_SOURCES := $(wildcard tests/unit/*.c)
 UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
+MODEL_SOURCES := $(wildcard tests/model/*.c)
 TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
@@ -106,7 +107,7 @@ $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB_SOURCES) $(TOOL_SOURCES) \
     $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(CRASH_SOURCES) \
-    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)))
+    $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)))
 
 # ---- Linking ----
 
@@ -193,13 +194,22 @@ $(BUILD)/tests/crash/%: $(BUILD)/obj/tests/crash/%.o \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Random operations of a guest, and what becomes of them.
+MODEL_TEST := $(BUILD)/tests/model/test-model
+
+$(MODEL_TEST): $(call objects,$(MODEL_SOURCES)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: test-programs
-test-programs: $(TEST_TOOLS) $(CRASH_TESTS)
+test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST)
 	@:
 
 # ---- Checking ----
 
-.PHONY: check check-scripts check-crash check-guest check-thread check-unit
+.PHONY: check check-scripts check-crash check-model check-guest check-thread \
+    check-unit
 check-unit: need-criterion $(UNIT_TESTS)
 	$(Q)$(call unit_run,$(UNIT_TESTS))
 
@@ -208,6 +218,9 @@ check-scripts: all $(TEST_TOOLS)
 
 check-crash: $(CRASH_TESTS)
 	$(Q)tests/run $(BUILD) $(CRASH_TESTS)
+
+check-model: $(MODEL_TEST)
+	$(Q)tests/run $(BUILD) $(MODEL_TEST)
 
 check-guest: all
 	$(Q)tests/run $(BUILD) $(GUEST_TESTS)
@@ -244,7 +257,7 @@ endif
 check: need-criterion all $(UNIT_TESTS) test-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    thread-tests
-	$(Q)tests/run $(BUILD) $(CRASH_TESTS) $(SCRIPT_TESTS) \
+	$(Q)tests/run $(BUILD) $(CRASH_TESTS) $(MODEL_TEST) $(SCRIPT_TESTS) \
 	    $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS)) \
 	    $(if $(filter no,$(GUEST_TESTS_ENABLED)),,$(GUEST_TESTS))
 	$(Q)$(MAKE) --no-print-directory check-unit
@@ -294,7 +307,7 @@ endif
 # ---- Care of the source ----
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
-    $(THREAD_SOURCES) $(CRASH_SOURCES) $(TEST_TOOL_SOURCES) \
+    $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) \
     $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
@@ -336,6 +349,14 @@ fuzz:
 	$(Q)tests/scripts/run-fuzzers $(BUILD)/fuzz $(FUZZ_TIME) \
 	    $(or $(FUZZ),$(notdir $(FUZZERS)))
 
+# For MODEL_TIME seconds, from another seed each time; MODEL_ARGS as in the
+# head of tests/model/test-model.c.
+MODEL_TIME ?= 600
+.PHONY: model
+model: $(MODEL_TEST)
+	$(Q)$(MODEL_TEST) --time $(MODEL_TIME) $(MODEL_ARGS)
+	$(Q)$(MODEL_TEST) --garbage --time $(MODEL_TIME) $(MODEL_ARGS)
+
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCH_SOURCES))
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
 	$(say) LINK $@
@@ -355,13 +376,15 @@ clean:
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
 	@echo 'check      every test; check-unit, check-scripts, check-crash,'
-	@echo '           check-guest and check-thread run a part'
+	@echo '           check-model, check-guest and check-thread run a part'
 	@echo 'unit       one file of unit tests: make unit TEST=test-names'
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
 	@echo 'format     clang-format over the source'
 	@echo 'lint       shellcheck, mandoc, cppcheck, clang-tidy'
 	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'
+	@echo 'model      random operations for MODEL_TIME=$(MODEL_TIME) seconds, and'
+	@echo '           as long with garbage'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
