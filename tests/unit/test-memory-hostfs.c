@@ -410,8 +410,8 @@ static void *work(void *opaque)
         call_run(w->fs, &call);
         if (i % 500 == 0) {
             HostFs *crashed = memory_hostfs_crash(w->fs, w->seed);
-            g_autofree char *dump = host_tree_dump(crashed, 0);
 
+            g_free(host_tree_dump(crashed, 0));
             hostfs_free(crashed);
         }
         g_free(call.path);
