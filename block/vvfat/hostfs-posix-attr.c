@@ -169,6 +169,27 @@ int posix_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr)
     return n < 0 ? (int)n : dos_attrib_parse(buf, (size_t)n, attr);
 }
 
+/* Asked of every file of a scan: one call, as a rule. */
+int posix_entry_dos_attrib(int dirfd, const char *name, unsigned *attr)
+{
+    char path[sizeof("/proc/self/fd//") + 3 * sizeof(int) + NAME_MAX];
+    uint8_t small[256];
+    g_autofree uint8_t *large = NULL;
+    const uint8_t *value = small;
+    ssize_t n;
+
+    if (g_snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name) >=
+        (int)sizeof(path)) {
+        return -ENAMETOOLONG;
+    }
+    n = lgetxattr(path, DOS_ATTRIB, small, sizeof(small));
+    if (n < 0 && errno == ERANGE) {
+        value = large = g_malloc(XATTR_SIZE_MAX);
+        n = lgetxattr(path, DOS_ATTRIB, large, XATTR_SIZE_MAX);
+    }
+    return n < 0 ? -errno : dos_attrib_parse(value, (size_t)n, attr);
+}
+
 int posix_set_dos_attrib(HostFs *fs, const char *path, unsigned attr)
 {
     g_autofree uint8_t *buf = g_malloc(XATTR_SIZE_MAX);

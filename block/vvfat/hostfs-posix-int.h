@@ -73,6 +73,7 @@ int posix_set_times(HostFs *fs, const char *path, int64_t mtime,
 int posix_set_mode(HostFs *fs, const char *path, unsigned mode);
 int posix_set_read_only(HostFs *fs, const char *path, bool read_only);
 int posix_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr);
+int posix_entry_dos_attrib(int dirfd, const char *name, unsigned *attr);
 int posix_set_dos_attrib(HostFs *fs, const char *path, unsigned attr);
 int posix_copy_metadata(HostFs *fs, const char *from, const char *to);
 

@@ -106,6 +106,13 @@ int posix_stat_fd(int fd, HostStat *out)
     return 0;
 }
 
+static int posix_dos_attrib_at(HostFs *fs, HostDir *dir, const char *name,
+                               unsigned *attr)
+{
+    (void)fs;
+    return posix_entry_dos_attrib(dirfd(dir->stream), name, attr);
+}
+
 static int posix_stat_at(HostFs *fs, HostDir *dir, const char *name,
                          HostStat *st)
 {
@@ -293,6 +300,7 @@ static const HostFsOps posix_ops = {
     .dir_next = posix_dir_next,
     .dir_close = posix_dir_close,
     .stat_at = posix_stat_at,
+    .dos_attrib_at = posix_dos_attrib_at,
     .stat = posix_stat,
     .resolve = posix_resolve,
     .file_open = posix_file_open,

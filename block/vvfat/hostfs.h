@@ -79,6 +79,10 @@ typedef struct HostFsOps {
      * followed. */
     int (*stat_at)(HostFs *fs, HostDir *dir, const char *name, HostStat *st);
     int (*stat)(HostFs *fs, const char *path, HostStat *st);
+    /* As get_dos_attrib() below, of a file or directory in an open one; links
+     * are not followed. */
+    int (*dos_attrib_at)(HostFs *fs, HostDir *dir, const char *name,
+                         unsigned *attr);
 
     /* The real path below the root of what the symbolic link at `path`
      * finally leads to. -EXDEV: outside the root; -ENOENT: nowhere; -ELOOP.

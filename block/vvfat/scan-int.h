@@ -13,6 +13,7 @@ typedef struct Scan {
     GPtrArray *pending;  /* TreeNode: directories still to be listed */
     GHashTable *lost;    /* TreeNode: directories that could not be */
     GStringChunk *names; /* of the directory being listed */
+    bool no_attributes;  /* the host's file system keeps none of FAT's */
     uint64_t n_linked;   /* entries taken so far that stand below links */
 } Scan;
 

@@ -139,6 +139,24 @@ static TreeNode *make_node(Scan *scan, TreeNode *dir, const char *name,
     return node;
 }
 
+/* Hidden, system and archive, where somebody has set them. The read-only bit
+ * is the host's permission. */
+static void set_attributes(Scan *scan, TreeNode *node, HostDir *hd)
+{
+    const uint8_t kept = FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE;
+    unsigned attr;
+    int r;
+
+    if (scan->no_attributes || node->is_link) {
+        return;
+    }
+    r = scan->fs->ops->dos_attrib_at(scan->fs, hd, node->host_name, &attr);
+    if (r == 0) {
+        node->attr = (uint8_t)((node->attr & ~kept) | (attr & kept));
+    }
+    scan->no_attributes = r == -ENOTSUP;
+}
+
 /* The reason why an entry that exists cannot be taken, or NULL. */
 static const char *unsupported_reason(const char *name, const HostStat *st,
                                       int *err)
@@ -200,6 +218,7 @@ static bool scan_entry(Scan *scan, TreeNode *dir, HostDir *hd,
         return refuse(scan, dir, name, err, why, errp);
     }
     *node = make_node(scan, dir, name, &st, g_steal_pointer(&target));
+    set_attributes(scan, *node, hd);
     return true;
 }
 

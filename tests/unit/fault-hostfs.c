@@ -149,6 +149,14 @@ static void fault_dir_close(HostFs *fs, HostDir *dir)
     f->inner->ops->dir_close(f->inner, dir);
 }
 
+static int fault_dos_attrib_at(HostFs *fs, HostDir *dir, const char *name,
+                               unsigned *attr)
+{
+    FaultFs *f = fault_fs(fs);
+
+    return f->inner->ops->dos_attrib_at(f->inner, dir, name, attr);
+}
+
 static int fault_stat_at(HostFs *fs, HostDir *dir, const char *name,
                          HostStat *st)
 {
@@ -275,6 +283,7 @@ static const HostFsOps fault_ops = {
     .dir_next = fault_dir_next,
     .dir_close = fault_dir_close,
     .stat_at = fault_stat_at,
+    .dos_attrib_at = fault_dos_attrib_at,
     .stat = fault_stat,
     .resolve = fault_resolve,
     .file_open = fault_file_open,

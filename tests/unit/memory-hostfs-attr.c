@@ -110,6 +110,15 @@ static int lookup_xattrs(MemoryFs *m, const char *path, MemoryNode **node)
     return (*node)->mode & S_IRUSR ? 0 : -EACCES;
 }
 
+int memory_node_dos_attrib(const MemoryNode *node, unsigned *attr)
+{
+    GBytes *value = memory_node_xattr(node, DOS_ATTRIB);
+    gsize bytes = 0;
+    const uint8_t *data = value ? g_bytes_get_data(value, &bytes) : NULL;
+
+    return data ? dos_attrib_parse(data, bytes, attr) : -ENODATA;
+}
+
 static int memory_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr)
 {
     MemoryFs *m = memory_fs(fs);
@@ -119,11 +128,7 @@ static int memory_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr)
     pthread_mutex_lock(&m->lock);
     r = lookup_xattrs(m, path, &node);
     if (r == 0) {
-        GBytes *value = memory_node_xattr(node, DOS_ATTRIB);
-        gsize bytes = 0;
-        const uint8_t *data = value ? g_bytes_get_data(value, &bytes) : NULL;
-
-        r = data ? dos_attrib_parse(data, bytes, attr) : -ENODATA;
+        r = memory_node_dos_attrib(node, attr);
     }
     pthread_mutex_unlock(&m->lock);
     return r;

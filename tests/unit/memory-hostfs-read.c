@@ -247,6 +247,22 @@ static int memory_stat_at(HostFs *fs, HostDir *dir, const char *name,
     return r;
 }
 
+static int memory_dos_attrib_at(HostFs *fs, HostDir *dir, const char *name,
+                                unsigned *attr)
+{
+    MemoryFs *m = memory_fs(fs);
+    const MemoryNode *node;
+    int r = -ENOTSUP;
+
+    pthread_mutex_lock(&m->lock);
+    if (m->have_xattrs) {
+        node = memory_node_entry(((MemoryDir *)dir)->node, name);
+        r = node ? memory_node_dos_attrib(node, attr) : -ENOENT;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
+
 /* ---- Files ---- */
 
 static int memory_file_open(HostFs *fs, const char *path, HostFile **file,
@@ -343,6 +359,7 @@ void memory_read_ops(HostFsOps *ops)
     ops->dir_next = memory_dir_next;
     ops->dir_close = memory_dir_close;
     ops->stat_at = memory_stat_at;
+    ops->dos_attrib_at = memory_dos_attrib_at;
     ops->stat = memory_stat;
     ops->resolve = memory_resolve;
     ops->file_open = memory_file_open;

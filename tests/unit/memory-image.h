@@ -95,6 +95,9 @@ void memory_image_free(MemoryImage *image);
 MemoryNode *memory_image_find(const MemoryImage *image, uint64_t ino);
 MemoryNode *memory_node_entry(const MemoryNode *dir, const char *name);
 bool memory_node_is_below(const MemoryNode *node, const MemoryNode *dir);
+/* As HostFsOps.get_dos_attrib(). */
+int memory_node_dos_attrib(const MemoryNode *node, unsigned *attr);
+
 GBytes *memory_node_xattr(const MemoryNode *node, const char *name);
 
 /* All of an op. */
