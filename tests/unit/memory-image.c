@@ -102,6 +102,16 @@ void memory_image_free(MemoryImage *image)
     }
 }
 
+/* One of our own: GLib counts references where the thread sanitizer does not
+ * see it, and images may belong to different threads. */
+static GBytes *copy_bytes(GBytes *bytes)
+{
+    gsize n;
+    const void *data = g_bytes_get_data(bytes, &n);
+
+    return g_bytes_new(data, n);
+}
+
 static void copy_xattrs(const MemoryNode *from, MemoryNode *to)
 {
     GHashTableIter iter;
@@ -113,7 +123,7 @@ static void copy_xattrs(const MemoryNode *from, MemoryNode *to)
     to->xattrs = xattrs_new();
     g_hash_table_iter_init(&iter, from->xattrs);
     while (g_hash_table_iter_next(&iter, &name, &value)) {
-        g_hash_table_insert(to->xattrs, g_strdup(name), g_bytes_ref(value));
+        g_hash_table_insert(to->xattrs, g_strdup(name), copy_bytes(value));
     }
 }
 
@@ -357,7 +367,7 @@ static void apply_xattr(MemoryNode *node, const MemoryOp *op)
     }
     if (op->bytes) {
         g_hash_table_insert(node->xattrs, g_strdup(op->name),
-                            g_bytes_ref(op->bytes));
+                            copy_bytes(op->bytes));
     } else {
         g_hash_table_remove(node->xattrs, op->name);
     }
