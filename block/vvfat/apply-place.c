@@ -127,6 +127,10 @@ static bool move_own(Apply *apply, const PlanOp *op, Own *own)
         apply_fail(apply, inode, look, "stat", from);
         return false;
     }
+    if ((look == LOOK_OTHER || look == LOOK_GONE) &&
+        apply_is_renamed(apply, op)) {
+        return true;
+    }
     /* A link's own file is another one, which keeps its contents. */
     own->stays = inode->link_path || look == LOOK_OTHER || look == LOOK_GONE;
     if (!own->stays && !apply_move(apply, &m, &own->stays) && !own->stays) {
