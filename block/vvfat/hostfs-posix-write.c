@@ -138,11 +138,6 @@ int posix_rename(HostFs *fs, const char *from, const char *to, unsigned flags)
     Entry old, new;
     int r;
 
-    /* -EINVAL of a kernel that does not know a flag is to mean only that. */
-    if (is_below(to, from) ||
-        (flags & HOST_RENAME_EXCHANGE && is_below(from, to))) {
-        return -EINVAL;
-    }
     old.at = posix_open_parent(p, from, &old.name);
     if (old.at < 0) {
         return old.at;
@@ -153,6 +148,10 @@ int posix_rename(HostFs *fs, const char *from, const char *to, unsigned flags)
         close(new.at);
     }
     close(old.at);
+    /* The kernel says the same when it does not know the flag. */
+    if (r == -ENOTSUP && (is_below(to, from) || is_below(from, to))) {
+        return -EINVAL;
+    }
     return r;
 }
 
@@ -293,7 +292,7 @@ int posix_dir_sync(HostFs *fs, const char *path)
 
     if (fd == -EACCES) {
         /* One may write in a directory without reading it. */
-        return posix_sync_fs(fs);
+        fd = posix_open_beneath(p, path, O_PATH | O_DIRECTORY);
     }
     if (fd < 0) {
         return fd;
@@ -301,7 +300,9 @@ int posix_dir_sync(HostFs *fs, const char *path)
     do {
         r = result(fsync(fd));
     } while (r == -EINTR);
-    if (r == -EINVAL) {
+    if (r == -EBADF) {
+        r = posix_sync_fs(fs);
+    } else if (r == -EINVAL) {
         /* The file system does not sync single directories. */
         r = result(syncfs(fd));
     }

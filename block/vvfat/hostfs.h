@@ -159,7 +159,7 @@ typedef struct HostFsOps {
     /* FAT attributes in the extended attribute user.DOSATTRIB, as Samba keeps
      * them. -ENODATA: there are none; -EINVAL: not understood; -ENOTSUP: the
      * file system has no such attributes. Setting keeps what else Samba put
-     * there, and takes permission to write (-EACCES). */
+     * there, and takes permission to read and to write (-EACCES). */
     int (*get_dos_attrib)(HostFs *fs, const char *path, unsigned *attr);
     int (*set_dos_attrib)(HostFs *fs, const char *path, unsigned attr);
     /* Mode, owner and all extended attributes with access lists, so that `to`
