@@ -218,7 +218,8 @@ static void carry_over(Apply *apply, const PlanOp *op, const char *from,
         apply_fail(apply, inode, r, "copy", from);
         return;
     }
-    m.from = temp = apply_temp_path(inode);
+    temp = apply_temp_path(inode);
+    m.from = temp;
     if (!apply_move(apply, &m, NULL)) {
         apply_drop_temp(apply, inode);
         return;

@@ -70,7 +70,8 @@ static bool move_temp(Apply *apply, ApplyMove *m)
     if (!bring_over(apply, m->inode, m->dir)) {
         return false;
     }
-    m->from = nearer = apply_temp_path(m->inode);
+    nearer = apply_temp_path(m->inode);
+    m->from = nearer;
     return apply_move(apply, m, NULL);
 }
 
