@@ -12,7 +12,7 @@
 static int hook_read(const Inode *inode, int64_t offset, int64_t bytes,
                      void *buf, void *opaque)
 {
-    World *w = opaque;
+    ApplyWorld *w = opaque;
     const GString *data = g_hash_table_lookup(w->data, inode);
 
     cr_assert_not(w->is_locked);
@@ -25,7 +25,7 @@ static int hook_read(const Inode *inode, int64_t offset, int64_t bytes,
 
 static void hook_lock(void *opaque)
 {
-    World *w = opaque;
+    ApplyWorld *w = opaque;
 
     cr_assert_not(w->is_locked);
     w->is_locked = true;
@@ -34,7 +34,7 @@ static void hook_lock(void *opaque)
 
 static void hook_unlock(void *opaque)
 {
-    World *w = opaque;
+    ApplyWorld *w = opaque;
 
     cr_assert(w->is_locked);
     w->is_locked = false;
@@ -42,7 +42,7 @@ static void hook_unlock(void *opaque)
 
 static void hook_forget(Inode *inode, void *opaque)
 {
-    const World *w = opaque;
+    const ApplyWorld *w = opaque;
 
     cr_assert_not_null(inode);
     cr_assert(w->is_locked);
@@ -51,7 +51,7 @@ static void hook_forget(Inode *inode, void *opaque)
 static void hook_event(ApplyEventKind kind, const char *path,
                        const char *detail, void *opaque)
 {
-    World *w = opaque;
+    ApplyWorld *w = opaque;
 
     g_string_append_printf(w->events, "%s %s: %s\n",
                            kind == APPLY_CONFLICT ? "conflict" : "failed",
@@ -73,7 +73,7 @@ static void free_data(gpointer data)
     g_string_free(data, TRUE);
 }
 
-static Inode *add_inode(World *w, bool is_directory, Inode *parent,
+static Inode *add_inode(ApplyWorld *w, bool is_directory, Inode *parent,
                         const char *name)
 {
     Inode *inode = inode_new(is_directory);
@@ -107,9 +107,9 @@ static HostStat stat_of(HostFs *fs, const char *path)
     return st;
 }
 
-World *world_new(HostFs *fs)
+ApplyWorld *apply_world_new(HostFs *fs)
 {
-    World *w = g_new0(World, 1);
+    ApplyWorld *w = g_new0(ApplyWorld, 1);
     HostStat st = stat_of(fs, "");
 
     w->fs = fs;
@@ -125,7 +125,7 @@ World *world_new(HostFs *fs)
     return w;
 }
 
-void world_free(World *w)
+void apply_world_free(ApplyWorld *w)
 {
     if (w) {
         g_hash_table_destroy(w->data);
@@ -147,7 +147,7 @@ static void put_time(FatDirent *entry, int64_t seconds, uint32_t ns)
 }
 
 /* It is on the host: both sides are as there. */
-static void take_host(World *w, Inode *inode)
+static void take_host(ApplyWorld *w, Inode *inode)
 {
     HostStat st;
 
@@ -160,7 +160,7 @@ static void take_host(World *w, Inode *inode)
     inode->host_entry = inode->entry;
 }
 
-Inode *world_dir(World *w, Inode *parent, const char *name)
+Inode *apply_world_dir(ApplyWorld *w, Inode *parent, const char *name)
 {
     g_autofree char *path = inode_host_path_at(parent, name);
     Inode *inode = add_inode(w, true, parent, name);
@@ -170,7 +170,8 @@ Inode *world_dir(World *w, Inode *parent, const char *name)
     return inode;
 }
 
-Inode *world_file(World *w, Inode *parent, const char *name, const char *text)
+Inode *apply_world_file(ApplyWorld *w, Inode *parent, const char *name,
+                        const char *text)
 {
     g_autofree char *path = inode_host_path_at(parent, name);
     Inode *inode = add_inode(w, false, parent, name);
@@ -185,19 +186,21 @@ Inode *world_file(World *w, Inode *parent, const char *name, const char *text)
     return inode;
 }
 
-Inode *world_add(World *w, Inode *parent, const char *name, const char *text)
+Inode *apply_world_add(ApplyWorld *w, Inode *parent, const char *name,
+                       const char *text)
 {
     Inode *inode = add_inode(w, text == NULL, parent, name);
 
     change_of(inode)->target_name = g_strdup(name);
     put_time(&inode->entry, 1000000000, 0);
     if (text) {
-        world_text(w, inode, CONTENT_WHOLE, text);
+        apply_world_text(w, inode, CONTENT_WHOLE, text);
     }
     return inode;
 }
 
-void world_move(World *w, Inode *inode, Inode *parent, const char *name)
+void apply_world_move(ApplyWorld *w, Inode *inode, Inode *parent,
+                      const char *name)
 {
     InodeChange *change = change_of(inode);
 
@@ -209,15 +212,15 @@ void world_move(World *w, Inode *inode, Inode *parent, const char *name)
     change->target_name = g_strdup(name);
 }
 
-void world_remove(World *w, Inode *inode)
+void apply_world_remove(ApplyWorld *w, Inode *inode)
 {
     (void)w;
     g_clear_pointer(&change_of(inode)->target_name, g_free);
     inode->parent = NULL;
 }
 
-void world_bytes(World *w, Inode *inode, InodeContent content,
-                 const void *data, size_t bytes)
+void apply_world_bytes(ApplyWorld *w, Inode *inode, InodeContent content,
+                       const void *data, size_t bytes)
 {
     GString *held = g_hash_table_lookup(w->data, inode);
     InodeChange *change = change_of(inode);
@@ -234,19 +237,21 @@ void world_bytes(World *w, Inode *inode, InodeContent content,
     }
 }
 
-void world_text(World *w, Inode *inode, InodeContent content, const char *text)
+void apply_world_text(ApplyWorld *w, Inode *inode, InodeContent content,
+                      const char *text)
 {
-    world_bytes(w, inode, content, text, strlen(text));
+    apply_world_bytes(w, inode, content, text, strlen(text));
 }
 
-void world_time(World *w, Inode *inode, int64_t seconds)
+void apply_world_time(ApplyWorld *w, Inode *inode, int64_t seconds)
 {
     (void)w;
     change_of(inode);
     put_time(&inode->entry, seconds, 0);
 }
 
-void world_op(World *w, PlanKind kind, Inode *inode, Inode *dir, Inode *victim)
+void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
+                    Inode *victim)
 {
     PlanOp op = {
         .kind = kind,
@@ -261,7 +266,7 @@ void world_op(World *w, PlanKind kind, Inode *inode, Inode *dir, Inode *victim)
 
 /* ---- Running ---- */
 
-int world_run(World *w)
+int apply_world_run(ApplyWorld *w)
 {
     ApplyHooks mine = hooks;
     g_autoptr(Apply) apply = NULL;
@@ -275,9 +280,9 @@ int world_run(World *w)
     return r;
 }
 
-void world_run_well(World *w)
+void apply_world_run_well(ApplyWorld *w)
 {
-    cr_assert_eq(world_run(w), 0);
+    cr_assert_eq(apply_world_run(w), 0);
     for (guint i = 0; i < w->inodes->len; i++) {
         const Inode *inode = w->inodes->pdata[i];
 
@@ -287,7 +292,7 @@ void world_run_well(World *w)
     }
 }
 
-void world_release(World *w)
+void apply_world_release(ApplyWorld *w)
 {
     for (guint i = 0; i < w->inodes->len; i++) {
         const Inode *inode = w->inodes->pdata[i];
@@ -323,7 +328,7 @@ static void copy_side(Inode *to, const Inode *from)
     }
 }
 
-void world_save(World *w)
+void apply_world_save(ApplyWorld *w)
 {
     g_ptr_array_set_size(w->saved, 0);
     for (guint i = 0; i < w->inodes->len; i++) {
@@ -335,7 +340,7 @@ void world_save(World *w)
     }
 }
 
-void world_restore(World *w)
+void apply_world_restore(ApplyWorld *w)
 {
     for (guint i = 0; i < w->saved->len; i++) {
         copy_side(w->inodes->pdata[i], w->saved->pdata[i]);
@@ -387,7 +392,7 @@ static int compare(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-char *world_tree(HostFs *fs)
+char *apply_world_tree(HostFs *fs)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
 
@@ -397,14 +402,14 @@ char *world_tree(HostFs *fs)
     return g_strjoinv(NULL, (char **)lines->pdata);
 }
 
-void world_check_tree(HostFs *fs, const char *expected)
+void apply_world_check_tree(HostFs *fs, const char *expected)
 {
-    g_autofree char *tree = world_tree(fs);
+    g_autofree char *tree = apply_world_tree(fs);
 
     cr_assert_str_eq(tree, expected, "have\n%swant\n%s", tree, expected);
 }
 
-void world_check_sides(World *w, HostFs *fs)
+void apply_world_check_sides(ApplyWorld *w, HostFs *fs)
 {
     for (guint i = 1; i < w->inodes->len; i++) {
         const Inode *inode = w->inodes->pdata[i];

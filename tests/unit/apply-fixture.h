@@ -9,11 +9,11 @@
 
 #include "block/vvfat/apply.h"
 
-typedef struct World {
+typedef struct ApplyWorld {
     HostFs *fs; /* the one that plans are run through; not owned */
     Inode *root;
     GPtrArray *inodes; /* all */
-    GPtrArray *saved;  /* of world_save() */
+    GPtrArray *saved;  /* of apply_world_save() */
     GHashTable *data;  /* Inode to GString: the guest's bytes of files */
     Plan plan;
     ApplyOptions options;
@@ -21,45 +21,48 @@ typedef struct World {
     int n_locked;    /* calls of lock() so far */
     bool is_locked;
     int read_error; /* that reading the guest's bytes gives */
-} World;
+} ApplyWorld;
 
-World *world_new(HostFs *fs);
-void world_free(World *w);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(World, world_free)
+ApplyWorld *apply_world_new(HostFs *fs);
+void apply_world_free(ApplyWorld *w);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ApplyWorld, apply_world_free)
 
 /* On the host and in the guest's volume, without a change. */
-Inode *world_dir(World *w, Inode *parent, const char *name);
-Inode *world_file(World *w, Inode *parent, const char *name, const char *text);
+Inode *apply_world_dir(ApplyWorld *w, Inode *parent, const char *name);
+Inode *apply_world_file(ApplyWorld *w, Inode *parent, const char *name,
+                        const char *text);
 /* In the guest's volume alone. */
-Inode *world_add(World *w, Inode *parent, const char *name, const char *text);
+Inode *apply_world_add(ApplyWorld *w, Inode *parent, const char *name,
+                       const char *text);
 
 /* What the guest did. */
-void world_move(World *w, Inode *inode, Inode *parent, const char *name);
-void world_remove(World *w, Inode *inode);
-void world_text(World *w, Inode *inode, InodeContent content,
-                const char *text);
-void world_bytes(World *w, Inode *inode, InodeContent content,
-                 const void *data, size_t bytes);
-void world_time(World *w, Inode *inode, int64_t seconds);
+void apply_world_move(ApplyWorld *w, Inode *inode, Inode *parent,
+                      const char *name);
+void apply_world_remove(ApplyWorld *w, Inode *inode);
+void apply_world_text(ApplyWorld *w, Inode *inode, InodeContent content,
+                      const char *text);
+void apply_world_bytes(ApplyWorld *w, Inode *inode, InodeContent content,
+                       const void *data, size_t bytes);
+void apply_world_time(ApplyWorld *w, Inode *inode, int64_t seconds);
 
-void world_op(World *w, PlanKind kind, Inode *inode, Inode *dir,
-              Inode *victim);
+void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
+                    Inode *victim);
 
 /* Both steps, and what the second one returns. */
-int world_run(World *w);
+int apply_world_run(ApplyWorld *w);
 /* Without an error and with nothing held. */
-void world_run_well(World *w);
+void apply_world_run_well(ApplyWorld *w);
 
 /* Nothing is held any more. */
-void world_release(World *w);
+void apply_world_release(ApplyWorld *w);
 /* The host sides and changes as they are now, and back to them. */
-void world_save(World *w);
-void world_restore(World *w);
+void apply_world_save(ApplyWorld *w);
+void apply_world_restore(ApplyWorld *w);
 
 /* All names below the root: "a/\n", "a/b: TEXT\n". g_free(). */
-char *world_tree(HostFs *fs);
-void world_check_tree(HostFs *fs, const char *expected);
+char *apply_world_tree(HostFs *fs);
+void apply_world_check_tree(HostFs *fs, const char *expected);
 /* That the inodes on the host are where and what they say. */
-void world_check_sides(World *w, HostFs *fs);
+void apply_world_check_sides(ApplyWorld *w, HostFs *fs);
 
 #endif

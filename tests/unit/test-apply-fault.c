@@ -44,79 +44,79 @@ static const char after[] = "a: file B\n"
 #define N_STAGE 3u /* operations of the first step */
 
 /* Swaps, moves, replacements, and all the rest. */
-static void make_contents(World *w)
+static void make_contents(ApplyWorld *w)
 {
-    Inode *a = world_file(w, w->root, "a", "file A");
-    Inode *b = world_file(w, w->root, "b", "file B");
-    Inode *dir = world_dir(w, w->root, "dir");
-    Inode *in = world_file(w, dir, "in", "inside");
-    Inode *whole = world_file(w, dir, "whole", "old whole");
-    Inode *gone = world_dir(w, w->root, "gone");
-    Inode *file = world_file(w, gone, "file", "was here");
-    Inode *longer = world_file(w, w->root, "longer", "0123456789");
-    Inode *plain = world_file(w, w->root, "plain", "as it is");
-    Inode *shorter = world_file(w, w->root, "shorter", "0123456789");
-    Inode *tmp = world_file(w, w->root, "tmp", "saved");
-    Inode *under = world_file(w, w->root, "under", "edited");
-    Inode *victim = world_file(w, w->root, "victim", "before");
-    Inode *fresh = world_add(w, w->root, "fresh", NULL);
-    Inode *new = world_add(w, fresh, "new", "a new file");
+    Inode *a = apply_world_file(w, w->root, "a", "file A");
+    Inode *b = apply_world_file(w, w->root, "b", "file B");
+    Inode *dir = apply_world_dir(w, w->root, "dir");
+    Inode *in = apply_world_file(w, dir, "in", "inside");
+    Inode *whole = apply_world_file(w, dir, "whole", "old whole");
+    Inode *gone = apply_world_dir(w, w->root, "gone");
+    Inode *file = apply_world_file(w, gone, "file", "was here");
+    Inode *longer = apply_world_file(w, w->root, "longer", "0123456789");
+    Inode *plain = apply_world_file(w, w->root, "plain", "as it is");
+    Inode *shorter = apply_world_file(w, w->root, "shorter", "0123456789");
+    Inode *tmp = apply_world_file(w, w->root, "tmp", "saved");
+    Inode *under = apply_world_file(w, w->root, "under", "edited");
+    Inode *victim = apply_world_file(w, w->root, "victim", "before");
+    Inode *fresh = apply_world_add(w, w->root, "fresh", NULL);
+    Inode *new = apply_world_add(w, fresh, "new", "a new file");
 
-    world_move(w, a, w->root, "b");
-    world_move(w, b, w->root, "a");
-    world_move(w, dir, fresh, "dir");
-    world_text(w, in, CONTENT_RANGES, "INSIDE");
-    world_text(w, whole, CONTENT_WHOLE, "new whole text");
-    world_remove(w, gone);
-    world_remove(w, file);
-    world_text(w, longer, CONTENT_RANGES, "0123456789 and more");
-    world_text(w, shorter, CONTENT_RANGES, "01xx");
-    world_move(w, tmp, w->root, "victim");
-    world_move(w, under, w->root, "over");
-    world_text(w, under, CONTENT_WHOLE, "edited again");
-    world_remove(w, victim);
+    apply_world_move(w, a, w->root, "b");
+    apply_world_move(w, b, w->root, "a");
+    apply_world_move(w, dir, fresh, "dir");
+    apply_world_text(w, in, CONTENT_RANGES, "INSIDE");
+    apply_world_text(w, whole, CONTENT_WHOLE, "new whole text");
+    apply_world_remove(w, gone);
+    apply_world_remove(w, file);
+    apply_world_text(w, longer, CONTENT_RANGES, "0123456789 and more");
+    apply_world_text(w, shorter, CONTENT_RANGES, "01xx");
+    apply_world_move(w, tmp, w->root, "victim");
+    apply_world_move(w, under, w->root, "over");
+    apply_world_text(w, under, CONTENT_WHOLE, "edited again");
+    apply_world_remove(w, victim);
     plain->entry.attr = FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN;
-    world_time(w, plain, 1200000000);
+    apply_world_time(w, plain, 1200000000);
 
-    world_op(w, PLAN_STAGE, new, w->root, NULL);
-    world_op(w, PLAN_STAGE, whole, dir, NULL);
-    world_op(w, PLAN_STAGE, under, w->root, NULL);
-    world_op(w, PLAN_MKDIR, fresh, w->root, NULL);
-    world_op(w, PLAN_PLACE, new, fresh, NULL);
-    world_op(w, PLAN_RENAME, dir, fresh, NULL);
-    world_op(w, PLAN_PLACE, whole, dir, NULL);
-    world_op(w, PLAN_ASIDE, a, w->root, NULL);
-    world_op(w, PLAN_RENAME, b, w->root, NULL);
-    world_op(w, PLAN_RENAME, a, w->root, NULL);
-    world_op(w, PLAN_RENAME, tmp, w->root, victim);
-    world_op(w, PLAN_PLACE, under, w->root, NULL);
-    world_op(w, PLAN_WRITE, in, NULL, NULL);
-    world_op(w, PLAN_WRITE, longer, NULL, NULL);
-    world_op(w, PLAN_WRITE, shorter, NULL, NULL);
-    world_op(w, PLAN_UNLINK, file, NULL, NULL);
-    world_op(w, PLAN_RMDIR, gone, NULL, NULL);
-    world_op(w, PLAN_ATTRIBUTES, plain, NULL, NULL);
-    world_op(w, PLAN_TIMES, plain, NULL, NULL);
-    world_op(w, PLAN_TIMES, new, NULL, NULL);
-    world_op(w, PLAN_TIMES, longer, NULL, NULL);
-    world_op(w, PLAN_TIMES, dir, NULL, NULL);
-    world_op(w, PLAN_TIMES, fresh, NULL, NULL);
+    apply_world_op(w, PLAN_STAGE, new, w->root, NULL);
+    apply_world_op(w, PLAN_STAGE, whole, dir, NULL);
+    apply_world_op(w, PLAN_STAGE, under, w->root, NULL);
+    apply_world_op(w, PLAN_MKDIR, fresh, w->root, NULL);
+    apply_world_op(w, PLAN_PLACE, new, fresh, NULL);
+    apply_world_op(w, PLAN_RENAME, dir, fresh, NULL);
+    apply_world_op(w, PLAN_PLACE, whole, dir, NULL);
+    apply_world_op(w, PLAN_ASIDE, a, w->root, NULL);
+    apply_world_op(w, PLAN_RENAME, b, w->root, NULL);
+    apply_world_op(w, PLAN_RENAME, a, w->root, NULL);
+    apply_world_op(w, PLAN_RENAME, tmp, w->root, victim);
+    apply_world_op(w, PLAN_PLACE, under, w->root, NULL);
+    apply_world_op(w, PLAN_WRITE, in, NULL, NULL);
+    apply_world_op(w, PLAN_WRITE, longer, NULL, NULL);
+    apply_world_op(w, PLAN_WRITE, shorter, NULL, NULL);
+    apply_world_op(w, PLAN_UNLINK, file, NULL, NULL);
+    apply_world_op(w, PLAN_RMDIR, gone, NULL, NULL);
+    apply_world_op(w, PLAN_ATTRIBUTES, plain, NULL, NULL);
+    apply_world_op(w, PLAN_TIMES, plain, NULL, NULL);
+    apply_world_op(w, PLAN_TIMES, new, NULL, NULL);
+    apply_world_op(w, PLAN_TIMES, longer, NULL, NULL);
+    apply_world_op(w, PLAN_TIMES, dir, NULL, NULL);
+    apply_world_op(w, PLAN_TIMES, fresh, NULL, NULL);
 }
 
 typedef struct Setup {
     FaultFs *fault;
-    World *w;
+    ApplyWorld *w;
 } Setup;
 
 static Setup setup_new(void)
 {
     Setup s = { .fault = fault_fs_new(memory_hostfs_new()) };
 
-    s.w = world_new(&s.fault->fs);
+    s.w = apply_world_new(&s.fault->fs);
     make_contents(s.w);
-    world_check_tree(&s.fault->fs, before);
+    apply_world_check_tree(&s.fault->fs, before);
     cr_assert_eq(s.fault->fs.ops->sync_fs(&s.fault->fs), 0);
-    world_save(s.w);
+    apply_world_save(s.w);
     s.fault->calls = 0;
     return s;
 }
@@ -127,15 +127,15 @@ static void run_stage(Setup *s)
     guint n_ops = s->w->plan.ops->len;
 
     s->w->plan.ops->len = N_STAGE;
-    cr_assert_eq(world_run(s->w), 0);
+    cr_assert_eq(apply_world_run(s->w), 0);
     s->w->plan.ops->len = n_ops;
-    world_save(s->w);
+    apply_world_save(s->w);
     s->fault->calls = 0;
 }
 
 static void setup_clear(Setup *s)
 {
-    world_free(s->w);
+    apply_world_free(s->w);
     hostfs_free(&s->fault->fs);
 }
 
@@ -145,8 +145,8 @@ static void check_after(Setup *s)
 {
     HostStat st = test_host_stat(&s->fault->fs, "plain");
 
-    world_check_tree(&s->fault->fs, after);
-    world_check_sides(s->w, &s->fault->fs);
+    apply_world_check_tree(&s->fault->fs, after);
+    apply_world_check_sides(s->w, &s->fault->fs);
     cr_assert(st.read_only);
     cr_assert_eq(st.mtime, 1200000000);
     cr_assert_eq(s->fault->n_open, 0);
@@ -159,7 +159,7 @@ static int count_calls(void)
 
     int n;
 
-    world_run_well(s.w);
+    apply_world_run_well(s.w);
     n = s.fault->calls;
     check_after(&s);
     cr_assert_str_empty(s.w->events->str);
@@ -180,7 +180,7 @@ static void check_nothing_lost(HostFs *fs, int k, bool torn)
         { "saved", NULL },
         { "edited", "edited again" },
     };
-    g_autofree char *tree = world_tree(fs);
+    g_autofree char *tree = apply_world_tree(fs);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         g_autofree char *old = g_strconcat(": ", texts[i][0], NULL);
@@ -194,7 +194,7 @@ static void check_nothing_lost(HostFs *fs, int k, bool torn)
     }
 }
 
-static void check_errors(const World *w, int error)
+static void check_errors(const ApplyWorld *w, int error)
 {
     for (guint i = 0; i < w->inodes->len; i++) {
         const Inode *inode = w->inodes->pdata[i];
@@ -207,7 +207,7 @@ static void check_errors(const World *w, int error)
     }
 }
 
-static bool is_any_held(const World *w)
+static bool is_any_held(const ApplyWorld *w)
 {
     bool any = false;
 
@@ -227,14 +227,14 @@ static void check_fault(int k, int error, bool for_ever)
     s.fault->error = error;
     s.fault->fail_at = k;
     s.fault->fail_on = for_ever;
-    r = world_run(s.w);
+    r = apply_world_run(s.w);
     cr_assert_eq(s.fault->n_open, 0);
     s.fault->fail_at = 0;
     check_nothing_lost(&s.fault->fs, k, false);
     check_errors(s.w, error);
     cr_assert(!for_ever || r < 0 || is_any_held(s.w), "call %d", k);
-    world_release(s.w);
-    world_run_well(s.w);
+    apply_world_release(s.w);
+    apply_world_run_well(s.w);
     check_after(&s);
 }
 
@@ -282,11 +282,11 @@ Test(apply_fault, killed_at_each_call_and_run_again)
         s.fault->error = -EIO;
         s.fault->fail_at = k;
         s.fault->fail_on = true;
-        cr_assert(world_run(s.w) <= 0);
+        cr_assert(apply_world_run(s.w) <= 0);
         s.fault->fail_at = 0;
         check_nothing_lost(&s.fault->fs, k, false);
-        world_restore(s.w);
-        world_run_well(s.w);
+        apply_world_restore(s.w);
+        apply_world_run_well(s.w);
         check_after(&s);
         cr_assert_null(strstr(s.w->events->str, "(guest)"), "call %d: %s", k,
                        s.w->events->str);
@@ -296,7 +296,7 @@ Test(apply_fault, killed_at_each_call_and_run_again)
 /* Files that are staged are whole: the old ones or the new. */
 static void check_whole(HostFs *fs, int k)
 {
-    g_autofree char *tree = world_tree(fs);
+    g_autofree char *tree = apply_world_tree(fs);
     g_auto(GStrv) lines = g_strsplit(tree, "\n", -1);
 
     for (char **line = lines; *line; line++) {
@@ -324,15 +324,15 @@ static void check_power_cut(int k, uint32_t seed)
     run_stage(&s);
     s.fault->fail_at = k;
     s.fault->crash = true;
-    cr_assert(world_run(s.w) <= 0);
+    cr_assert(apply_world_run(s.w) <= 0);
     disk = memory_hostfs_crash(s.fault->inner, seed);
     check_nothing_lost(disk, k, true);
     check_whole(disk, k);
-    world_restore(s.w);
+    apply_world_restore(s.w);
     s.w->fs = disk;
-    world_run_well(s.w);
-    world_check_tree(disk, after);
-    world_check_sides(s.w, disk);
+    apply_world_run_well(s.w);
+    apply_world_check_tree(disk, after);
+    apply_world_check_sides(s.w, disk);
 }
 
 Test(apply_fault, power_cut_at_each_call)
@@ -352,10 +352,10 @@ Test(apply_fault, what_was_run_is_durable)
         g_auto(Setup) s = setup_new();
         g_autoptr(HostFs) disk = NULL;
 
-        world_run_well(s.w);
+        apply_world_run_well(s.w);
         disk = memory_hostfs_crash(s.fault->inner, seed);
-        world_check_tree(disk, after);
-        world_check_sides(s.w, disk);
+        apply_world_check_tree(disk, after);
+        apply_world_check_sides(s.w, disk);
     }
 }
 
@@ -366,23 +366,23 @@ Test(apply_fault, cut_off_after_each_operation_and_run_again)
 
     for (guint k = N_STAGE; k <= n_ops; k++) {
         g_auto(TestHost) host = test_host_new();
-        g_autoptr(World) w = world_new(host.fs);
+        g_autoptr(ApplyWorld) w = apply_world_new(host.fs);
 
         make_contents(w);
         n_ops = w->plan.ops->len;
         w->plan.ops->len = N_STAGE;
-        cr_assert_eq(world_run(w), 0);
-        world_save(w);
+        cr_assert_eq(apply_world_run(w), 0);
+        apply_world_save(w);
         w->plan.ops->len = k;
-        cr_assert_eq(world_run(w), 0);
-        world_restore(w);
+        cr_assert_eq(apply_world_run(w), 0);
+        apply_world_restore(w);
         w->plan.ops->len = n_ops;
-        world_run_well(w);
-        world_check_tree(host.fs, after);
-        world_check_sides(w, host.fs);
+        apply_world_run_well(w);
+        apply_world_check_tree(host.fs, after);
+        apply_world_check_sides(w, host.fs);
         cr_assert_null(strstr(w->events->str, "(guest)"), "%u: %s", k,
                        w->events->str);
-        world_run_well(w);
-        world_check_tree(host.fs, after);
+        apply_world_run_well(w);
+        apply_world_check_tree(host.fs, after);
     }
 }
