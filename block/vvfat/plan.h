@@ -8,16 +8,22 @@
  *
  *   1. STAGE: new and replaced files, whole, under temporary names. All bytes
  *      of theirs are read before anything on the host is destroyed.
- *   2. From the root down, each directory before what is in it: MKDIR, RENAME
- *      and PLACE to the final names. What is in the way is replaced when both
- *      are files and it is to go or was replaced itself, else moved first, and
- *      on a cycle (swaps) put ASIDE.
- *   3. WRITE: ranges and sizes, in place.
- *   4. UNLINK and RMDIR, what is below first.
- *   5. ATTRIBUTES and TIMES, directories last, the deepest first.
+ *   2. MKDIR, RENAME and PLACE to the final names, each when all directories
+ *      above it have theirs. What is in the way is replaced when it is to go
+ *      and both are files, put ASIDE when it is to go otherwise; if it stays
+ *      in the volume it is moved first, and put ASIDE on a cycle (swaps). One
+ *      that moves and has new contents is a RENAME, and then a PLACE over
+ *      itself.
+ *   3. WRITE: ranges and sizes, in place. Where that takes the read-only
+ *      attribute away first, ATTRIBUTES come before it.
+ *   4. UNLINK and RMDIR, what is below first. None for what was replaced.
+ *   5. ATTRIBUTES and TIMES, directories last, what is below first.
+ *
+ * What was put ASIDE stays in its directory, below a temporary name, until a
+ * RENAME, UNLINK or RMDIR of it.
  *
  * Pure: reads inodes, changes none but change->held. Linear in the number of
- * changes (and their depth), whatever the size of the tree.
+ * changes and their depth, whatever the size of the tree; no recursion.
  */
 #ifndef VVFAT_PLAN_H
 #define VVFAT_PLAN_H
@@ -43,12 +49,14 @@ typedef enum PlanKind {
 typedef struct PlanOp {
     PlanKind kind;
     Inode *inode;
-    Inode *dir;       /* directory that it goes to (STAGE: where the temporary
-                         file is to be made; ASIDE: where it stands) */
+    Inode *dir; /* MKDIR, RENAME, PLACE: directory that it goes to; STAGE:
+                         where the temporary file is to be made, on the host
+                         and the same at the end of the plan; ASIDE: where it
+                         stands; else NULL */
     const char *name; /* MKDIR, RENAME, PLACE: the new host name; owned by the
-                         inode's change */
-    Inode *victim;    /* RENAME, PLACE: a file on the host that this replaces
-                         (not the inode itself), or NULL */
+                         inode's change; else NULL */
+    Inode *victim;    /* RENAME, PLACE: a file on the host that this replaces,
+                         to be removed and never the inode itself, or NULL */
 } PlanOp;
 
 typedef struct Plan {
@@ -59,10 +67,13 @@ typedef struct Plan {
  * Make the plan of all changes in the list (GPtrArray of Inode, each with a
  * `change`) that are not held. What is held stays where it is on the host, so
  * more may have to wait, and are held here, until nothing changes any more:
- * with INODE_PARENT_HELD when the directory will not be on the host, with
- * INODE_NAME_TAKEN when one that is held has the name there (a file may not
- * replace it), with INODE_NOT_EMPTY when a directory that is to go would still
- * hold one that is held. For each inode on entry:
+ * with INODE_PARENT_HELD when the directory will not be on the host, or would
+ * be there below the inode itself; with INODE_NAME_TAKEN when one that is held
+ * has the name there (a file may not replace it); with INODE_NOT_EMPTY when a
+ * directory that is to go would still hold one that is held. A directory that
+ * is held and on the host keeps its place there, and others can still be put
+ * into it. What is held already gets no further reasons, and none is taken
+ * back. For each inode on entry:
  *
  *   inode->parent        the guest's directory; NULL: it is to be removed
  *   change->target_name  host name that it is to have in it; NULL when removed
@@ -76,7 +87,11 @@ Plan *plan_new(const GPtrArray *changes);
 void plan_free(Plan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 
-/* The list, an operation a line, for tests and debugging. g_free(). */
+/*
+ * The list, an operation a line, for tests and debugging: what is on the host
+ * by the path that it has there before the plan is run, and where things go by
+ * the path after it. To be asked before any of it is run. g_free().
+ */
 char *plan_to_text(const Plan *plan);
 
 #endif
