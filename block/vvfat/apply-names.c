@@ -271,7 +271,10 @@ static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
     if (apply_is_renamed(apply, op)) {
         return;
     }
-    if (inode->is_directory) {
+    if (inode->change->temp_name) {
+        /* Its new contents may have replaced it there already. */
+        apply_op_place(apply, op);
+    } else if (inode->is_directory) {
         apply_hold_text(apply, inode, INODE_CONFLICT, 0, from,
                         "the directory is gone from the host");
     } else if (apply_place_guest(apply, &m)) {
