@@ -142,6 +142,15 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
+/* The host file is this version because of us. */
+static void take_version(Apply *apply, Inode *inode, const HostStat *st)
+{
+    apply_lock(apply);
+    inode->host = apply_host_id(st);
+    apply_unlock(apply);
+    inode->change->is_torn = false;
+}
+
 static int set_time(Apply *apply, Inode *inode, const char *path, FatTime time)
 {
     int64_t seconds = dirent_time_to_unix(time, apply->options.utc);
@@ -155,10 +164,7 @@ static int set_time(Apply *apply, Inode *inode, const char *path, FatTime time)
     apply_set_dirty(apply, inode);
     r = apply->fs->ops->stat(apply->fs, path, &st);
     if (r == 0 && apply_same_file(&st, &inode->host)) {
-        apply_lock(apply);
-        inode->host = apply_host_id(&st);
-        apply_unlock(apply);
-        inode->change->is_torn = false;
+        take_version(apply, inode, &st);
     }
     return r;
 }
@@ -182,17 +188,14 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         if (!find(apply, inode, path, &st, &look)) {
             return;
         }
-        if (look == LOOK_CHANGED && !has_time(apply, &st, time)) {
+        if (look == LOOK_SAME && !has_time(apply, &st, time)) {
+            r = set_time(apply, inode, path, time);
+        } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */
             apply_event(apply, APPLY_CONFLICT, path,
-                        "was changed: its time "
-                        "is kept");
-        } else if (look == LOOK_CHANGED && st.size == inode->host.size) {
-            apply_lock(apply);
-            inode->host = apply_host_id(&st); /* an earlier run set it */
-            apply_unlock(apply);
-        } else if (look == LOOK_SAME && !has_time(apply, &st, time)) {
-            r = set_time(apply, inode, path, time);
+                        "was changed: its time is kept");
+        } else if (look == LOOK_SAME || st.size == inode->host.size) {
+            take_version(apply, inode, &st); /* an earlier run set it */
         }
     }
     if (r < 0) {

@@ -33,7 +33,6 @@ struct Apply {
     GHashTable *dirty;       /* inodes whose host side is not durable */
     GArray *asides;          /* Aside: what was put aside in this run */
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
-    int sync_error;          /* of a sync that stands for others; or 0 */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
 };
@@ -131,6 +130,9 @@ void apply_op_mkdir(Apply *apply, const PlanOp *op);
 void apply_op_aside(Apply *apply, const PlanOp *op);
 void apply_op_rename(Apply *apply, const PlanOp *op);
 void apply_op_place(Apply *apply, const PlanOp *op);
+/* A file or directory that is not where it was has its new name already, from
+ * a run that was cut off: then the inode says so now. */
+bool apply_is_renamed(Apply *apply, const PlanOp *op);
 void apply_op_write(Apply *apply, const PlanOp *op);
 void apply_op_unlink(Apply *apply, const PlanOp *op);
 void apply_op_rmdir(Apply *apply, const PlanOp *op);
@@ -153,7 +155,8 @@ int apply_is_staged(Apply *apply, const Inode *inode);
 char *apply_temp_path(const Inode *inode);
 /* Make it durable before it gets a name. */
 int apply_sync_temp(Apply *apply, const Inode *inode);
-void apply_drop_temp(Apply *apply, Inode *inode);
+/* Remove it. After an error the change still names it, to be tried again. */
+int apply_drop_temp(Apply *apply, Inode *inode);
 
 /* ---- Durability (apply-sync.c) ---- */
 

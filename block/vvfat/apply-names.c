@@ -218,7 +218,8 @@ static void carry_over(Apply *apply, const PlanOp *op, const char *from,
         apply_fail(apply, inode, r, "copy", from);
         return;
     }
-    m.from = temp = apply_temp_path(inode);
+    temp = apply_temp_path(inode);
+    m.from = temp;
     if (!apply_move(apply, &m, NULL)) {
         apply_drop_temp(apply, inode);
         return;
@@ -236,12 +237,30 @@ static void carry_over(Apply *apply, const PlanOp *op, const char *from,
     }
 }
 
-/* It is not where it was: it has its new name already, or is gone. */
-static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
+bool apply_is_renamed(Apply *apply, const PlanOp *op)
 {
     Inode *inode = op->inode;
     g_autofree char *name = apply_find_at(
         apply, &inode->host, inode->is_directory, op->dir, op->name);
+
+    if (!name) {
+        return false;
+    }
+    apply_lock(apply);
+    if (op->victim && apply_stands_at(op->victim, op->dir, op->name)) {
+        apply_forget(apply, op->victim);
+    }
+    apply_set_dirty(apply, inode->host_parent);
+    apply_set_dirty(apply, op->dir);
+    apply_settle(inode, op->dir, name);
+    apply_unlock(apply);
+    return true;
+}
+
+/* It is not where it was: it has its new name already, or is gone. */
+static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
+{
+    Inode *inode = op->inode;
     ApplyMove m = {
         .inode = inode,
         .dir = op->dir,
@@ -249,15 +268,12 @@ static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
         .victim = op->victim,
     };
 
-    if (name) {
-        apply_lock(apply);
-        if (op->victim && apply_stands_at(op->victim, op->dir, op->name)) {
-            apply_forget(apply, op->victim);
-        }
-        apply_set_dirty(apply, inode->host_parent);
-        apply_set_dirty(apply, op->dir);
-        apply_settle(inode, op->dir, name);
-        apply_unlock(apply);
+    if (apply_is_renamed(apply, op)) {
+        return;
+    }
+    if (inode->change->temp_name) {
+        /* Its new contents may have replaced it there already. */
+        apply_op_place(apply, op);
     } else if (inode->is_directory) {
         apply_hold_text(apply, inode, INODE_CONFLICT, 0, from,
                         "the directory is gone from the host");

@@ -70,7 +70,8 @@ static bool move_temp(Apply *apply, ApplyMove *m)
     if (!bring_over(apply, m->inode, m->dir)) {
         return false;
     }
-    m->from = nearer = apply_temp_path(m->inode);
+    nearer = apply_temp_path(m->inode);
+    m->from = nearer;
     return apply_move(apply, m, NULL);
 }
 
@@ -126,6 +127,10 @@ static bool move_own(Apply *apply, const PlanOp *op, Own *own)
     if (look < 0) {
         apply_fail(apply, inode, look, "stat", from);
         return false;
+    }
+    if ((look == LOOK_OTHER || look == LOOK_GONE) &&
+        apply_is_renamed(apply, op)) {
+        return true;
     }
     /* A link's own file is another one, which keeps its contents. */
     own->stays = inode->link_path || look == LOOK_OTHER || look == LOOK_GONE;

@@ -142,7 +142,7 @@ static int fill(Apply *apply, Staging *s)
         InodeChange *change = s->inode->change;
 
         change->temp_dir = s->dir;
-        change->temp_name = g_steal_pointer(&s->name);
+        change->temp_name = g_strdup(s->name);
         change->staged = apply_host_id(&st);
         change->staged_sparse = s->is_sparse;
     }
@@ -157,10 +157,12 @@ static int stage(Apply *apply, Staging *s)
     if (r == 0) {
         r = fill(apply, s);
         apply->fs->ops->file_close(apply->fs, s->out);
-        if (r < 0) {
-            int removed = apply->fs->ops->unlink(apply->fs, s->path);
-
-            (void)removed; /* the first error is the one to tell */
+        if (r < 0 && apply->fs->ops->unlink(apply->fs, s->path) < 0) {
+            /* The first error is the one to tell. This one is made good when
+             * the file is staged or discarded again. */
+            s->inode->change->temp_dir = s->dir;
+            s->inode->change->temp_name = g_steal_pointer(&s->name);
+            s->inode->change->staged = (InodeHostId){ 0 };
         }
     }
     g_clear_pointer(&s->name, g_free);
@@ -173,10 +175,20 @@ bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
     g_autofree char *path = from ? inode_host_path(from) : NULL;
     Staging s = { .inode = inode, .dir = dir, .size = inode_size(inode) };
     HostStat st;
-    int r = path ? apply->fs->ops->stat(apply->fs, path, &st) : -ENOENT;
+    int r = apply_drop_temp(apply, inode);
 
-    apply_drop_temp(apply, inode);
-    s.from = r == 0 && st.kind == HOST_FILE ? path : NULL;
+    if (r < 0) {
+        apply_fail(apply, inode, r, "unlink", inode->change->temp_name);
+        return false;
+    }
+    r = path ? apply->fs->ops->stat(apply->fs, path, &st) : -ENOENT;
+    if (r == 0 && st.kind == HOST_FILE) {
+        s.from = path;
+    }
+    if (r < 0 && !apply_is_gone(r)) {
+        apply_fail(apply, inode, r, "stat", path);
+        return false;
+    }
     r = stage(apply, &s);
     if (r < 0) {
         apply_fail(apply, inode, r, s.call, s.path);
@@ -233,7 +245,7 @@ int apply_is_staged(Apply *apply, const Inode *inode)
            apply_same_version(&st, &inode->change->staged);
 }
 
-void apply_drop_temp(Apply *apply, Inode *inode)
+int apply_drop_temp(Apply *apply, Inode *inode)
 {
     InodeChange *change = inode->change;
 
@@ -241,10 +253,14 @@ void apply_drop_temp(Apply *apply, Inode *inode)
         g_autofree char *path = apply_temp_path(inode);
         int r = apply->fs->ops->unlink(apply->fs, path);
 
-        (void)r; /* a file that nobody looks for stays: no harm */
+        if (r < 0 && !apply_is_gone(r)) {
+            change->staged = (InodeHostId){ 0 }; /* not to be placed */
+            return r;
+        }
     }
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;
+    return 0;
 }
 
 /* ---- The operation ---- */
@@ -287,24 +303,14 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
         !apply_has_dir(apply, inode, op->dir)) {
         return;
     }
-    if (change->temp_name) {
-        g_autofree char *placed = NULL;
-
-        if (apply_is_staged(apply, inode) == 1) {
-            return;
-        }
-        if (inode->parent && inode_is_on_host(inode->parent) &&
-            change->target_name) {
-            placed = apply_find_at(apply, &change->staged, false,
-                                   inode->parent, change->target_name);
-        }
-        if (placed) {
-            return; /* placing finds it as well */
-        }
+    if (change->temp_name && change->staged.ino != 0) {
+        /* Of an earlier run, which may have placed it: that is found out when
+         * the directories are where they are to be. */
+        return;
     }
-    if (on_host && inode->host.size == inode_size(inode) &&
+    if (!change->temp_name && on_host &&
+        inode->host.size == inode_size(inode) &&
         apply_look(apply, inode, NULL) == LOOK_SAME && is_same(apply, inode)) {
-        apply_drop_temp(apply, inode);
         change->content = CONTENT_SAME;
         change->is_torn = false;
         return;

@@ -58,8 +58,25 @@ static void fail_staged(Apply *apply, Inode *inode, int r)
     apply_drop_temp(apply, inode);
 }
 
+/* The temporary names as well: after a crash the bytes may be there alone.
+ * Results by directory, as pointers: 0 or errno. */
+static int sync_temp_dir(Apply *apply, GHashTable *dirs, Inode *dir)
+{
+    gpointer error = NULL;
+
+    if (!g_hash_table_lookup_extended(dirs, dir, NULL, &error)) {
+        g_autofree char *path = inode_host_path(dir);
+        int r = apply->fs->ops->dir_sync(apply->fs, path);
+
+        error = GINT_TO_POINTER(-r);
+        g_hash_table_insert(dirs, dir, error);
+    }
+    return -GPOINTER_TO_INT(error);
+}
+
 void apply_sync_staged(Apply *apply, const GPtrArray *inodes)
 {
+    g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
     bool each = inodes->len <= APPLY_SYNC_EACH;
     uint64_t dev = 0;
     int all = each ? 0 : root_device(apply, &dev);
@@ -72,8 +89,13 @@ void apply_sync_staged(Apply *apply, const GPtrArray *inodes)
         bool alone = each || inode->change->staged.dev != dev;
         int r = alone ? apply_sync_temp(apply, inode) : all;
 
-        /* One from an earlier run may have its final name already. */
-        if (r < 0 && !(alone && apply_is_gone(r))) {
+        if (alone && apply_is_gone(r)) {
+            continue; /* of an earlier run: it may have its name already */
+        }
+        if (r == 0 && alone) {
+            r = sync_temp_dir(apply, dirs, inode->change->temp_dir);
+        }
+        if (r < 0) {
             fail_staged(apply, inode, r);
         }
     }

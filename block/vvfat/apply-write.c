@@ -51,6 +51,13 @@ static int open_rw(Apply *apply, Writing *w, HostStat *st)
     return r;
 }
 
+/* From here on the file is not what the host side says. */
+static void touch(Writing *w)
+{
+    w->inode->change->is_torn = true;
+    w->is_changed = true;
+}
+
 /* ---- Ranges ---- */
 
 /* Host bytes of a range, zeroes where the file has ended. */
@@ -69,8 +76,7 @@ static int read_host(Apply *apply, Writing *w, int64_t offset, size_t bytes)
 static int write_run(Apply *apply, Writing *w, int64_t offset, size_t from,
                      size_t to)
 {
-    w->inode->change->is_torn = true;
-    w->is_changed = true;
+    touch(w);
     return hostfs_write_full(apply->fs, w->file, offset + (int64_t)from,
                              apply->guest + from, to - from);
 }
@@ -135,6 +141,7 @@ static int allocate(Apply *apply, Writing *w, const GArray *ranges)
         return 0;
     }
     w->call = "allocate";
+    touch(w); /* its time changes, if nothing else */
     r = apply->fs->ops->file_allocate(apply->fs, w->file, w->old_size,
                                       end - w->old_size);
     return r == -ENOTSUP ? 0 : r;
@@ -150,8 +157,7 @@ static int set_size(Apply *apply, Writing *w)
         return r;
     }
     apply_lock(apply);
-    w->inode->change->is_torn = true;
-    w->is_changed = true;
+    touch(w);
     r = apply->fs->ops->file_truncate(apply->fs, w->file, w->size);
     apply_unlock(apply);
     return r;

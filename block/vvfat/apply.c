@@ -145,7 +145,7 @@ void apply_stage(Apply *apply, Plan *plan)
             continue;
         }
         apply_op_stage(apply, op, g_hash_table_lookup(victims, op->inode));
-        if (op->inode->change->temp_name) {
+        if (op->inode->change->temp_name && !op->inode->change->held) {
             g_ptr_array_add(staged, op->inode);
         }
     }

@@ -71,7 +71,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Apply, apply_free)
  * Step 1, PLAN_STAGE: write the temporary files, and make them durable. A file
  * whose contents turn out to be those of its host file is not written:
  * change->content becomes CONTENT_SAME. change->temp_* and ->staged are set.
- * Nothing that was there is changed. Where a change is held now, its bytes may
+ * A change that has a temporary file from an earlier run keeps it: discard it
+ * first where the guest has written since. Nothing that was there is changed.
+ * Where a change is held now, its bytes may
  * still be in host files that the plan removes: make another plan, or copy
  * them, before step 2.
  */

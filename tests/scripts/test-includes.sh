@@ -49,7 +49,7 @@ END
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image vvfat'
+sees_block='read open-files fat-image data-map overlay committer options protect writable vvfat'
 
 failed=0
 complain() {
