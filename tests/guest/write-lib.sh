@@ -88,17 +88,17 @@ write_await() { # pattern seconds
 
 # What is flushed is in DIR at once; what is only synced a while later.
 write_checkpoint() { # export name
-    local tries=1
+    local deadline
     write_await "checkpoint $2 (flushed|synced)" 300
+    deadline=$SECONDS
     if grep -qx "checkpoint $2 synced" listing; then
-        tries=40
+        deadline=$((SECONDS + 30))
     fi
     sed -n "/^begin $2\$/,/^checkpoint $2 /p" listing | sed '1d; $d' |
         export_modes | LC_ALL=C sort >"$1.$2.guest"
     until export_host "$1" && export_listing "$HOST" >"$1.$2.host" &&
         cmp -s "$1.$2.guest" "$1.$2.host"; do
-        tries=$((tries - 1))
-        if [ $tries = 0 ]; then
+        if [ $SECONDS -ge $deadline ]; then
             diff -u "$1.$2.host" "$1.$2.guest" | head -n 60
             export_fail "$1, $2: the directory (-) is not what the guest" \
                 'has (+)'
