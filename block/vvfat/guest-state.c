@@ -392,20 +392,11 @@ static void put_back_to_read(GuestState *s)
     g_ptr_array_set_size(s->to_read, 0);
 }
 
-int guest_state_update(GuestState *s, bool closing)
+/* Chains, directories, entries, orphans: once. */
+static int update_pass(GuestState *s)
 {
     int ret, r;
 
-    g_clear_pointer(&s->suspended, g_free);
-    s->closing = closing;
-    ret = check_boot(s);
-    if (ret < 0 || s->suspended) {
-        return ret;
-    }
-    ret = guest_fat_update(s);
-    if (ret < 0) {
-        return ret;
-    }
     for (guint i = 0; i < s->defective->len; i++) {
         guest_mark_stale(s, g_ptr_array_index(s->defective, i), 0);
     }
@@ -419,11 +410,49 @@ int guest_state_update(GuestState *s, bool closing)
     r = guest_match(s);
     ret = ret ? ret : r;
     retire(s); /* doubles, before their place is taken */
+    /* What is in directories that are gone must be known not to hold its
+     * clusters, before others are found to have them. */
+    r = guest_orphans_update(s);
+    ret = ret ? ret : r;
     r = update_stale(s);
     ret = ret ? ret : r;
     r = guest_orphans_update(s);
     ret = ret ? ret : r;
     forget_fresh(s);
     retire(s);
+    return ret;
+}
+
+static bool has_cross_links(const GuestState *s)
+{
+    for (guint i = 0; i < s->defective->len; i++) {
+        const Inode *inode = g_ptr_array_index(s->defective, i);
+
+        if (inode->defects & INODE_CROSS_LINK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int guest_state_update(GuestState *s, bool closing)
+{
+    int ret;
+
+    g_clear_pointer(&s->suspended, g_free);
+    s->closing = closing;
+    ret = check_boot(s);
+    if (ret < 0 || s->suspended) {
+        return ret;
+    }
+    ret = guest_fat_update(s);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = update_pass(s);
+    /* A chain can have met one that was found to be gone later. */
+    if (ret == 0 && !s->suspended && has_cross_links(s)) {
+        ret = update_pass(s);
+    }
     return ret;
 }

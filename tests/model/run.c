@@ -199,14 +199,39 @@ char *run_op(Run *run, const Op *op)
     return NULL;
 }
 
+static void add_fact(const char *key, const char *value, void *opaque)
+{
+    if (g_str_has_prefix(key, "pending.") || g_str_has_prefix(key, "commit.") ||
+        g_str_has_prefix(key, "report.")) {
+        g_string_append_printf(opaque, "\n    %s: %s", key, value);
+    }
+}
+
+/* The complaint, and what the driver has to say of itself. */
+static char *add_facts(Run *run, char *why)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(run->disk->blk, NULL);
+    GString *text = g_string_new(why);
+
+    g_free(why);
+    if (info && info->specific) {
+        options_foreach(info->specific, add_fact, text);
+    }
+    return g_string_free(text, FALSE);
+}
+
 char *run_judge(Run *run, bool thorough)
 {
     HostCheck check = { .thorough = thorough, .ignore = PLANTED };
+    char *why;
 
     check.dir_times = run->config->dir_times;
     run->n_judged++;
-    return run->config->no_dir ? judge_image(run, thorough)
-                               : hostdir_compare(run->dir, run->root, &check);
+    if (run->config->no_dir) {
+        return judge_image(run, thorough);
+    }
+    why = hostdir_compare(run->dir, run->root, &check);
+    return why ? add_facts(run, why) : NULL;
 }
 
 char *run_finish(Run *run)
