@@ -5,6 +5,8 @@
 #include "tests/model/run.h"
 
 #define MANY_NODES 160
+#define MAX_FILL (UINT32_C(16) << 20)
+#define SPARE_BYTES(cluster) (4 * (cluster)) /* as op-fs.c wants */
 
 static const uint8_t weights[N_OPS] = {
     [OP_CREATE] = 14,    [OP_WRITE] = 14,   [OP_RESIZE] = 6,
@@ -86,8 +88,12 @@ static char *new_path(Run *run, Prng *prng)
 static uint32_t make_size(Run *run, Prng *prng)
 {
     uint32_t cluster = run->vol->cluster_size;
-    uint32_t room = MIN(run->vol->n_free, 2048) * cluster;
+    uint32_t room = MIN(run->vol->n_free, MAX_FILL / cluster) * cluster;
 
+    /* Now and then until nothing is left. */
+    if (prng_one_in(prng, 100) && room > 8 * cluster) {
+        return room - SPARE_BYTES(cluster);
+    }
     switch (prng_below(prng, 8)) {
     case 0:
         return 0;
