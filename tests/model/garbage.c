@@ -59,7 +59,7 @@ static int list_one(const char *path, const struct stat *st, int type,
     g_string_append_printf(listing, "%s %o %" PRId64 " %" PRId64 ".%09ld %s\n",
                            path, (unsigned)st->st_mode, (int64_t)st->st_size,
                            (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-                           data ? data : "");
+                           sum ? sum : "");
     return FTW_CONTINUE;
 }
 

@@ -169,7 +169,7 @@ static OpKind pick_kind(Run *run, Prng *prng)
 static void make_write(Run *run, Prng *prng, Op *op)
 {
     Node *node = model_walk(run->root, op->path);
-    uint32_t size = node ? node->data->len : 0;
+    uint32_t size = node && !node->is_dir ? node->data->len : 0;
 
     op->b = 1 + make_size(run, prng);
     switch (prng_below(prng, 4)) {
@@ -195,7 +195,8 @@ static void fill_in(Run *run, Prng *prng, Op *op)
         op->a = make_size(run, prng);
         break;
     case OP_RESIZE:
-        op->a = prng_one_in(prng, 2) && node && node->data->len
+        op->a = prng_one_in(prng, 2) && node && !node->is_dir &&
+                        node->data->len
                     ? prng_below(prng, node->data->len)
                     : make_size(run, prng);
         break;
