@@ -203,7 +203,7 @@ char *disk_verify(Disk *disk, bool all, uint64_t seed)
     }
     for (int i = 0; !all && i < RANDOM_RANGES; i++) {
         /* The front is where the metadata is, and most of the data. */
-        uint32_t n = MIN(1 + prng_below(&prng, RANDOM_SECTORS), n_sectors);
+        uint32_t n = 1 + prng_below(&prng, RANDOM_SECTORS);
         uint32_t end = i % 2 ? n_sectors : MAX(n, n_sectors / 16);
         uint32_t first = prng_below(&prng, end - n + 1);
         char *why = verify_range(disk, (int64_t)first * SECTOR,

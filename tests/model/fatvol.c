@@ -272,37 +272,46 @@ void fatvol_set_dirty(FatVol *vol, bool dirty)
     disk_touch(vol->disk, at, 1, CLASS_BOOT);
 }
 
+/* The label's entry in the root, or else a free one; NULL: neither. */
+static uint8_t *label_slot(FatVol *vol)
+{
+    uint8_t *unused = NULL, *label = NULL;
+    FatDir slots;
+
+    fatvol_dir_load(vol, 0, &slots);
+    for (unsigned i = 0; i < slots.n_slots && !label; i++) {
+        uint8_t *raw = fatvol_slot(vol, &slots, i);
+
+        if (raw[0] == 0 || raw[0] == 0xe5) {
+            unused = unused ? unused : raw;
+        } else if ((raw[E_ATTR] & ATTR_LONG) == ATTR_LABEL) {
+            label = raw;
+        }
+    }
+    fatvol_dir_clear(&slots);
+    return label ? label : unused;
+}
+
 void fatvol_set_label(FatVol *vol, const char *label)
 {
     int64_t boot = vol->start + (vol->type == 32 ? 71 : 43);
+    uint8_t *raw = label_slot(vol);
+    bool was_unused = raw && (raw[0] == 0 || raw[0] == 0xe5);
     uint8_t text[SHORT_SIZE];
-    FatDir slots;
 
+    if (!raw) {
+        return;
+    }
     memset(text, ' ', sizeof(text));
     memcpy(text, label ? label : "NO NAME", label ? strlen(label) : 7);
     memcpy(vol->disk->mem + boot, text, sizeof(text));
     disk_touch(vol->disk, boot, sizeof(text), CLASS_BOOT);
-    fatvol_dir_load(vol, 0, &slots);
-    for (unsigned i = 0; i < slots.n_slots; i++) {
-        uint8_t *raw = fatvol_slot(vol, &slots, i);
-        bool is_label = raw[0] != 0 && raw[0] != 0xe5 &&
-                        (raw[E_ATTR] & ATTR_LONG) == ATTR_LABEL;
-
-        /* A volume without a label gets one in the first free slot. */
-        if (!is_label && (!label || (raw[0] != 0 && raw[0] != 0xe5))) {
-            continue;
-        }
-        if (!is_label) {
-            memset(raw, 0, ENTRY_SIZE);
-        }
-        if (label) {
-            memcpy(raw, text, sizeof(text));
-            raw[E_ATTR] = ATTR_LABEL;
-        } else {
-            raw[0] = 0xe5;
-        }
-        disk_touch(vol->disk, raw - vol->disk->mem, ENTRY_SIZE, CLASS_DIR);
-        break;
+    if (label) {
+        memset(raw, 0, ENTRY_SIZE);
+        memcpy(raw, text, sizeof(text));
+        raw[E_ATTR] = ATTR_LABEL;
+    } else if (!was_unused) {
+        raw[0] = 0xe5;
     }
-    fatvol_dir_clear(&slots);
+    disk_touch(vol->disk, raw - vol->disk->mem, ENTRY_SIZE, CLASS_DIR);
 }

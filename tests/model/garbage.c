@@ -43,6 +43,8 @@ static int list_one(const char *path, const struct stat *st, int type,
                     struct FTW *at)
 {
     g_autofree char *data = NULL;
+    g_autofree char *sum = NULL;
+    gsize n = 0;
 
     if (at->level == 0) {
         return FTW_CONTINUE;
@@ -50,13 +52,14 @@ static int list_one(const char *path, const struct stat *st, int type,
     if (at->level == 1 && is_ours(path + at->base)) {
         return FTW_SKIP_SUBTREE;
     }
-    if (type == FTW_F) {
-        g_file_get_contents(path, &data, NULL, NULL);
+    if (type == FTW_F && g_file_get_contents(path, &data, &n, NULL)) {
+        sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256,
+                                          (const guchar *)data, n);
     }
     g_string_append_printf(listing, "%s %o %" PRId64 " %" PRId64 ".%09ld %s\n",
                            path, (unsigned)st->st_mode, (int64_t)st->st_size,
                            (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-                           data ? data : "");
+                           sum ? sum : "");
     return FTW_CONTINUE;
 }
 
@@ -256,11 +259,11 @@ static char *do_plant(Run *run, const Op *op)
     g_autofree char *target = g_build_filename(
         run->config->work, CANARY, op->a ? NULL : CANARY_FILE, NULL);
 
-    if (symlink(target, link) == 0) {
-        run->is_planted = true;
-    } else if (errno != EEXIST) {
+    hostdir_remove(link);
+    if (symlink(target, link) < 0) {
         return g_strdup_printf("cannot make the link '%s'", link);
     }
+    run->is_planted = true;
     return NULL;
 }
 
@@ -302,58 +305,4 @@ char *op_garbage(Run *run, const Op *op)
     default:
         return do_unplant(run);
     }
-}
-
-/* ---- Choosing ---- */
-
-/* A link in the place of what the guest is going to make, and the end of it. */
-static Op *planting(Run *run, Prng *prng)
-{
-    g_autofree char *name = g_strdup_printf(PLANTED "%u", run->n_planted);
-    g_autofree char *below = g_strconcat(name, "/" CANARY_FILE, NULL);
-    bool is_dir = run->n_planted % 2;
-
-    switch (run->phase++) {
-    case 1:
-        return op_new(OP_PLANT, 0, is_dir, 0, name, NULL);
-    case 2:
-        return op_new(is_dir ? OP_MKDIR : OP_CREATE, prng_next(prng), 100, 0,
-                      name, NULL);
-    case 3:
-        return op_new(OP_CREATE, prng_next(prng), 3000, 0, below, NULL);
-    case 4:
-    case 7:
-        return op_new(OP_WRITEOUT, prng_next(prng), prng_below(prng, N_ORDERS),
-                      0, NULL, NULL);
-    case 5:
-    case 8:
-        return op_new(OP_FLUSH, prng_next(prng), 0, 0, NULL, NULL);
-    case 6:
-        return op_new(is_dir ? OP_DELTREE : OP_DELETE, prng_next(prng), 0, 0,
-                      name, NULL);
-    default:
-        run->phase = 0;
-        run->n_planted++;
-        return op_new(OP_UNPLANT, 0, 0, 0, NULL, NULL);
-    }
-}
-
-Op *garbage_make(Run *run, Prng *prng)
-{
-    if (run->phase == 0 && !run->is_damaged && prng_one_in(prng, 40)) {
-        run->phase = 1;
-    }
-    if (run->phase > 0) {
-        return planting(run, prng);
-    }
-    if (run->is_damaged && prng_one_in(prng, 6)) {
-        return op_new(OP_REPAIR, prng_next(prng), prng_below(prng, N_ORDERS),
-                      prng_below(prng, N_STYLES), NULL, NULL);
-    }
-    if (run->is_damaged ||
-        (disk_n_dirty(run->disk) == 0 && prng_one_in(prng, 3))) {
-        return op_new(OP_DAMAGE, prng_next(prng), prng_below(prng, 32), 0,
-                      NULL, NULL);
-    }
-    return op_make(run, prng);
 }

@@ -52,8 +52,8 @@ static char *trim(Run *run, const Op *op)
     FatVol *vol = run->vol;
     Prng prng = { op->seed };
     uint32_t first = 2 + prng_below(&prng, vol->n_clusters);
-    uint32_t end = MIN(first + 1 + prng_below(&prng, MAX_TRIM),
-                       vol->n_clusters + 2);
+    uint32_t most = 1 + prng_below(&prng, MAX_TRIM);
+    uint32_t end = MIN(first + most, vol->n_clusters + 2);
 
     for (uint32_t c = first; c < end; c++) {
         uint32_t n = 0;

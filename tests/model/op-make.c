@@ -5,6 +5,8 @@
 #include "tests/model/run.h"
 
 #define MANY_NODES 160
+#define MAX_FILL (UINT32_C(16) << 20)
+#define SPARE_BYTES(cluster) (4 * (cluster)) /* as op-fs.c wants */
 
 static const uint8_t weights[N_OPS] = {
     [OP_CREATE] = 14,    [OP_WRITE] = 14,   [OP_RESIZE] = 6,
@@ -86,8 +88,12 @@ static char *new_path(Run *run, Prng *prng)
 static uint32_t make_size(Run *run, Prng *prng)
 {
     uint32_t cluster = run->vol->cluster_size;
-    uint32_t room = MIN(run->vol->n_free, 2048) * cluster;
+    uint32_t room = MIN(run->vol->n_free, MAX_FILL / cluster) * cluster;
 
+    /* Now and then until nothing is left. */
+    if (prng_one_in(prng, 100) && room > 8 * cluster) {
+        return room - SPARE_BYTES(cluster);
+    }
     switch (prng_below(prng, 8)) {
     case 0:
         return 0;
@@ -163,7 +169,7 @@ static OpKind pick_kind(Run *run, Prng *prng)
 static void make_write(Run *run, Prng *prng, Op *op)
 {
     Node *node = model_walk(run->root, op->path);
-    uint32_t size = node ? node->data->len : 0;
+    uint32_t size = node && !node->is_dir ? node->data->len : 0;
 
     op->b = 1 + make_size(run, prng);
     switch (prng_below(prng, 4)) {
@@ -189,7 +195,8 @@ static void fill_in(Run *run, Prng *prng, Op *op)
         op->a = make_size(run, prng);
         break;
     case OP_RESIZE:
-        op->a = prng_one_in(prng, 2) && node && node->data->len
+        op->a = prng_one_in(prng, 2) && node && !node->is_dir &&
+                        node->data->len
                     ? prng_below(prng, node->data->len)
                     : make_size(run, prng);
         break;

@@ -47,7 +47,8 @@ typedef struct Run {
     uint8_t *damaged;     /* sectors */
     GPtrArray *concerned; /* paths; what is below them, too */
     char *outside;        /* what there is beside the directory */
-    unsigned phase, n_planted;
+    unsigned phase;       /* of planting a link; 0: none */
+    unsigned n_planted;
     uint64_t n_done, n_skipped, n_flushes, n_judged;
 } Run;
 
@@ -88,6 +89,7 @@ char *judge_volume(Run *run) G_GNUC_WARN_UNUSED_RESULT;
 char *op_garbage(Run *run, const Op *op) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Write garbage to the device, of kind op->a, and note what it concerns. */
+#define N_DAMAGES 32
 void damage(Run *run, const Op *op);
 
 /* While there is garbage: what it does not concern is as it was, and nothing

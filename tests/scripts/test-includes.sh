@@ -137,6 +137,14 @@ while read -r file header; do
     esac
 done < <(includes block/*.[ch] include/block/*.h util/*.c include/util/*.h)
 
+# The model judges the driver: it must know nothing of it.
+while read -r file header; do
+    case $header in
+        tests/model/* | block/block.h) ;;
+        *) complain "$file must not include $header" ;;
+    esac
+done < <(includes tests/model/*.[ch])
+
 # ---- Who calls the host, prints, or ends the program ----
 
 host='open|openat|creat|close|read|pread|preadv|write|pwrite|pwritev|lseek'
