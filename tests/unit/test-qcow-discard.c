@@ -16,9 +16,8 @@ TestSuite(qcow_discard, .init = tape_init, .fini = image_dir_fini,
 
 static BlockBackend *open_image(const char *driver, unsigned flags)
 {
-    g_autofree char *options =
-        g_strdup_printf("driver=qcow,file.driver=%s,file.filename=%%D/image",
-                        driver);
+    g_autofree char *options = g_strdup_printf(
+        "driver=qcow,file.driver=%s,file.filename=%%D/image", driver);
 
     return image_open(BDRV_O_RDWR | BDRV_O_UNMAP | flags, options);
 }
@@ -90,8 +89,8 @@ static void finish(BlockBackend *blk)
     cr_assert_eq(blk_pread(blk, 0, size, bytes, 0), 0);
     blk_close(blk);
     cr_assert(g_file_set_contents(path, bytes, (gssize)size, NULL));
-    g_autofree char *output = image_shell(
-        &status, "qemu-img compare -f qcow -F raw image expected");
+    g_autofree char *output =
+        image_shell(&status, "qemu-img compare -f qcow -F raw image expected");
     cr_assert_eq(status, 0, "%s", output);
 }
 
@@ -193,9 +192,8 @@ Test(qcow_discard, what_is_written_afterwards_is_there)
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(blk_pdiscard(blk, 0, MIB), 0);
         image_pattern(buf, MIB, 7 + i, 0);
-        cr_assert_eq(blk_pwrite(blk, CLUSTER + 100, 5000, buf + CLUSTER + 100,
-                                0),
-                     0);
+        cr_assert_eq(
+            blk_pwrite(blk, CLUSTER + 100, 5000, buf + CLUSTER + 100, 0), 0);
         cr_assert(is_zero(blk, 0, CLUSTER + 100));
         check_pattern(blk, CLUSTER + 100, 5000, 7 + i);
         cr_assert(is_zero(blk, CLUSTER + 5100, MIB - CLUSTER - 5100));
