@@ -17,7 +17,7 @@
 #define STEPS 40
 
 TestSuite(qcow_crash, .init = tape_init, .fini = image_dir_fini,
-          .timeout = 120);
+          .timeout = 600);
 
 /* What the device held after a step. */
 typedef struct Version {

@@ -12,7 +12,7 @@
 #define CLUSTER (4 * KIB)
 
 TestSuite(qcow_discard, .init = tape_init, .fini = image_dir_fini,
-          .timeout = 120);
+          .timeout = 300);
 
 static BlockBackend *open_image(const char *driver, unsigned flags)
 {

@@ -12,7 +12,7 @@
 #define STEPS 220
 
 TestSuite(qcow_random, .init = image_dir_init, .fini = image_dir_fini,
-          .timeout = 120);
+          .timeout = 300);
 
 typedef struct Model {
     BlockBackend *blk;
