@@ -213,8 +213,9 @@ static bool copy_to_existing(const ImageCopy *copy)
         return false;
     }
     g_autoptr(CopyTarget) target = target_of(copy, blk);
-    return check_compression(copy, blk) && check_size(copy, blk) &&
-           run(copy, target);
+    bool ok = check_compression(copy, blk) && check_size(copy, blk) &&
+              run(copy, target);
+    return image_finish(blk, target->name) && ok;
 }
 
 /* The driver has judged the value when it created the image. */

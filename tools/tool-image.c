@@ -157,6 +157,17 @@ BlockBackend *image_open_created(const char *name, const char *format,
                       OPEN_ATTEMPTS);
 }
 
+bool image_finish(BlockBackend *blk, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk && blk_commit(blk, true, &error) < 0) {
+        tool_error("%s: %s", name, error->message);
+        return false;
+    }
+    return true;
+}
+
 char *image_report_line(const BdrvInfo *info, unsigned i)
 {
     char key[64];

@@ -91,6 +91,15 @@ BlockBackend *image_open_target(const char *name, const char *format,
 BlockBackend *image_open_created(const char *name, const char *format,
                                  const char *cache);
 
+/*
+ * Nothing more will be written to an image that was opened for it: what it has
+ * to bring elsewhere (a writable directory) is brought there. To be called
+ * before blk_close(), after failures, too. blk may be NULL. False with the
+ * error printed, which tells what is not there and where it is.
+ */
+bool image_finish(BlockBackend *blk, const char *name)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Exit with a usage error unless `cache` is a cache mode; `what` names the
  * option. */
 void image_check_cache(const char *what, const char *cache);

@@ -351,6 +351,23 @@ char *committer_suspended(Committer *c)
     return suspended;
 }
 
+char *committer_reason(Committer *c)
+{
+    char *words = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->suspended) {
+        words = g_strdup(c->suspended);
+    } else if (c->pending->len) {
+        const Pending *p = &g_array_index(c->pending, Pending, 0);
+        const char *more = c->n_held > 1 ? ", and others" : "";
+
+        words = g_strdup_printf("'%s'%s: %s", p->path, more, p->reason);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return words;
+}
+
 static const char *policy_name(CommitPolicy policy)
 {
     static const char *const names[] = { "write", "flush", "idle", "close",

@@ -14,6 +14,7 @@
 #include "block/vvfat/writable-int.h"
 
 #define UNIT_MAX 4096u
+#define NOT_COMMITTED "nothing is committed by itself with commit=manual"
 #define MBR_TABLE 446 /* its four entries take 64 bytes */
 
 /* ---- Base ---- */
@@ -537,25 +538,29 @@ static int finish(Writable *w, GError **errp)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *image = NULL;
+    g_autofree char *reason = NULL;
+    g_autofree char *dir = report_escape(w->config->dir);
 
     w->is_finished = true;
     committer_stop(w->committer);
     if (!writable_has_loss(w)) {
         return 0;
     }
+    reason = committer_reason(w->committer);
     image = writable_rescue(w, &error);
     if (image) {
         block_error_set(errp, EIO,
-                        "Not everything that the guest wrote could be written "
-                        "into the directory. It is kept in '%s': vvfat-img ls "
-                        "and vvfat-img extract show it and take it out",
-                        image);
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s). What is missing is kept in '%s': "
+                        "vvfat-img ls and vvfat-img extract show it and take "
+                        "it out",
+                        dir, reason ? reason : NOT_COMMITTED, image);
     } else {
         block_error_set(errp, EIO,
-                        "Not everything that the guest wrote could be written "
-                        "into the directory, and it could not be kept either: "
-                        "%s",
-                        error->message);
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s), and what is missing could not be kept, "
+                        "either: %s",
+                        dir, reason ? reason : NOT_COMMITTED, error->message);
     }
     return -EIO;
 }

@@ -11,7 +11,11 @@
  *   discard OFFSET LENGTH
  *   read [-P PATTERN] OFFSET LENGTH  fails unless the pattern is there
  *   status OFFSET LENGTH             a line about each piece
+ *   load FILE                        the file's bytes, from the start on
  *   flush, truncate SIZE, empty
+ *   commit, finish                   into what lies beneath; the last time
+ *   facts                            "key=value" lines of the driver
+ *   host COMMAND                     of the shell, which must succeed
  *   verify                           fails if the image's check finds anything
  *   abort                            ends at once: nothing is closed or flushed
  *
@@ -213,6 +217,56 @@ static void do_empty(BlockBackend *blk, const Words *words)
     }
 }
 
+static void do_load(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *bytes = NULL;
+    gsize length;
+
+    if (words->n != 2) {
+        die(words, "FILE");
+    }
+    if (!g_file_get_contents(words->word[1], &bytes, &length, &error)) {
+        die(words, error->message);
+    }
+    must(words, blk_pwrite(blk, 0, (int64_t)length, bytes, 0));
+}
+
+static void do_commit(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk_commit(blk, word_is(words, 0, "finish"), &error) < 0) {
+        die(words, error->message);
+    }
+}
+
+static void print_fact(const char *key, const char *value, void *opaque)
+{
+    (void)opaque;
+    printf("%s=%s\n", key, value);
+}
+
+static void do_facts(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, &error);
+
+    if (!info) {
+        die(words, error->message);
+    }
+    options_foreach(info->specific, print_fact, NULL);
+    fflush(stdout);
+}
+
+static void do_host(BlockBackend *blk, const Words *words)
+{
+    (void)blk;
+    if (system(words->command + strlen("host")) != 0) {
+        die(words, "failed");
+    }
+}
+
 static void print_finding(const char *text, void *opaque)
 {
     (void)opaque;
@@ -250,6 +304,9 @@ static const struct {
     { "status", do_status },     { "flush", do_flush },
     { "truncate", do_truncate }, { "empty", do_empty },
     { "verify", do_verify },     { "abort", do_abort },
+    { "load", do_load },         { "commit", do_commit },
+    { "finish", do_commit },     { "facts", do_facts },
+    { "host", do_host },
 };
 
 static void run_command(BlockBackend *blk, const char *text)
@@ -323,6 +380,8 @@ int main(int argc, char **argv)
         g_autofree char *text = blk_strerror(ret);
 
         fprintf(stderr, "image-io: flush at the end: %s\n", text);
+    } else if ((ret = blk_commit(blk, true, &error)) < 0) {
+        fprintf(stderr, "image-io: %s\n", error->message);
     }
     blk_close(blk);
     return ret < 0;
