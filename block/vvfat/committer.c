@@ -65,10 +65,8 @@ static char *reason_of(const InodeChange *change)
 {
     const char *text = inode_held_text(change->held);
 
-    if (change->error < 0) {
-        return g_strdup_printf(
-            "%s: %s%s%s", text, change->detail ? change->detail : "",
-            change->detail ? ": " : "", g_strerror(-change->error));
+    if (change->error < 0 && !change->detail) {
+        return g_strdup_printf("%s: %s", text, g_strerror(-change->error));
     }
     return change->detail ? g_strdup_printf("%s: %s", text, change->detail)
                           : g_strdup(text);

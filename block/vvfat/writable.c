@@ -364,9 +364,18 @@ static bool start_commits(Writable *w, GError **errp)
 
 static bool lock_directory(Writable *w, GError **errp)
 {
-    int ret = w->fs->ops->lock(w->fs);
     g_autofree char *dir = report_escape(w->config->dir);
+    HostStat st;
+    int ret = w->fs->ops->stat(w->fs, "", &st);
 
+    if (ret == 0 && !st.writable) {
+        block_error_set(errp, EACCES,
+                        "The host does not allow to make files in '%s'; "
+                        "without rw it can be read",
+                        dir);
+        return false;
+    }
+    ret = w->fs->ops->lock(w->fs);
     if (ret == -EWOULDBLOCK) {
         block_error_set(errp, EBUSY,
                         "'%s' is open for writing already, by another disk; "
