@@ -107,6 +107,10 @@ void image_check_cache(const char *what, const char *cache);
 /* Warn about everything the driver skipped, renamed or clamped. */
 void image_warn_report(BlockBackend *blk);
 
+/* "'x': the host does not allow to write it" for entry i of what waits to be
+ * committed, or NULL behind the last. g_free(). */
+char *image_pending_line(const BdrvInfo *info, unsigned i);
+
 /* "skipped 'x': a socket" for entry i of the report, or NULL behind the last.
  * g_free(). */
 char *image_report_line(const BdrvInfo *info, unsigned i);
