@@ -154,9 +154,8 @@ static int read_piece(Overlay *o, int64_t offset, size_t bytes, uint8_t *buf)
         int ret;
 
         iov_init_buf(&iov, buf + done, n);
-        ret = saved
-                  ? scratch_read(o->snapshot, at + o->shift, buf + done, n)
-                  : overlay_read_now(o, at, &iov, 0, n);
+        ret = saved ? scratch_read(o->snapshot, at + o->shift, buf + done, n)
+                    : overlay_read_now(o, at, &iov, 0, n);
         if (ret < 0) {
             return ret;
         }

@@ -146,16 +146,15 @@ static char *claim_name(const char *dir, const char *where, GError **errp)
     g_autofree char *absolute = g_canonicalize_filename(dir, NULL);
     g_autofree char *base = g_path_get_basename(absolute);
     g_autofree char *parent = g_path_get_dirname(absolute);
-    g_autofree char *start = g_strdup_printf("%s/%s.vvfat-rescue-%s",
-                                             where ? where : parent,
-                                             strcmp(base, "/") ? base : "root",
-                                             time);
+    g_autofree char *start =
+        g_strdup_printf("%s/%s.vvfat-rescue-%s", where ? where : parent,
+                        strcmp(base, "/") ? base : "root", time);
     int ret = -EEXIST;
 
     for (unsigned i = 1; ret == -EEXIST && i <= MAX_SAME_TIME; i++) {
-        g_autofree char *path =
-            i == 1 ? g_strdup_printf("%s.qcow2", start)
-                   : g_strdup_printf("%s-%u.qcow2", start, i);
+        g_autofree char *path = i == 1
+                                    ? g_strdup_printf("%s.qcow2", start)
+                                    : g_strdup_printf("%s-%u.qcow2", start, i);
 
         ret = scratch_claim(path);
         if (ret == 0) {

@@ -11,7 +11,8 @@
  *   discard OFFSET LENGTH
  *   read [-P PATTERN] OFFSET LENGTH  fails unless the pattern is there
  *   status OFFSET LENGTH             a line about each piece
- *   load FILE                        the file's bytes, from the start on
+ *   load FILE                        the file's bytes, from the start on:
+ *                                    writes the sectors that differ
  *   flush, truncate SIZE, empty
  *   commit, finish                   into what lies beneath; the last time
  *   facts                            "key=value" lines of the driver
@@ -33,6 +34,7 @@
 #include "util/size.h"
 
 #define MAX_WORDS 6
+#define SECTOR INT64_C(512)
 #define MAX_REQUEST (INT64_C(1) << 30)
 
 typedef struct Words {
@@ -217,6 +219,31 @@ static void do_empty(BlockBackend *blk, const Words *words)
     }
 }
 
+/* One that cannot be read differs, too. */
+static bool differs(BlockBackend *blk, int64_t at, const char *bytes,
+                    int64_t length)
+{
+    int64_t n = MIN(SECTOR, length - at);
+    char old[SECTOR];
+
+    return n > 0 && (blk_pread(blk, at, n, old, 0) < 0 ||
+                     memcmp(old, bytes + at, (gsize)n) != 0);
+}
+
+static void load_sectors(BlockBackend *blk, const Words *words,
+                         const char *bytes, int64_t length)
+{
+    int64_t at = 0, n;
+
+    while (at < length) {
+        for (n = 0; differs(blk, at + n, bytes, length); n += SECTOR) {
+        }
+        n = MIN(n, length - at);
+        must(words, blk_pwrite(blk, at, n, bytes + at, 0));
+        at += n + SECTOR;
+    }
+}
+
 static void do_load(BlockBackend *blk, const Words *words)
 {
     g_autoptr(GError) error = NULL;
@@ -229,7 +256,7 @@ static void do_load(BlockBackend *blk, const Words *words)
     if (!g_file_get_contents(words->word[1], &bytes, &length, &error)) {
         die(words, error->message);
     }
-    must(words, blk_pwrite(blk, 0, (int64_t)length, bytes, 0));
+    load_sectors(blk, words, bytes, (int64_t)length);
 }
 
 static void do_commit(BlockBackend *blk, const Words *words)
