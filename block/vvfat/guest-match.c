@@ -2,7 +2,8 @@
 /*
  * Entries that appeared, and the inodes they are of.
  *
- * First cluster: an orphan that begins with it was moved or renamed. For a
+ * First cluster: an orphan that begins with it, or what is below one, was moved
+ * or renamed. For a
  * file that is so as long as its first cluster was not written since, or its
  * creation time is the same, too; else the cluster was freed and given to a
  * new file. Directories are the same when their cluster is: what is in them
@@ -37,6 +38,19 @@ static void add_child(Inode *dir, Inode *child)
     child->parent = dir;
 }
 
+/* Out of a directory that is itself without an entry. */
+static void remove_child(Inode *dir, const Inode *child)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < dir->n_children; i++) {
+        if (dir->children[i] != child) {
+            dir->children[kept++] = dir->children[i];
+        }
+    }
+    dir->n_children = kept;
+}
+
 /* ---- Which inode ---- */
 
 static bool has_same_creation(const FatDirent *a, const FatDirent *b)
@@ -57,8 +71,8 @@ static Inode *find_by_cluster(GuestState *s, const GuestEntry *e)
         return NULL;
     }
     owner = guest_state_owner(s, cluster, &index);
-    if (!owner || index != 0 || !owner->is_orphan ||
-        owner->is_directory != is_directory) {
+    if (!owner || index != 0 || owner->is_directory != is_directory ||
+        guest_state_is_linked(s, owner)) {
         return NULL;
     }
     if (is_directory || has_same_creation(&owner->entry, &e->entry) ||
@@ -214,6 +228,8 @@ static void take_place(Match *m, Inode *inode, GuestEntry *e)
 {
     if (inode->is_orphan) {
         guest_orphan_adopt(m->s, inode);
+    } else if (inode->parent) {
+        remove_child(inode->parent, inode);
     }
     add_child(e->dir, inode);
     g_hash_table_add(m->changed, e->dir);
@@ -244,22 +260,13 @@ static void match_clusters(Match *m)
     g_array_set_size(m->s->appeared, 0);
 }
 
-/* A directory whose cluster another, linked one has is not read: it would
- * have all its children twice. */
-static bool is_owned_by_linked(GuestState *s, const Inode *dir)
-{
-    Inode *owner = guest_state_owner(
-        s, inode_entry_cluster(&dir->entry, s->config.boot.fat_type), NULL);
-
-    return owner && owner != dir && !owner->is_orphan;
-}
-
+/* One whose cluster another, linked one has gets no chain, and is not read: it
+ * would have all its children twice. */
 static void read_directory(Match *m, Inode *dir)
 {
-    bool is_double = is_owned_by_linked(m->s, dir);
     int ret = guest_chain_update(m->s, dir);
 
-    if (ret == 0 && !is_double && chain_first(&dir->chain) != 0) {
+    if (ret == 0 && chain_first(&dir->chain) != 0) {
         g_ptr_array_add(m->s->to_read, dir);
         ret = guest_dirs_read(m->s);
     }
