@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include "block/error.h"
+#include "block/vvfat/partition.h"
 #include "block/vvfat/read.h"
 #include "block/vvfat/writable-int.h"
 
 #define UNIT_MAX 4096u
 #define NOT_COMMITTED "nothing is committed by itself with commit=manual"
-#define MBR_TABLE 446 /* its four entries take 64 bytes */
 
 /* ---- Base ---- */
 
@@ -155,22 +155,38 @@ static int check_write(void *opaque, int64_t offset, int64_t bytes,
 
 /* ---- The partition ---- */
 
+static int read_frozen_disk(void *opaque, int64_t offset, int64_t bytes,
+                            void *buf)
+{
+    Writable *w = opaque;
+
+    return overlay_read_frozen(w->overlay, offset, bytes, buf);
+}
+
+/* The volume's partition must be where it was. Its type, name and flags, and
+ * the disk's signature, are the guest's affair. */
 static char *check_partition(void *opaque)
 {
     Writable *w = opaque;
-    uint8_t sector[SECTOR_SIZE];
+    g_autoptr(PartitionList) list = NULL;
 
     if (w->volume_offset == 0) {
         return NULL;
     }
-    if (overlay_read_frozen(w->overlay, 0, sizeof(sector), sector) < 0) {
+    list = partition_find(read_frozen_disk, w, (uint64_t)w->disk_bytes, NULL);
+    if (!list) {
         return g_strdup("the partition table cannot be read");
     }
-    if (memcmp(sector + MBR_TABLE, w->partition_entries,
-               sizeof(w->partition_entries)) != 0) {
-        return g_strdup("the guest has changed the partition table");
+    for (guint i = 0; i < list->partitions->len; i++) {
+        const Partition *p = &g_array_index(list->partitions, Partition, i);
+
+        if (p->start == (uint64_t)w->volume_offset &&
+            p->bytes >= (uint64_t)w->volume_bytes) {
+            return NULL;
+        }
     }
-    return NULL;
+    return g_strdup("the guest has changed the partition table: the volume's "
+                    "partition is not where it was");
 }
 
 /* ---- Events ---- */
@@ -313,11 +329,6 @@ static bool make_state(Writable *w, GError **errp)
     }
     w->state = guest_state_new(&config);
     guest_state_add_layout(w->state, w->layout);
-    if (w->volume_offset) {
-        layout_read_metadata(w->layout, 0, SECTOR_SIZE, sector);
-        memcpy(w->partition_entries, sector + MBR_TABLE,
-               sizeof(w->partition_entries));
-    }
     return true;
 }
 

@@ -82,3 +82,30 @@ cmp -n "$(stat -c %s long.txt)" damaged/long.txt long.txt
 rm -f dir.vvfat-rescue-*
 rm dir/whole.txt
 
+
+# The partition is moved or removed: the volume is not the guest's any more.
+# Its name, type and flags, and the disk's signature, are no matter.
+command -v sgdisk >/dev/null && command -v sfdisk >/dev/null || exit 0
+for table in mbr gpt; do
+    SHAPE=size=40M:fat-type=32:timezone=utc:partition=$table
+    copy_disk dir
+    cp disk.img as-it-was.img
+    if [ $table = gpt ]; then
+        sgdisk -c 1:renamed disk.img >gdisk.out
+    else
+        sfdisk -q --disk-id disk.img 0x12345678 >fdisk.out
+        sfdisk -q --part-type disk.img 1 0b
+    fi
+    on_host_well dir 'load disk.img' flush
+    cp as-it-was.img disk.img
+    if [ $table = gpt ]; then
+        sgdisk -d 1 -n 1:4096:0 disk.img >gdisk.out
+    else
+        sfdisk -q disk.img <<<4096
+    fi
+    on_host dir 'load disk.img' flush facts
+    [ "$STATUS" = 1 ] || fail "$table: another partition went unnoticed"
+    facts_have 'commit\.suspended=.*partition table.*'
+    rm -f dir.vvfat-rescue-*
+done
+same_tree before dir
