@@ -385,7 +385,9 @@ void committer_info(Committer *c, Options *facts)
 
         options_set(facts, "commit.last-time", text);
         options_set(facts, "commit.last-result",
-                    c->words ? c->words : "success");
+                    c->words       ? c->words
+                    : c->suspended ? "suspended"
+                                   : "success");
     }
     if (c->suspended) {
         options_set(facts, "commit.suspended", c->suspended);
