@@ -104,6 +104,7 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->hooks = *hooks;
     apply->dirty = g_hash_table_new(NULL, NULL);
     apply->asides = g_array_new(FALSE, FALSE, sizeof(ApplyAside));
+    apply->leftovers = g_ptr_array_new_with_free_func(g_free);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
     return apply;
@@ -114,6 +115,7 @@ void apply_free(Apply *apply)
     if (apply) {
         g_hash_table_destroy(apply->dirty);
         g_array_unref(apply->asides);
+        g_ptr_array_unref(apply->leftovers);
         g_free(apply->guest);
         g_free(apply->host);
         g_free(apply);
@@ -131,6 +133,7 @@ void apply_stage(Apply *apply, Plan *plan)
     g_autoptr(GPtrArray) staged = g_ptr_array_new();
 
     apply->plan = plan;
+    apply_sweep(apply); /* while directories are where they were */
     for (guint i = 0; i < plan->ops->len; i++) {
         const PlanOp *op = op_at(plan, i);
 
