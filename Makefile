@@ -64,6 +64,8 @@ UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
 MODEL_SOURCES := $(wildcard tests/model/*.c)
+# A guest's file system, for other tests than the model, too.
+GUEST_SOURCES := $(wildcard tests/model/disk*.c tests/model/fatvol*.c)
 TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
@@ -145,14 +147,14 @@ $(BUILD)/nbdkit-vvfat-plugin.so: \
 
 # ---- Unit tests ----
 
-$(UNIT_TESTS): $(call objects,$(UNIT_SOURCES)) $(STATIC_LIB)
+$(UNIT_TESTS): $(call objects,$(UNIT_SOURCES) $(GUEST_SOURCES)) $(STATIC_LIB)
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)
 
 # One file of tests alone: make unit TEST=test-names
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o \
-    $(call objects,$(UNIT_HELPERS)) $(STATIC_LIB)
+    $(call objects,$(UNIT_HELPERS) $(GUEST_SOURCES)) $(STATIC_LIB)
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)

@@ -151,12 +151,19 @@ static int fill(Apply *apply, Staging *s)
 
 static bool try_remove(Apply *apply, const char *path)
 {
-    int r = apply->fs->ops->unlink(apply->fs, path);
+    const char *slash = strrchr(path, '/');
+    int r;
 
+    if (apply_is_temp_name(slash ? slash + 1 : path)) {
+        r = apply->fs->ops->unlink(apply->fs, path);
+    } else {
+        r = apply->fs->ops->rmdir(apply->fs, path);
+        r = r == -ENOTEMPTY || r == -EEXIST ? 0 : r; /* somebody's by now */
+    }
     return r == 0 || apply_is_gone(r);
 }
 
-static void remove_temp(Apply *apply, const char *path)
+void apply_remove_made(Apply *apply, const char *path)
 {
     if (!try_remove(apply, path)) {
         g_ptr_array_add(apply->leftovers, g_strdup(path));
@@ -181,7 +188,8 @@ static int stage(Apply *apply, Staging *s)
         r = fill(apply, s);
         apply->fs->ops->file_close(apply->fs, s->out);
         if (r < 0) {
-            remove_temp(apply, s->path); /* the first error is to be told */
+            apply_remove_made(apply,
+                              s->path); /* the first error is to be told */
         }
     }
     g_clear_pointer(&s->name, g_free);
@@ -268,7 +276,7 @@ void apply_drop_temp(Apply *apply, Inode *inode)
     if (change->temp_name && inode_is_on_host(change->temp_dir)) {
         g_autofree char *path = apply_temp_path(inode);
 
-        remove_temp(apply, path);
+        apply_remove_made(apply, path);
     }
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;
