@@ -297,11 +297,18 @@ static void extract_dir(Machine *m, uint32_t dir, const char *path, HostFs *to)
     }
 }
 
-char *machine_guest_dump(Machine *m)
+HostFs *machine_guest_tree(Machine *m)
 {
-    g_autoptr(HostFs) copy = memory_hostfs_new();
+    HostFs *copy = memory_hostfs_new();
 
     extract_dir(m, 0, "", copy);
+    return copy;
+}
+
+char *machine_guest_dump(Machine *m)
+{
+    g_autoptr(HostFs) copy = machine_guest_tree(m);
+
     return host_tree_dump(copy, 0);
 }
 

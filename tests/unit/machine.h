@@ -56,6 +56,9 @@ int guest_sync(Machine *m, unsigned order);
 
 /* ---- Comparing ---- */
 
+/* The guest's files in a file system of their own; hostfs_free(). */
+HostFs *machine_guest_tree(Machine *m);
+
 /* Both sides as host_tree_dump() shows them; g_free(). */
 char *machine_guest_dump(Machine *m);
 char *machine_host_dump(HostFs *fs);
