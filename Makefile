@@ -232,6 +232,8 @@ THREAD_TESTS := $(patsubst tests/thread/%.c,$(BUILD)/tests/thread/%,\
     $(filter tests/thread/test-%.c,$(THREAD_SOURCES)))
 THREAD_HELPERS := $(filter-out tests/thread/test-%,$(THREAD_SOURCES))
 
+$(BUILD)/tests/thread/test-writable: $(call objects,$(GUEST_SOURCES))
+
 $(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
     $(call objects,$(THREAD_HELPERS)) $(STATIC_LIB)
 	$(say) LINK $@
@@ -334,6 +336,11 @@ lint:
 
 FUZZ_TIME ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SOURCES))
+
+# A host in memory, for other tests than the unit's, too.
+HOST_SOURCES := $(wildcard tests/unit/memory-*.c) tests/unit/fault-hostfs.c \
+    tests/unit/host-tree.c
+$(BUILD)/tests/fuzz/fuzz-writable: $(call objects,$(HOST_SOURCES))
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 	$(say) LINK $@

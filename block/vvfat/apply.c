@@ -176,6 +176,22 @@ static void run_op(Apply *apply, const PlanOp *op)
     hold_victim(op);
 }
 
+/* A directory can turn out to be gone when something below it could not be
+ * looked at: then that is gone, too. */
+static void forget_below_gone(Apply *apply, Inode *inode)
+{
+    const Inode *above = inode ? inode->host_parent : NULL;
+
+    while (above && above->host_parent) {
+        above = above->host_parent;
+    }
+    if (above && (!inode_is_on_host(above) || *above->host_name)) {
+        apply_lock(apply);
+        apply_forget(apply, inode);
+        apply_unlock(apply);
+    }
+}
+
 int apply_run(Apply *apply, Plan *plan)
 {
     apply->plan = plan;
@@ -183,6 +199,10 @@ int apply_run(Apply *apply, Plan *plan)
         run_op(apply, op_at(plan, i));
     }
     apply_end_asides(apply);
+    for (guint i = 0; i < plan->ops->len; i++) {
+        forget_below_gone(apply, op_at(plan, i)->inode);
+        forget_below_gone(apply, op_at(plan, i)->victim);
+    }
     apply->plan = NULL;
     return apply_sync_dirty(apply);
 }

@@ -89,6 +89,28 @@ static void check_all(int error)
     }
 }
 
+/* What is in a directory that the host has moved away meanwhile, and the guest
+ * has removed, cannot be looked at. */
+Test(writable_faults, directory_moved_away_on_the_host)
+{
+    for (int k = 1; k < 40; k++) {
+        g_autoptr(Machine) m = morning();
+        g_autofree char *host = NULL;
+
+        cr_assert_eq(m->host->ops->rename(m->host, "gone", "elsewhere", 0), 0);
+        guest_delete(m, "gone");
+        m->fault->error = -EIO;
+        m->fault->fail_at = k;
+        guest_write_out(m, ORDER_LINUX);
+        cr_assert_leq(blk_flush(m->disk->blk), 0);
+        m->fault->fail_at = 0;
+        cr_assert_eq(blk_flush(m->disk->blk), 0);
+        host = machine_host_dump(m->host);
+        cr_assert(strstr(host, "elsewhere/below/more 9"), "%s", host);
+        cr_assert_null(strstr(host, "gone"), "%s", host);
+    }
+}
+
 Test(writable_faults, io_error)
 {
     check_all(-EIO);
