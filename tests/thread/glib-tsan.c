@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <glib.h>
 #include <sanitizer/tsan_interface.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* GLib's own function, looked up once for each place of use. */
 #define REAL(function)                                                        \
@@ -96,9 +98,13 @@ void g_once_init_leave(volatile void *location, gsize result)
     REAL(g_once_init_leave)(location, result);
 }
 
-/* GLib's own allocator hands memory from one thread to another unseen; it
- * asks for this when it is first used. */
-static void __attribute__((constructor)) use_malloc(void)
+/* GLib's own allocator hands memory from one thread to another unseen. It can
+ * be told not to, but only before the program begins. */
+static void __attribute__((constructor)) use_malloc(int argc, char **argv)
 {
-    g_setenv("G_SLICE", "always-malloc", TRUE);
+    (void)argc;
+    if (!getenv("G_SLICE")) {
+        setenv("G_SLICE", "always-malloc", 1);
+        execv("/proc/self/exe", argv);
+    }
 }

@@ -18,12 +18,12 @@
 #include "tests/model/fatvol.h"
 
 #define THREADS 5u
-#define ROUNDS 220
+#define ROUNDS 1500
 #define OWN 50000    /* bytes of a thread's file */
 #define CLUSTER 2048 /* the unit of the overlay, too */
 #define SHARED (THREADS * 40 * SECTOR)
 #define SPARE 16 /* free clusters of each thread */
-#define GUEST_FILES 30
+#define GUEST_FILES 90
 
 typedef struct Writer {
     BlockBackend *blk;
@@ -68,8 +68,9 @@ static void write_own(Writer *w)
 static void read_own(Writer *w)
 {
     int64_t at = g_rand_int_range(w->rand, 0, OWN);
-    int64_t n = MIN(g_rand_int_range(w->rand, 1, 20000), OWN - at);
+    int64_t n = g_rand_int_range(w->rand, 1, 20000);
 
+    n = MIN(n, OWN - at);
     if (!read_is(w->blk, w->own + at, n, w->data + at)) {
         w->wrong = "a file does not hold what was written";
     }
