@@ -43,7 +43,8 @@ make_files() {
 # make_images DIR: before.img and after.img, which is to be changed.
 make_images() {
     rm -f before.img after.img
-    "$IMG" convert -q "fat:$1" before.img
+    "$IMG" convert -q --image-opts \
+        "driver=vvfat,dir=$1${DISK_SIZE:+,size=$DISK_SIZE}" before.img
     cp --sparse=always before.img after.img
     # The first partition's first sector.
     GUEST=after.img@@$(($(od -An -tu4 -j454 -N4 after.img) * 512))
@@ -116,6 +117,7 @@ bench_batch() {
 
 bench_busy() {
     local run line rest=() during=() flush=()
+    local -x DISK_SIZE=2G
     mkdir host
     head -c 256M /dev/urandom >host/scratch
     make_images host

@@ -13,6 +13,8 @@
  *       SECONDS at rest, the one while the flush runs, and the flush's time.
  *   writable-times open DIR READ-ONLY-OR-RW
  *       A line: seconds to open, and the bytes that the process has grown by.
+ *
+ * DISK_SIZE in the environment is the option `size` of the disk.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -58,6 +60,9 @@ static BlockBackend *open_disk(const char *dir, bool rw)
     g_autoptr(GError) error = NULL;
     BlockBackend *blk;
 
+    if (g_getenv("DISK_SIZE")) {
+        options_set(options, "size", g_getenv("DISK_SIZE"));
+    }
     if (rw) {
         /* Nothing is committed but by the flush that is timed. */
         options_set(options, "commit", "flush");
