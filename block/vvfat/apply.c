@@ -131,6 +131,7 @@ void apply_stage(Apply *apply, Plan *plan)
     g_autoptr(GPtrArray) staged = g_ptr_array_new();
 
     apply->plan = plan;
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         const PlanOp *op = op_at(plan, i);
 
@@ -150,6 +151,7 @@ void apply_stage(Apply *apply, Plan *plan)
         }
     }
     apply_sync_staged(apply, staged);
+    hostfs_batch(apply->fs, false);
     apply->plan = NULL;
 }
 
@@ -175,13 +177,18 @@ static void run_op(Apply *apply, const PlanOp *op)
 
 int apply_run(Apply *apply, Plan *plan)
 {
+    int r;
+
     apply->plan = plan;
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         run_op(apply, op_at(plan, i));
     }
     apply_end_asides(apply);
     apply->plan = NULL;
-    return apply_sync_dirty(apply);
+    r = apply_sync_dirty(apply);
+    hostfs_batch(apply->fs, false);
+    return r;
 }
 
 void apply_discard_staged(Apply *apply, GPtrArray *changes)
