@@ -14,6 +14,10 @@
 
 #define BASE_NODE "vvfat-img-base"
 
+/* Of a chain that is looked through by names: one that is longer, or a loop,
+ * fails elsewhere. */
+#define MAX_DEPTH 1000
+
 /* ---- Finding ---- */
 
 static BlockDriverState *below(BlockDriverState *bs)
@@ -61,6 +65,33 @@ int image_chain_find(BlockBackend *blk, const char *name)
     int depth = find(blk_bs(blk), name, true);
 
     return depth > 0 ? depth : find(blk_bs(blk), name, false);
+}
+
+bool image_chain_leads_to(const char *name, const char *format,
+                          const char *image)
+{
+    g_autofree char *next = g_strdup(name);
+    g_autofree char *driver = g_strdup(format);
+
+    for (int i = 0; next && i < MAX_DEPTH; i++) {
+        g_autoptr(Options) options = options_new();
+
+        if (image_chain_is_same(next, image)) {
+            return true;
+        }
+        if (driver) {
+            options_set(options, "driver", driver);
+        }
+        g_autoptr(BlockBackend) blk = blk_open(
+            next, options, BDRV_O_NO_BACKING | BDRV_O_FORCE_SHARE, NULL);
+        g_autoptr(BdrvInfo) info = blk ? blk_get_info(blk, NULL) : NULL;
+
+        g_free(next);
+        g_free(driver);
+        next = info ? g_steal_pointer(&info->full_backing_filename) : NULL;
+        driver = info ? g_steal_pointer(&info->backing_format) : NULL;
+    }
+    return false;
 }
 
 int image_chain_length(BlockBackend *blk)

@@ -18,6 +18,14 @@ int image_chain_find(BlockBackend *blk, const char *name);
 /* Whether two names lead to one image: equal, or of one file. */
 bool image_chain_is_same(const char *a, const char *b);
 
+/*
+ * Whether `image` is the image `name`, of this format (NULL: to be found out),
+ * or lies below it, as far as the images say. For names that are not opened
+ * yet, and possibly cannot be.
+ */
+bool image_chain_leads_to(const char *name, const char *format,
+                          const char *image);
+
 /* How many images lie below blk. */
 int image_chain_length(BlockBackend *blk);
 

@@ -147,8 +147,9 @@ static void check_options(const Convert *c)
         tool_args_usage("Cannot use copy offloading in salvaging mode");
     }
     if (c->bitmaps) {
-        tool_args_usage("--bitmaps is not supported: bitmaps of images can "
-                        "not be copied");
+        tool_args_usage(
+            "--bitmaps is not supported: bitmaps of images cannot be "
+            "copied");
     }
 }
 

@@ -229,6 +229,23 @@ static char *image_identity(const char *name)
                : g_strdup(name);
 }
 
+/* After an error with the backing file of the last image: who needs it. */
+static void say_who_needs_it(const GPtrArray *chain)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = chain->len; i-- > 0;) {
+        const ImageInfo *image = g_ptr_array_index(chain, i);
+
+        g_string_append_printf(text, "%s the backing file of '%s'",
+                               text->len > 0 ? "," : "It is",
+                               image->info->filename);
+    }
+    if (text->len > 0) {
+        tool_error("%s", text->str);
+    }
+}
+
 /* The images from `name` down, or NULL with the error printed. */
 static GPtrArray *load_chain(const char *name, const InfoArgs *args)
 {
@@ -246,6 +263,7 @@ static GPtrArray *load_chain(const char *name, const InfoArgs *args)
         }
         ImageInfo *loaded = load_info(next, &image);
         if (!loaded) {
+            say_who_needs_it(chain);
             return NULL;
         }
         g_ptr_array_add(chain, loaded);

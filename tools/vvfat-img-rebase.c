@@ -52,6 +52,12 @@ static BlockBackend *open_new_backing(const Rebase *r, const char *full,
         block_error_set(errp, EINVAL, "it is the image itself");
         return NULL;
     }
+    if (image_chain_leads_to(full, r->format, image)) {
+        block_error_set(
+            errp, EINVAL,
+            "the image itself lies below it: that would be a loop");
+        return NULL;
+    }
     if (r->format) {
         options_set(options, "driver", r->format);
     }

@@ -193,6 +193,7 @@ int qcow_empty(QcowState *s, GError **errp)
         return ret;
     }
     table_cache_drop(s->l2_cache, 0, s->end);
+    qcow_frees_forget(s);
     memset(s->l1, 0, (size_t)s->header.l1_size * 8);
     s->l1_dirty_first = s->l1_dirty_end = 0;
     /* What is behind `end` stays, and is lost, if this fails. */

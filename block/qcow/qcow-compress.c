@@ -2,18 +2,23 @@
 /*
  * Compressed clusters. Their streams stand one behind the other, at any byte.
  *
- * A long write becomes batches: clusters that become smaller go together as
- * streams into one piece of the file; those that do not, together, as normal
- * ones. Compressing is done without any lock.
+ * A long write is compressed group by group, a group on all processors and
+ * without any lock. What comes of that becomes batches, in order: clusters that
+ * became smaller go together as streams into one piece of the file; those that
+ * did not, together, as normal ones.
  */
 #include <errno.h>
 #include <inttypes.h>
 
 #include "block/deflate.h"
 #include "block/qcow/qcow.h"
+#include "util/parallel.h"
 
 #define BATCH_BYTES (256 * 1024)
 #define BATCH_CLUSTERS 512
+
+/* Enough that it does not matter when a processor has nothing left to do. */
+#define GROUP_BYTES (INT64_C(1) << 20)
 
 int qcow_read_cluster(QcowState *s, const QcowMapping *mapping,
                       uint8_t *cluster, uint8_t *stream)
@@ -129,56 +134,104 @@ static bool batch_has_room(const QcowState *s, const Batch *batch)
            (batch->n == 0 || end < qcow_table_end(s, batch->offset));
 }
 
-/* Add `bytes` of the device, which are in `cluster`. */
-static int batch_add(QcowState *s, Batch *batch, const uint8_t *cluster,
-                     int64_t bytes, int64_t start, const IOVector *iov)
+/* ---- Groups ---- */
+
+/* Clusters that are compressed at a time. */
+typedef struct Group {
+    const QcowState *s;
+    int64_t offset, bytes; /* of the device */
+    unsigned n;            /* clusters */
+    uint8_t *data;         /* whole clusters, the last one filled up */
+    uint8_t *streams;      /* as much room for each */
+    int64_t *size;         /* of the stream, or -errno */
+} Group;
+
+static void compress_one(void *opaque, unsigned i)
 {
+    const Group *group = opaque;
+    int64_t cluster = group->s->cluster_size;
+
+    group->size[i] = deflate_cluster(group->streams + i * cluster, cluster,
+                                     group->data + i * cluster, cluster);
+}
+
+/* iov holds the group from `skip` on. */
+static void group_compress(Group *group, const IOVector *iov, int64_t skip)
+{
+    int64_t end = qcow_cluster_end(group->s, group->bytes);
+
+    group->n = (unsigned)(end >> group->s->header.cluster_bits);
+    iov_to_buf(iov, (size_t)skip, group->data, (size_t)group->bytes);
+    memset(group->data + group->bytes, 0, (size_t)(end - group->bytes));
+    parallel_for(group->n, compress_one, group);
+}
+
+/* Add cluster i of the group. */
+static int batch_add(QcowState *s, Batch *batch, const Group *group,
+                     unsigned i, int64_t start, const IOVector *iov)
+{
+    int64_t at = (int64_t)i * s->cluster_size;
+    int64_t size = group->size[i];
     int ret = batch_has_room(s, batch) ? 0 : batch_end(s, batch, start, iov);
 
     if (ret < 0) {
         return ret;
     }
-    int64_t size = deflate_cluster(batch->streams + batch->used,
-                                   s->cluster_size, cluster, s->cluster_size);
     if (size == -ENOSPC) {
         ret = batch->n > 0 ? batch_end(s, batch, start, iov) : 0;
-        batch->as_is += bytes;
+        batch->as_is += MIN(s->cluster_size, group->bytes - at);
         return ret;
     }
     if (size < 0) {
         return (int)size;
     }
     if (batch->as_is > 0) {
-        /* The stream stands at the start of the memory already. */
         ret = batch_end(s, batch, start, iov);
     }
+    memcpy(batch->streams + batch->used, group->streams + at, (size_t)size);
     batch->size[batch->n++] = (uint32_t)size;
     batch->used += size;
     return ret;
 }
 
+static int write_groups(QcowState *s, Group *group, Batch *batch, int64_t end,
+                        const IOVector *iov, int64_t start)
+{
+    int ret = 0;
+
+    for (; ret == 0 && group->offset < end; group->offset += group->bytes) {
+        group->bytes = MIN(end - group->offset, GROUP_BYTES);
+        group_compress(group, iov, group->offset - start);
+        for (unsigned i = 0; ret == 0 && i < group->n; i++) {
+            ret = batch_add(s, batch, group, i, start, iov);
+        }
+    }
+    return ret < 0 ? ret : batch_end(s, batch, start, iov);
+}
+
 static int write_whole(QcowState *s, int64_t offset, int64_t end,
                        const IOVector *iov, int64_t start)
 {
-    g_autofree uint8_t *cluster = g_try_malloc((size_t)s->cluster_size);
+    gsize bytes = (gsize)MIN(qcow_cluster_end(s, end - offset), GROUP_BYTES);
+    g_autofree uint8_t *data = g_try_malloc(bytes);
+    g_autofree uint8_t *out = g_try_malloc(bytes);
+    g_autofree int64_t *size = g_try_new(int64_t,
+                                         bytes >> s->header.cluster_bits);
     g_autofree uint8_t *streams = g_try_malloc(BATCH_BYTES);
     g_autofree Batch *batch = g_try_new0(Batch, 1);
-    int ret = 0;
+    Group group = {
+        .s = s, .offset = offset, .data = data, .streams = out, .size = size
+    };
 
-    if (cluster == NULL || streams == NULL || batch == NULL) {
+    if (!data || !out || !size || !streams || !batch) {
         return -ENOMEM;
     }
     batch->offset = offset;
     batch->streams = streams;
-    for (; ret == 0 && offset < end; offset += s->cluster_size) {
-        int64_t n = MIN(end - offset, s->cluster_size);
-
-        iov_to_buf(iov, (size_t)(offset - start), cluster, (size_t)n);
-        memset(cluster + n, 0, (size_t)(s->cluster_size - n));
-        ret = batch_add(s, batch, cluster, n, start, iov);
-    }
-    return ret < 0 ? ret : batch_end(s, batch, start, iov);
+    return write_groups(s, &group, batch, end, iov, start);
 }
+
+/* ---- Requests ---- */
 
 int qcow_write_compressed(QcowState *s, int64_t offset, int64_t bytes,
                           const IOVector *iov)

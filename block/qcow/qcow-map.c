@@ -121,9 +121,11 @@ static int map_piece(QcowState *s, int64_t table, int64_t offset,
     }
     if (!qcow_entry_decode(s, be64_get(piece[index]), run)) {
         ret = damaged_entry(s, offset, be64_get(piece[index]));
+        table_cache_put(s->l2_cache, piece);
+        return ret;
     }
     size_t end = (size_t)s->piece_bytes / 8;
-    while (ret == 0 && ++index < end && run->bytes - skip < bytes) {
+    while (++index < end && run->bytes - skip < bytes) {
         QcowMapping next;
 
         if (!qcow_entry_decode(s, be64_get(piece[index]), &next) ||
@@ -135,7 +137,7 @@ static int map_piece(QcowState *s, int64_t table, int64_t offset,
     table_cache_put(s->l2_cache, piece);
     run->bytes -= skip;
     run->host_offset += run->type == QCOW_NORMAL ? skip : 0;
-    return ret;
+    return 0;
 }
 
 /* The run in one piece, or in one L2 table that is not there. */

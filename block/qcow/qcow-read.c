@@ -14,6 +14,20 @@ int64_t qcow_backing_bytes(const QcowState *s, int64_t offset, int64_t bytes)
     return length < 0 ? length : CLAMP(length - offset, 0, bytes);
 }
 
+int64_t qcow_backing_reach(const QcowState *s, int64_t offset)
+{
+    const BdrvChild *backing = bdrv_backing(s->bs);
+
+    if (backing == NULL) {
+        return s->header.backing_file_offset != 0 ? INT64_MAX : 0;
+    }
+    int64_t length = bdrv_getlength(bdrv_child_bs(backing));
+    if (length < 0) {
+        return INT64_MAX;
+    }
+    return offset < length ? qcow_cluster_end(s, length) - offset : 0;
+}
+
 /* `bytes` at `at` of the vector, as they are without this image. */
 static int read_backing(const QcowState *s, int64_t offset, int64_t bytes,
                         const IOVector *iov, int64_t at)
@@ -102,9 +116,9 @@ int qcow_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
     QcowState *s = bdrv_opaque(bs);
 
     (void)flags;
-    pthread_rwlock_rdlock(&s->contents);
+    unsigned epoch = qcow_request_begin(s);
     int ret = qcow_read(s, offset, bytes, iov);
-    pthread_rwlock_unlock(&s->contents);
+    qcow_request_end(s, epoch);
     return ret;
 }
 

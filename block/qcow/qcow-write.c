@@ -173,11 +173,11 @@ int qcow_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
 {
     QcowState *s = bdrv_opaque(bs);
 
-    pthread_rwlock_rdlock(&s->contents);
+    unsigned epoch = qcow_request_begin(s);
     int ret = flags & BDRV_REQ_WRITE_COMPRESSED
                   ? qcow_write_compressed(s, offset, bytes, iov)
                   : qcow_write(s, offset, bytes, iov);
-    pthread_rwlock_unlock(&s->contents);
+    qcow_request_end(s, epoch);
     return ret;
 }
 
@@ -195,7 +195,7 @@ static int zero_run(QcowState *s, int64_t offset, const QcowMapping *mapping,
         return bdrv_pwrite_zeroes(s->file, mapping->host_offset,
                                   mapping->bytes, flags);
     case QCOW_UNALLOCATED:
-        return qcow_backing_bytes(s, offset, 1) == 0 ? 0 : -ENOTSUP;
+        return qcow_backing_reach(s, offset) == 0 ? 0 : -ENOTSUP;
     default:
         return -ENOTSUP;
     }
@@ -208,7 +208,7 @@ int qcow_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     int64_t end = offset + bytes;
     int ret = 0;
 
-    pthread_rwlock_rdlock(&s->contents);
+    unsigned epoch = qcow_request_begin(s);
     while (ret == 0 && offset < end) {
         QcowMapping mapping;
 
@@ -220,6 +220,6 @@ int qcow_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
         }
         offset += mapping.bytes;
     }
-    pthread_rwlock_unlock(&s->contents);
+    qcow_request_end(s, epoch);
     return ret;
 }

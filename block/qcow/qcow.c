@@ -128,20 +128,11 @@ static bool qcow_open(BlockDriverState *bs, Options *options, unsigned flags,
     pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&s->lock, NULL);
     range_lock_init(&s->busy);
+    qcow_frees_init(s);
     return true;
 }
 
 /* ---- Writing back ---- */
-
-static int qcow_flush(BlockDriverState *bs)
-{
-    QcowState *s = bdrv_opaque(bs);
-
-    pthread_mutex_lock(&s->lock);
-    int ret = qcow_write_back(s);
-    pthread_mutex_unlock(&s->lock);
-    return ret;
-}
 
 /* Nobody can write the tables once the image is read-only. */
 static bool qcow_reopen_prepare(BlockDriverState *bs, unsigned flags,
@@ -169,8 +160,9 @@ static void qcow_close(BlockDriverState *bs)
 
     /* The core has flushed, and reported what failed, unless told not to. */
     if (!bdrv_is_read_only(bs)) {
-        (void)!qcow_write_back(s);
+        (void)!qcow_flush(bs);
     }
+    qcow_frees_clear(s);
     range_lock_clear(&s->busy);
     pthread_mutex_destroy(&s->lock);
     pthread_rwlock_destroy(&s->contents);
@@ -200,8 +192,10 @@ static int64_t qcow_getlength(BlockDriverState *bs)
 
 static void qcow_refresh_limits(BlockDriverState *bs, BdrvLimits *limits)
 {
-    (void)bs;
+    const QcowState *s = bdrv_opaque(bs);
+
     limits->opt_transfer = OPT_TRANSFER;
+    limits->pdiscard_alignment = (uint32_t)s->cluster_size;
     limits->supported_write_flags = BDRV_REQ_WRITE_COMPRESSED;
     limits->supported_zero_flags = BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK;
 }
@@ -238,6 +232,7 @@ const BlockDriver bdrv_qcow = {
     .preadv = qcow_preadv,
     .pwritev = qcow_pwritev,
     .pwrite_zeroes = qcow_pwrite_zeroes,
+    .pdiscard = qcow_pdiscard,
     .flush = qcow_flush,
     .block_status = qcow_block_status,
     .make_empty = qcow_make_empty,

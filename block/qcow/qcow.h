@@ -10,25 +10,29 @@
  *   qcow-alloc.c     room at the end of the file; writing the tables back
  *   qcow-read.c      reading, block status
  *   qcow-write.c     writing: allocation, copy on write, zeroes
+ *   qcow-discard.c   discards; flushing; requests
  *   qcow-compress.c  compressed clusters, read and written
  *   qcow-check.c     what refers to what
  *
  * The format has no refcounts. Room is taken at the end of the file and never
- * given back, but by emptying the image: what lost its reference is lost.
+ * taken again, until the image is emptied. What loses its reference when it is
+ * written over is lost; of what a discard drops, the blocks are given back to
+ * the host, and the file stays as long.
  *
  * Order. A table never names what is not there: data is durable before the L2
  * entries that name it are written, and a new L2 table, all zeroes, before its
  * L1 entry; its other entries may come later, since without them it says what
  * was so before. L2 entries wait in the cache, L1 entries in memory, for a
- * flush. So a crash leaves lost space at worst, and every cluster as it was or
- * as it is.
+ * flush. Blocks are given back when it is durable that nothing names them. So
+ * a crash leaves lost space at worst, and every cluster as it was or as it is.
  *
  * Threads. `lock` guards what stands below it in the state, and is held while
  * tables are read and written; data moves without it. Who changes L2 entries
  * holds the guest range in `busy`, from looking them up to having changed
- * them. Reads and writes in place do not: a cluster of the file belongs to
- * its guest cluster for ever. Emptying breaks that, and holds `contents` for
- * writing; all requests hold it for reading.
+ * them. Reads and writes in place do not: no other guest cluster ever gets a
+ * cluster of the file, and its blocks go when all requests that may have found
+ * it have ended (qcow_request_begin()). Emptying breaks that, and holds
+ * `contents` for writing; all requests hold it for reading.
  */
 #ifndef BLOCK_QCOW_H
 #define BLOCK_QCOW_H
@@ -68,6 +72,13 @@ typedef struct QcowState {
     TableCache *l2_cache;
     int64_t end;    /* everything is in front of it */
     RangeLock busy; /* guest bytes, whole clusters, whose entries change */
+
+    /* qcow-discard.c */
+    unsigned epoch;          /* of requests that begin: 0 or 1 */
+    unsigned running[2];     /* requests under way, by epoch */
+    GArray *freed, *leaving; /* parts of the file without a reference */
+    bool leaving_is_durable;
+    uint64_t leaving_number; /* how often `leaving` was filled */
 } QcowState;
 
 static inline int64_t qcow_cluster_start(const QcowState *s, int64_t offset)
@@ -178,10 +189,20 @@ int qcow_before_l2_write(void *opaque);
  * s->damaged. */
 bool qcow_l1_read(QcowState *s, int64_t file_length, GError **errp);
 
-/* Drop everything. `contents` is held for writing. */
+/* Drop everything; lock held, and `contents` for writing. */
 int qcow_empty(QcowState *s, GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
-/* ---- Requests; no lock held, but `contents` for reading ---- */
+/* ---- Requests; no lock held ---- */
+
+/* qcow-discard.c. Between the two, `contents` is held for reading, and what
+ * qcow_map() finds in the file stays as it is unless the guest writes. */
+unsigned qcow_request_begin(QcowState *s) G_GNUC_WARN_UNUSED_RESULT;
+void qcow_request_end(QcowState *s, unsigned epoch);
+
+/* Lists of what is to be given back: made, freed, emptied (lock held). */
+void qcow_frees_init(QcowState *s);
+void qcow_frees_clear(QcowState *s);
+void qcow_frees_forget(QcowState *s);
 
 /* qcow-read.c */
 int qcow_read(QcowState *s, int64_t offset, int64_t bytes, const IOVector *iov)
@@ -190,6 +211,13 @@ int qcow_read(QcowState *s, int64_t offset, int64_t bytes, const IOVector *iov)
 /* Bytes, up to `bytes`, that the backing file decides from offset on; 0:
  * there is none, or it ends before. */
 int64_t qcow_backing_bytes(const QcowState *s, int64_t offset, int64_t bytes);
+
+/*
+ * Bytes from offset on, up to the end of a cluster, that may show a backing
+ * file where nothing is allocated; INT64_MAX when the image names one that is
+ * not open, or the length of which is not known. 0: nothing is behind.
+ */
+int64_t qcow_backing_reach(const QcowState *s, int64_t offset);
 
 /* qcow-write.c */
 int qcow_write(QcowState *s, int64_t offset, int64_t bytes,
@@ -221,6 +249,12 @@ int qcow_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
                  const IOVector *iov, unsigned flags);
 int qcow_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                        unsigned flags);
+
+/* qcow-discard.c */
+int qcow_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
+
+/* Write the tables, and give back what is durable. Takes `contents`. */
+int qcow_flush(BlockDriverState *bs);
 
 /* qcow-create.c */
 extern const OptionDesc qcow_create_options[];

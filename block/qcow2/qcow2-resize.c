@@ -3,8 +3,8 @@
  * Resizing and emptying.
  *
  * Growing makes room in the L1 table, makes sure that nothing old is in the new
- * part, and records the size last; shrinking drops the old part first. So a
- * crash leaves the old size or the new one, and never old contents in a new
+ * part, and records the size last; shrinking drops the old part first, but for
+ * what its first cluster shares with the end that stays. So a crash leaves the old size or the new one, and never old contents in a new
  * part. Writes to what is dropped may be under way: whoever drops entries takes
  * them in `busy` like everybody else.
  */
@@ -93,6 +93,47 @@ static bool set_error(int ret, const char *what, GError **errp)
     return false;
 }
 
+/* ---- Shrinking ---- */
+
+/* Write zeroes over a part that is not there for others. Whoever must
+ * make room for them needs the lock, which is let go of. */
+static int write_zeroes(Qcow2State *s, int64_t offset, int64_t bytes)
+{
+    int64_t piece = MIN(bytes, MAX(s->cluster_size, ZERO_PIECE));
+    g_autofree void *zeroes = g_try_malloc0((gsize)piece);
+    int ret = zeroes ? 0 : -ENOMEM;
+    IOVector iov;
+
+    pthread_mutex_unlock(&s->lock);
+    while (bytes > 0 && ret == 0) {
+        int64_t n = MIN(bytes, piece);
+
+        iov_init_buf(&iov, zeroes, (size_t)n);
+        ret = qcow2_pwritev(s->bs, offset, n, &iov, 0);
+        offset += n;
+        bytes -= n;
+    }
+    pthread_mutex_lock(&s->lock);
+    return ret;
+}
+
+/*
+ * The last cluster holds something behind the end that is new. We do not show
+ * that when the image grows again, but others do: QEMU 7.2 leaves it there. If
+ * this fails, that is as it was.
+ */
+static void clear_tail(Qcow2State *s, int64_t size)
+{
+    int64_t bytes = qcow2_cluster_end(s, size) - size;
+    Qcow2Mapping mapping;
+
+    if (bytes > 0 && qcow2_map(s, size, bytes, &mapping) == 0 &&
+        (mapping.type == QCOW2_NORMAL ||
+         mapping.type == QCOW2_COMPRESSED_CLUSTER)) {
+        (void)!write_zeroes(s, size, bytes);
+    }
+}
+
 static int shrink(Qcow2State *s, int64_t size, GError **errp)
 {
     int ret = drop_from(s, qcow2_cluster_end(s, size));
@@ -107,6 +148,7 @@ static int shrink(Qcow2State *s, int64_t size, GError **errp)
         set_error(ret, "Could not shrink the image", errp);
         return ret;
     }
+    clear_tail(s, size);
     qcow2_shrink_file(s);
     return 0;
 }
@@ -134,28 +176,6 @@ int qcow2_make_empty(BlockDriverState *bs, GError **errp)
 }
 
 /* ---- Growing ---- */
-
-/* Write zeroes over a part that is not there for others yet. Whoever must
- * make room for them needs the lock, which is let go of. */
-static int write_zeroes(Qcow2State *s, int64_t offset, int64_t bytes)
-{
-    int64_t piece = MIN(bytes, MAX(s->cluster_size, ZERO_PIECE));
-    g_autofree void *zeroes = g_try_malloc0((gsize)piece);
-    int ret = zeroes ? 0 : -ENOMEM;
-    IOVector iov;
-
-    pthread_mutex_unlock(&s->lock);
-    while (bytes > 0 && ret == 0) {
-        int64_t n = MIN(bytes, piece);
-
-        iov_init_buf(&iov, zeroes, (size_t)n);
-        ret = qcow2_pwritev(s->bs, offset, n, &iov, 0);
-        offset += n;
-        bytes -= n;
-    }
-    pthread_mutex_lock(&s->lock);
-    return ret;
-}
 
 /* The cluster that the old end lies in may hold something behind it, or show
  * something of the backing file. */

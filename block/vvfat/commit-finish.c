@@ -5,7 +5,7 @@
  *
  * What the guest wrote behind the end of a file, in its last cluster or in
  * clusters that it has in store, is not on the host. Unless it is zeroes the
- * overlay keeps it.
+ * overlay keeps it, dirty: when the file grows, it is part of it.
  */
 #include "block/vvfat/commit-int.h"
 
@@ -25,24 +25,30 @@ static bool is_zero(Commit *c, int64_t offset, int64_t bytes)
     return iov_is_zero(&iov, 0, (size_t)bytes);
 }
 
-/* How many bytes of the chain the host shows as the guest has them: the whole
- * last cluster if what is behind the end is zero. */
+/*
+ * How many bytes of the chain the host shows as the guest has them: the whole
+ * last cluster if what is behind the end is zero; else the overlay keeps that
+ * cluster, from wherever it comes now. -errno when it cannot.
+ */
 static int64_t shown_bytes(Commit *c, const Inode *inode)
 {
     int64_t size = inode_size(inode);
     int64_t in_last = size % c->cluster_size;
+    int64_t offset;
     ClusterRun last;
+    int ret;
 
     if (in_last == 0 ||
         !chain_locate(&inode->chain, (uint64_t)size / c->cluster_size,
                       &last)) {
         return size;
     }
-    if (is_zero(c, commit_cluster_offset(c, last.first) + in_last,
-                c->cluster_size - in_last)) {
+    offset = commit_cluster_offset(c, last.first);
+    if (is_zero(c, offset + in_last, c->cluster_size - in_last)) {
         return size - in_last + c->cluster_size;
     }
-    return size;
+    ret = overlay_save(c->config.overlay, offset, c->cluster_size);
+    return ret < 0 ? ret : size;
 }
 
 /* The overlay's units of a file, up to what the host shows, and behind. */
@@ -63,7 +69,6 @@ static void settle_units(Commit *c, const Inode *inode, int64_t shown)
         part = CLAMP(shown - start, 0, n);
         offset = commit_cluster_offset(c, run.first);
         overlay_committed(overlay, offset, part);
-        overlay_clean(overlay, offset, n);
         at += run.count;
     }
 }
@@ -86,6 +91,9 @@ static void finish_file(Commit *c, Inode *inode)
 {
     int64_t shown = shown_bytes(c, inode);
 
+    if (shown < 0) {
+        return; /* still mapped as it was: compared again when touched */
+    }
     overlay_lock(c->config.overlay);
     if (map_file(c, inode)) { /* else the overlay keeps it all */
         settle_units(c, inode, shown);

@@ -2,7 +2,8 @@
 /*
  * Entries that appeared, and the inodes they are of.
  *
- * First cluster: an orphan that begins with it was moved or renamed. For a
+ * First cluster: an orphan that begins with it, or what is below one, was moved
+ * or renamed. For a
  * file that is so as long as its first cluster was not written since, or its
  * creation time is the same, too; else the cluster was freed and given to a
  * new file. Directories are the same when their cluster is: what is in them
@@ -10,7 +11,7 @@
  *
  * Name: an orphan of this directory that had the name was written anew
  * (truncated and written, or deleted and made again): the host's file keeps
- * its mode, owner and attributes.
+ * its mode, owner and attributes. A directory was moved to other clusters.
  *
  * The other order, where the new entry is written before the old one goes,
  * shows as two entries for one chain, which both wait. When the old one goes
@@ -37,6 +38,19 @@ static void add_child(Inode *dir, Inode *child)
     child->parent = dir;
 }
 
+/* Out of a directory that is itself without an entry. */
+static void remove_child(Inode *dir, const Inode *child)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < dir->n_children; i++) {
+        if (dir->children[i] != child) {
+            dir->children[kept++] = dir->children[i];
+        }
+    }
+    dir->n_children = kept;
+}
+
 /* ---- Which inode ---- */
 
 static bool has_same_creation(const FatDirent *a, const FatDirent *b)
@@ -57,8 +71,8 @@ static Inode *find_by_cluster(GuestState *s, const GuestEntry *e)
         return NULL;
     }
     owner = guest_state_owner(s, cluster, &index);
-    if (!owner || index != 0 || !owner->is_orphan ||
-        owner->is_directory != is_directory) {
+    if (!owner || index != 0 || owner->is_directory != is_directory ||
+        guest_state_is_linked(s, owner)) {
         return NULL;
     }
     if (is_directory || has_same_creation(&owner->entry, &e->entry) ||
@@ -72,9 +86,9 @@ static Inode *find_by_name(GHashTable *names, const GuestEntry *e)
 {
     g_autofree char *key = g_strdup_printf("%p/%s", (void *)e->dir, e->name);
     Inode *inode = g_hash_table_lookup(names, key);
+    bool is_directory = e->entry.attr & FAT_ATTR_DIRECTORY;
 
-    if (!inode || !inode->is_orphan || inode->is_directory ||
-        (e->entry.attr & FAT_ATTR_DIRECTORY)) {
+    if (!inode || !inode->is_orphan || inode->is_directory != is_directory) {
         return NULL;
     }
     return inode;
@@ -130,8 +144,18 @@ static void replace_child(Inode *dir, const Inode *old, Inode *child)
     child->parent = dir;
 }
 
+/* What was read as the double's children is looked for among the orphan's. */
+static void drop_children(GuestState *s, Inode *d)
+{
+    for (uint32_t i = 0; i < d->n_children; i++) {
+        guest_orphan_add(s, d->children[i]);
+    }
+    g_clear_pointer(&d->children, g_free);
+    d->n_children = 0;
+}
+
 /* The orphan goes on where its double stands, which goes. */
-static void take_over(GuestState *s, Inode *orphan, Inode *d)
+static int take_over(GuestState *s, Inode *orphan, Inode *d)
 {
     guest_orphan_adopt(s, orphan);
     replace_child(d->parent, d, orphan);
@@ -145,12 +169,20 @@ static void take_over(GuestState *s, Inode *orphan, Inode *d)
     guest_mark_stale(s, orphan, 0);
     guest_state_change(s, orphan);
     d->parent = NULL;
+    drop_children(s, d);
     guest_chain_release(s, d, 0);
     g_hash_table_add(s->retired, d);
+    if (!orphan->is_directory) {
+        return 0;
+    }
+    g_ptr_array_add(s->to_read, orphan);
+    return guest_chain_update(s, orphan);
 }
 
-static void take_over_doubles(GuestState *s)
+static int take_over_doubles(GuestState *s)
 {
+    int ret = 0, r;
+
     for (guint i = 0; i < s->orphans->len;) {
         Inode *orphan = g_ptr_array_index(s->orphans, i);
         Inode *d = NULL;
@@ -159,86 +191,172 @@ static void take_over_doubles(GuestState *s)
             d = find_double(s, orphan);
         }
         if (d && !g_hash_table_contains(s->retired, d)) {
-            take_over(s, orphan, d); /* takes it out of the list */
+            r = take_over(s, orphan, d); /* takes it out of the list */
+            ret = ret ? ret : r;
         } else {
             i++;
         }
     }
+    r = guest_dirs_read(s);
+    return ret ? ret : r;
 }
 
 /* ---- All that appeared ---- */
 
-/* A directory whose cluster another, linked one has is not read: it would
- * have all its children twice. */
-static bool is_owned_by_linked(GuestState *s, const Inode *dir)
-{
-    Inode *owner = guest_state_owner(
-        s, inode_entry_cluster(&dir->entry, s->config.boot.fat_type), NULL);
+/*
+ * In this order, as a name says less than a cluster: whatever a cluster tells;
+ * directories that nothing tells, which are new, and read at once, as entries
+ * in them may be told by their clusters; one directory that its name tells,
+ * and all of that again; files at the end.
+ */
+typedef struct Match {
+    GuestState *s;
+    GHashTable *names;   /* of orphans */
+    GArray *dirs;        /* GuestEntry: not told yet */
+    GArray *files;       /* GuestEntry: not told yet */
+    GHashTable *changed; /* Inode: directories that got children */
+    int ret;             /* the first error */
+} Match;
 
-    return owner && owner != dir && !owner->is_orphan;
+static void note_error(Match *m, int ret)
+{
+    m->ret = m->ret ? m->ret : ret;
 }
 
-static int read_new_directory(GuestState *s, Inode *dir)
+/* The inode is the entry's, from now on. */
+static void take_place(Match *m, Inode *inode, GuestEntry *e)
 {
-    bool is_double = is_owned_by_linked(s, dir);
-    int ret = guest_chain_update(s, dir);
-
-    if (ret < 0 || is_double || chain_first(&dir->chain) == 0) {
-        return ret;
-    }
-    g_ptr_array_add(s->to_read, dir);
-    return guest_dirs_read(s);
-}
-
-static int match_entry(GuestState *s, GHashTable *names, GuestEntry *e)
-{
-    bool is_directory = e->entry.attr & FAT_ATTR_DIRECTORY;
-    Inode *inode = find_by_cluster(s, e);
-    bool is_new;
-
-    if (!inode) {
-        inode = find_by_name(names, e);
-    }
-    is_new = !inode;
-    if (inode) {
-        guest_orphan_adopt(s, inode);
-    } else {
-        inode = guest_inode_new(s, is_directory);
+    if (inode->is_orphan) {
+        guest_orphan_adopt(m->s, inode);
+    } else if (inode->parent) {
+        remove_child(inode->parent, inode);
     }
     add_child(e->dir, inode);
-    guest_entry_apply(s, inode, e);
-    guest_state_change(s, inode);
-    guest_mark_stale(s, inode, 0);
-    return is_new && is_directory ? read_new_directory(s, inode) : 0;
+    g_hash_table_add(m->changed, e->dir);
+    guest_entry_apply(m->s, inode, e);
+    guest_state_change(m->s, inode);
+    guest_mark_stale(m->s, inode, 0);
 }
 
-int guest_match(GuestState *s)
+/* What a cluster tells; the others wait. */
+static void match_clusters(Match *m)
 {
-    g_autoptr(GHashTable) names = names_of_orphans(s);
-    g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
+    for (guint i = 0; i < m->s->appeared->len; i++) {
+        GuestEntry *e = &g_array_index(m->s->appeared, GuestEntry, i);
+        Inode *inode;
+
+        if (g_hash_table_contains(m->s->retired, e->dir)) {
+            continue; /* a double: read as what it is the double of */
+        }
+        inode = find_by_cluster(m->s, e);
+        if (inode) {
+            take_place(m, inode, e);
+            continue; /* the array's clear function frees the rest */
+        }
+        g_array_append_val(
+            e->entry.attr & FAT_ATTR_DIRECTORY ? m->dirs : m->files, *e);
+        e->name = NULL;
+    }
+    g_array_set_size(m->s->appeared, 0);
+}
+
+/* One whose cluster another, linked one has gets no chain, and is not read: it
+ * would have all its children twice. */
+static void read_directory(Match *m, Inode *dir)
+{
+    int ret = guest_chain_update(m->s, dir);
+
+    if (ret == 0 && chain_first(&dir->chain) != 0) {
+        g_ptr_array_add(m->s->to_read, dir);
+        ret = guest_dirs_read(m->s);
+    }
+    note_error(m, ret);
+}
+
+static void place_directory(Match *m, guint i, Inode *inode)
+{
+    GuestEntry e = g_array_index(m->dirs, GuestEntry, i);
+
+    g_array_index(m->dirs, GuestEntry, i).name = NULL;
+    g_array_remove_index(m->dirs, i);
+    inode = inode ? inode : guest_inode_new(m->s, true);
+    take_place(m, inode, &e);
+    read_directory(m, inode);
+    guest_entry_clear(&e);
+}
+
+/* New directories; false when there was none. */
+static bool place_new_directories(Match *m)
+{
+    bool any = false;
+
+    for (guint i = 0; i < m->dirs->len;) {
+        const GuestEntry *e = &g_array_index(m->dirs, GuestEntry, i);
+
+        if (find_by_name(m->names, e)) {
+            i++;
+        } else {
+            place_directory(m, i, NULL);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void place_files(Match *m)
+{
+    for (guint i = 0; i < m->files->len; i++) {
+        GuestEntry *e = &g_array_index(m->files, GuestEntry, i);
+        Inode *inode = find_by_name(m->names, e);
+
+        take_place(m, inode ? inode : guest_inode_new(m->s, false), e);
+    }
+}
+
+static void sort_children(Match *m)
+{
     GHashTableIter iter;
     gpointer key;
-    int ret = 0;
 
-    take_over_doubles(s);
-    /* New directories add to the array. */
-    for (guint i = 0; i < s->appeared->len; i++) {
-        GuestEntry e = g_array_index(s->appeared, GuestEntry, i);
-        int r;
-
-        g_array_index(s->appeared, GuestEntry, i).name = NULL;
-        g_hash_table_add(dirs, e.dir);
-        r = match_entry(s, names, &e);
-        ret = ret ? ret : r;
-        guest_entry_clear(&e);
-    }
-    g_array_set_size(s->appeared, 0);
-    g_hash_table_iter_init(&iter, dirs);
+    g_hash_table_iter_init(&iter, m->changed);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Inode *dir = key;
 
         qsort(dir->children, dir->n_children, sizeof(*dir->children),
               compare_slots);
     }
-    return ret;
+}
+
+static GArray *entries_new(void)
+{
+    GArray *entries = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
+
+    g_array_set_clear_func(entries, (GDestroyNotify)guest_entry_clear);
+    return entries;
+}
+
+int guest_match(GuestState *s)
+{
+    g_autoptr(GHashTable) names = NULL;
+    g_autoptr(GHashTable) changed = g_hash_table_new(NULL, NULL);
+    g_autoptr(GArray) dirs = entries_new();
+    g_autoptr(GArray) files = entries_new();
+    Match m = { .s = s, .dirs = dirs, .files = files, .changed = changed };
+
+    m.ret = take_over_doubles(s);
+    if (s->appeared->len == 0) {
+        return m.ret;
+    }
+    m.names = names = names_of_orphans(s);
+    do {
+        match_clusters(&m);
+        if (!place_new_directories(&m) && dirs->len) {
+            place_directory(
+                &m, 0,
+                find_by_name(names, &g_array_index(dirs, GuestEntry, 0)));
+        }
+    } while (s->appeared->len || dirs->len);
+    place_files(&m);
+    sort_children(&m);
+    return m.ret;
 }

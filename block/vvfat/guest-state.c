@@ -39,6 +39,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     s->stale = g_ptr_array_new();
     s->to_read = g_ptr_array_new();
     s->appeared = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
+    g_array_set_clear_func(s->appeared, (GDestroyNotify)guest_entry_clear);
     s->retired = g_hash_table_new(NULL, NULL);
     s->root = guest_inode_new(s, true);
     s->root->name = g_strdup("");

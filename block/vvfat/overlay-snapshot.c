@@ -268,16 +268,11 @@ static void settle(Overlay *o, int64_t offset, int64_t bytes,
     pthread_mutex_unlock(&o->lock);
 }
 
-static void clean_run(Overlay *o, uint64_t first, uint64_t n)
-{
-    sparse_bitmap_clear(o->dirty, first, n);
-}
-
 static void drop_run(Overlay *o, uint64_t first, uint64_t n)
 {
     uint64_t end = first + n;
 
-    clean_run(o, first, n);
+    sparse_bitmap_clear(o->dirty, first, n);
     sparse_bitmap_clear(o->discarded, first, n);
     while (first < end) {
         bool present;
@@ -309,11 +304,6 @@ static void drop_discarded(Overlay *o, uint64_t first, uint64_t n)
 void overlay_committed(Overlay *o, int64_t offset, int64_t bytes)
 {
     settle(o, offset, bytes, drop_run);
-}
-
-void overlay_clean(Overlay *o, int64_t offset, int64_t bytes)
-{
-    settle(o, offset, bytes, clean_run);
 }
 
 void overlay_unneeded(Overlay *o, int64_t offset, int64_t bytes)

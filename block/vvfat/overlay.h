@@ -136,10 +136,6 @@ void overlay_unlock(Overlay *overlay);
  * was not written again since is no longer dirty, and no longer present. */
 void overlay_committed(Overlay *overlay, int64_t offset, int64_t bytes);
 
-/* The same, but what the child has stays present: the base does not have all
- * of it (bytes behind the end of a file). */
-void overlay_clean(Overlay *overlay, int64_t offset, int64_t bytes);
-
 /* The same as overlay_committed() for a range whose contents nobody needs, if the guest has discarded
  * it and not written it since. */
 void overlay_unneeded(Overlay *overlay, int64_t offset, int64_t bytes);

@@ -229,8 +229,8 @@ static void cut_power_here(PowerCut *cut)
 {
     static const double chances[] = { 0.1, 0.5, 0.9 };
     guint n = cut->pending->len;
-    guint last = 1u << (n > 0 ? n - 1 : 0);
     bool few = n <= POWER_FEW;
+    guint last = few && n > 0 ? 1u << (n - 1) : 1;
 
     for (guint mask = 0; few && mask + 1 < last; mask++) {
         cut_power(cut, &(Choice){ .mask = mask | last });

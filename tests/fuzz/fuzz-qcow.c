@@ -10,7 +10,7 @@
  * Input: byte 0, clusters (bits 0-2: 512 bytes to 64 KiB) and tables (bits
  * 3-5: 512 bytes to 64 KiB); byte 1, what is done (bits 0-1: written, written
  * compressed, zeroed; bit 2: emptied; bit 3: the file is cut off in the middle
- * of its last cluster); then patches: byte 0, length - 1 (bits 0-4), place
+ * of its last cluster; bit 4: discarded before); then patches: byte 0, length - 1 (bits 0-4), place
  * (bits 5-6: header, L1, L2, data); bytes 1-2, offset; then the bytes.
  */
 #include <errno.h>
@@ -121,8 +121,8 @@ static BlockBackend *open_image(const Image *image, unsigned flags)
     options_set(options, "file.driver", "file");
     options_set(options, "file.locking", "off");
     options_set(options, "file.filename", path);
-    return blk_open(NULL, options, flags | BDRV_O_NO_BACKING | BDRV_O_NO_FLUSH,
-                    NULL);
+    flags |= BDRV_O_NO_BACKING | BDRV_O_NO_FLUSH | BDRV_O_UNMAP;
+    return blk_open(NULL, options, flags, NULL);
 }
 
 /* Block status and contents of a range near `offset`. */
@@ -169,6 +169,27 @@ static int change(BlockBackend *blk, int64_t offset, int64_t bytes,
     }
 }
 
+/* Discard the first clusters, and see whether the others are as they were. */
+static void discard_image(BlockBackend *blk, const Image *image, int64_t where,
+                          bool sound)
+{
+    int64_t length = MIN(blk_getlength(blk), 8 * image->cluster);
+    int64_t bytes = MIN(length, image->cluster * (1 + where % 4));
+    g_autofree uint8_t *before = g_malloc((gsize)length);
+    g_autofree uint8_t *after = g_malloc((gsize)length);
+    int seen = blk_pread(blk, 0, length, before, 0);
+
+    int ret = blk_pdiscard(blk, 0, bytes);
+    (void)!blk_flush(blk);
+    if (sound && seen == 0) {
+        expect(ret == 0);
+        expect(blk_pread(blk, 0, length, after, 0) == 0);
+        expect(memcmp(before + bytes, after + bytes,
+                      (size_t)(length - bytes)) == 0);
+        expect(check(blk) == 0);
+    }
+}
+
 /* Write somewhere, and see whether it is there. */
 static void write_image(const Image *image, unsigned how, int64_t where)
 {
@@ -186,6 +207,9 @@ static void write_image(const Image *image, unsigned how, int64_t where)
     memset(buf, 0x5a, (size_t)bytes);
     if ((how & 4) && blk_make_empty(blk, NULL) == 0) {
         sound = true;
+    }
+    if (how & 16) {
+        discard_image(blk, image, where, sound);
     }
     int ret = change(blk, offset, bytes, buf, how);
     if (sound) {

@@ -50,6 +50,8 @@ mv base.raw away
 same_as_qemu info sub/top.qcow2
 same_as_qemu info mid.qcow2
 expect_error 1 "Could not open 'base.raw'" img info --backing-chain mid.qcow2
+expect_error 1 "the backing file of '.*mid.qcow2', the .* of 'sub/top.qcow2'" \
+    img info --backing-chain sub/top.qcow2
 expect_error 1 "'base.raw'" img map mid.qcow2
 mv away base.raw
 

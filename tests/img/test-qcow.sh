@@ -94,9 +94,15 @@ turns() {
         for _ in 1 2 3 4 5 6; do
             local offset=$(((RANDOM * 32768 + RANDOM) % size))
             local bytes=$((RANDOM * 4 % (size - offset) + 1))
-            case $((RANDOM % 4)) in
+            case $((RANDOM % 5)) in
                 0) command="writec $((RANDOM % 256)) $offset $bytes" ;;
                 1) command="writez $offset $bytes" ;;
+                2)
+                    # What a discard leaves is not told, so something is put
+                    # there.
+                    commands+=("discard $offset $bytes")
+                    command="write $((RANDOM % 256)) $offset $bytes"
+                    ;;
                 *) command="write $((RANDOM % 256)) $offset $bytes" ;;
             esac
             case $command in
@@ -151,6 +157,31 @@ ours killed.qcow qcow 'write 1 0 100000' flush 'write 2 200000 100000' abort
 checked killed.qcow
 ours killed.qcow qcow 'read -P 1 0 100000' 'write 3 300000 100000' verify
 qemus killed.qcow qcow 'read -P 1 0 100000' 'read -P 3 300000 100000'
+
+# Discards give back blocks, and never show what is behind.
+rm -f discard.qcow
+qemu-img convert -f raw -O qcow data.raw discard.qcow
+before=$(stat -c %b discard.qcow)
+long=$(stat -c %s discard.qcow)
+cp data.raw model.raw
+model model.raw 'write 0 4096 1048576'
+ours discard.qcow qcow 'discard 1000 1052000'
+same_contents discard.qcow qcow model.raw
+checked discard.qcow
+[ "$(stat -c %b discard.qcow)" -le $((before - 1500)) ] ||
+    fail "of $before blocks a discard left $(stat -c %b discard.qcow)"
+[ "$(stat -c %s discard.qcow)" = "$long" ] || fail 'the file is not as long'
+qemus discard.qcow qcow 'write 9 100000 5000'
+model model.raw 'write 9 100000 5000'
+same_contents discard.qcow qcow model.raw
+checked discard.qcow
+
+rm -f discard.qcow
+img create -q -f qcow -b base.raw -F raw discard.qcow
+ours discard.qcow qcow 'write 1 0 1048576' 'discard 0 1048576'
+cp base.raw model.raw
+model model.raw 'write 0 0 1048576'
+same_contents discard.qcow qcow model.raw
 
 # ---- What cannot be ----
 

@@ -142,6 +142,13 @@ expect_error 1 "'full.raw': backing format must be specified" \
 expect_error 1 "'full.raw': backing format must be specified" \
     img rebase -u -b full.raw top.qcow2
 expect_error 1 'is the image itself' img rebase -b top.qcow2 -F qcow2 top.qcow2
+qemu-img create -q -f qcow2 -b top.qcow2 -F qcow2 above.qcow2
+qemu-img create -q -f qcow2 -b above.qcow2 -F qcow2 higher.qcow2
+for name in above.qcow2 higher.qcow2 "$PWD/above.qcow2"; do
+    expect_error 1 'lies below it: that would be a loop' \
+        img rebase -b "$name" -F qcow2 top.qcow2
+done
+rm above.qcow2 higher.qcow2
 expect_error 1 "Could not change the backing file to 'full.raw'" \
     img rebase -u -b full.raw -F raw base.raw
 long=$(printf 'x%.0s' $(seq 2000))

@@ -33,7 +33,7 @@ static void fat_written(void *opaque, uint32_t sector, const uint8_t *old)
     }
     /* FAT12 has entries that reach into the sectors around this one. */
     first = MAX((uint32_t)(in_fat * 8 / vol->type), 2);
-    last = MIN((uint32_t)((in_fat + SECTOR - 1) * 8 / vol->type),
+    last = MIN((uint32_t)(((in_fat + SECTOR) * 8 - 1) / vol->type),
                vol->n_clusters + 1);
     memcpy(new, fat + in_fat, SECTOR);
     memcpy(fat + in_fat, old, SECTOR);

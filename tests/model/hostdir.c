@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/model/fatvol.h"
 #include "tests/model/prng.h"
 
 /* ---- Comparing ---- */
@@ -351,6 +352,30 @@ static int remove_one(const char *path, const struct stat *st, int type,
 {
     (void)st, (void)type, (void)at;
     return remove(path);
+}
+
+static int unprotect_one(const char *path, const struct stat *st, int type,
+                         struct FTW *ftw)
+{
+    (void)ftw;
+    if (type == FTW_F && !(st->st_mode & 0222)) {
+        return chmod(path, st->st_mode | 0200);
+    }
+    return 0;
+}
+
+void hostdir_unprotect(const char *path, Node *root)
+{
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new();
+
+    nftw(path, unprotect_one, 16, FTW_PHYS);
+    model_list(root, nodes);
+    for (guint i = 0; i < nodes->len; i++) {
+        Node *node = g_ptr_array_index(nodes, i);
+
+        node->is_seen &= !(node->attributes & ATTR_READ_ONLY);
+        node->attributes &= (uint8_t)~ATTR_READ_ONLY;
+    }
 }
 
 void hostdir_remove(const char *path)

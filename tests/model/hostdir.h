@@ -26,6 +26,10 @@ char *hostdir_compare(const char *path, Node *root, const HostCheck *check)
 char *hostdir_compare_file(const char *path, Node *node)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Give every file of the model write permission. What has none when the disk
+ * is opened is protected, and its guest could not change it. */
+void hostdir_unprotect(const char *path, Node *root);
+
 /* Delete it with all below. */
 void hostdir_remove(const char *path);
 

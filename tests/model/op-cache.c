@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a guest's page cache does: writing, flushing, discarding. */
+#include "tests/model/hostdir.h"
 #include "tests/model/run.h"
 
 #define FULL_COMPARE_EVERY 25
@@ -94,6 +95,9 @@ static char *reopen(Run *run, const Op *op)
         return why;
     }
     run_detach(run);
+    if (!run->config->no_dir) {
+        hostdir_unprotect(run->dir, run->root);
+    }
     why = run_attach(run);
     return why ? why : judge_volume(run);
 }

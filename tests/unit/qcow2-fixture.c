@@ -375,50 +375,59 @@ void tape_save(Tape *tape, const char *name)
     close(fd);
 }
 
-/* What is left of an event that no flush followed: any of its sectors. */
-static void apply_some(int fd, const Event *event, GRand *dice)
+static void apply(int fd, const Event *event)
+{
+    if (event->kind == EVENT_WRITE) {
+        write_fd(fd, event->offset, event->data, event->bytes);
+    } else if (event->kind == EVENT_DISCARD) {
+        fill_fd(fd, event->offset, event->bytes);
+    }
+}
+
+/* What is left of an event that no flush followed: any of its sectors, each
+ * whole, as it was `then`. */
+static void apply_some(int fd, int then, const Event *event, GRand *dice)
 {
     enum { SECTOR = 512 };
     int fate = g_rand_int_range(dice, 0, 4);
+    uint8_t sector[SECTOR];
 
     if (event->kind == EVENT_FLUSH || fate == 0) {
         return;
     }
-    for (int64_t at = 0; at < event->bytes;) {
-        int64_t n = SECTOR - (event->offset + at) % SECTOR;
-
-        n = MIN(n, event->bytes - at);
+    for (int64_t at = event->offset & -SECTOR;
+         at < event->offset + event->bytes; at += SECTOR) {
         if (fate != 1 || g_rand_boolean(dice)) {
-            if (event->kind == EVENT_WRITE) {
-                write_fd(fd, event->offset + at, event->data + at, n);
-            } else {
-                fill_fd(fd, event->offset + at, n);
-            }
+            ssize_t n = pread(then, sector, SECTOR, at);
+
+            cr_assert_gt(n, 0);
+            write_fd(fd, at, sector, n);
         }
-        at += n;
     }
 }
 
 void tape_crash(Tape *tape, unsigned instant, GRand *dice, const char *name)
 {
+    int64_t length = lseek(tape->first_fd, 0, SEEK_END);
+    int then = memfd_create("tape-then", MFD_CLOEXEC);
     int fd = create_file(name);
     unsigned durable = instant;
 
-    copy_fd(tape->first_fd, fd, lseek(tape->first_fd, 0, SEEK_END));
+    copy_fd(tape->first_fd, then, length);
     while (durable > 0 && !tape_is_durable(tape, durable)) {
         durable--;
     }
-    for (unsigned i = 0; i < instant; i++) {
+    for (unsigned i = 0; i < durable; i++) {
+        apply(then, event_at(tape, i));
+    }
+    copy_fd(then, fd, lseek(then, 0, SEEK_END));
+    for (unsigned i = durable; i < instant; i++) {
         const Event *event = event_at(tape, i);
 
-        if (i >= durable) {
-            apply_some(fd, event, dice);
-        } else if (event->kind == EVENT_WRITE) {
-            write_fd(fd, event->offset, event->data, event->bytes);
-        } else if (event->kind == EVENT_DISCARD) {
-            fill_fd(fd, event->offset, event->bytes);
-        }
+        apply(then, event);
+        apply_some(fd, then, event, dice);
     }
+    close(then);
     close(fd);
 }
 

@@ -10,7 +10,7 @@
 #define MIB (INT64_C(1) << 20)
 
 TestSuite(qcow_damage, .init = image_dir_init, .fini = image_dir_fini,
-          .timeout = 60);
+          .timeout = 300);
 
 /* ---- The header ---- */
 

@@ -12,7 +12,7 @@
 #define STEPS 220
 
 TestSuite(qcow_random, .init = image_dir_init, .fini = image_dir_fini,
-          .timeout = 120);
+          .timeout = 300);
 
 typedef struct Model {
     BlockBackend *blk;
@@ -22,6 +22,12 @@ typedef struct Model {
     uint8_t *buf;   /* as large */
     bool compressed;
 } Model;
+
+static BlockBackend *open_image(void)
+{
+    return image_open(BDRV_O_RDWR | BDRV_O_UNMAP,
+                      "driver=qcow,file.filename=%D/image");
+}
 
 static void check_contents(Model *m)
 {
@@ -33,7 +39,7 @@ static void reopen(Model *m)
 {
     cr_assert_eq(blk_flush(m->blk), 0);
     blk_close(m->blk);
-    m->blk = qcow_open_rw("image");
+    m->blk = open_image();
     cr_assert_eq(qcow_corruptions(m->blk, NULL), 0);
     check_contents(m);
 }
@@ -50,6 +56,21 @@ static void make_data(Model *m, int64_t bytes)
     }
 }
 
+/* Each sector is as it was or zero: what is behind is never seen. */
+static void discard(Model *m, int64_t offset, int64_t bytes)
+{
+    static const uint8_t zeroes[512];
+
+    cr_assert_eq(blk_pdiscard(m->blk, offset, bytes), 0);
+    cr_assert_eq(blk_pread(m->blk, 0, m->size, m->buf, 0), 0);
+    for (int64_t at = 0; at < m->size; at += 512) {
+        cr_assert(memcmp(m->buf + at, m->bytes + at, 512) == 0 ||
+                  (at >= offset && at + 512 <= offset + bytes &&
+                   memcmp(m->buf + at, zeroes, 512) == 0));
+    }
+    memcpy(m->bytes, m->buf, (size_t)m->size);
+}
+
 static void step(Model *m)
 {
     int64_t most = g_rand_int_range(m->rand, 0, 20) == 0 ? m->size
@@ -58,7 +79,7 @@ static void step(Model *m)
     int64_t bytes = g_rand_int_range(m->rand, 1, (gint32)most + 1);
 
     bytes = MIN(bytes, m->size - offset);
-    switch (g_rand_int_range(m->rand, 0, 8)) {
+    switch (g_rand_int_range(m->rand, 0, 9)) {
     case 0:
         cr_assert_eq(blk_pwrite_zeroes(
                          m->blk, offset, bytes,
@@ -80,6 +101,9 @@ static void step(Model *m)
         break;
     case 4:
         cr_assert_eq(blk_flush(m->blk), 0);
+        break;
+    case 5:
+        discard(m, offset, bytes);
         break;
     default:
         make_data(m, bytes);
@@ -116,7 +140,7 @@ static void run_model(unsigned cluster_bits, unsigned l2_bits, int64_t size,
         memcpy(m.bytes, m.buf, (size_t)MIN(size, backing));
     }
     qcow_make("image", cluster_bits, l2_bits, size, backing ? "base" : NULL);
-    m.blk = qcow_open_rw("image");
+    m.blk = open_image();
     check_contents(&m);
     for (int i = 0; i < STEPS; i++) {
         step(&m);

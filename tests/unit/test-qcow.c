@@ -9,7 +9,8 @@
 
 #define MIB (INT64_C(1) << 20)
 
-TestSuite(qcow, .init = image_dir_init, .fini = image_dir_fini, .timeout = 60);
+TestSuite(qcow, .init = image_dir_init, .fini = image_dir_fini,
+          .timeout = 300);
 
 /* Create through the driver; options as "size=...,backing_file=...". */
 static char *create(const char *name, const char *text)

@@ -8,7 +8,7 @@
 #include "tests/unit/qcow2-fixture.h"
 
 TestSuite(qcow2_beside, .init = tape_init, .fini = image_dir_fini,
-          .timeout = 120);
+          .timeout = 300);
 
 #define CLUSTER 4096
 #define SIZE (64 * CLUSTER)
