@@ -67,9 +67,8 @@ void journal_put_inode(GByteArray *out, const Inode *inode)
     journal_put_raw(out, &inode->entry, sizeof(inode->entry));
     put_chain(out, &inode->chain);
 
-    journal_put_u64(out, on_host && inode->host_parent
-                             ? inode->host_parent->id
-                             : 0);
+    journal_put_u64(out, on_host && inode->host_parent ? inode->host_parent->id
+                                                       : 0);
     journal_put_string(out, inode->host_name);
     journal_put_string(out, inode->link_path);
     journal_put_string(out, inode->alias);

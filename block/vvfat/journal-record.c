@@ -49,8 +49,7 @@ int journal_write_record(Journal *j, unsigned area, uint64_t sequence,
     if (payload->len) {
         memcpy(all + sizeof(record), payload->data, payload->len);
     }
-    le32_put(&record.crc,
-             crc_of(&record, all + sizeof(record), payload->len));
+    le32_put(&record.crc, crc_of(&record, all + sizeof(record), payload->len));
     memcpy(all, &record, sizeof(record));
     while (ret == 0 && done < bytes) {
         int64_t n = MIN(bytes - done, CHUNK);
@@ -118,9 +117,8 @@ int journal_read_record(Journal *j, JournalRecordType *type,
                             all + done);
         done += n;
     }
-    if (ret < 0 ||
-        le32_get(record.crc) !=
-            crc_of(&record, all + sizeof(record), length)) {
+    if (ret < 0 || le32_get(record.crc) !=
+                       crc_of(&record, all + sizeof(record), length)) {
         return ret;
     }
     *type = (JournalRecordType)le32_get(record.type);

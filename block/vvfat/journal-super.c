@@ -41,8 +41,7 @@ static bool is_valid(const Journal *j, const uint8_t *block,
     return memcmp(super->magic, MAGIC, sizeof(super->magic)) == 0 &&
            bytes <= JOURNAL_MAX_IDENTITY &&
            le32_get(super->crc) == crc_of(block, sizeof(*super) + bytes) &&
-           le32_get(super->version) == VERSION &&
-           le32_get(super->area) < 2 &&
+           le32_get(super->version) == VERSION && le32_get(super->area) < 2 &&
            le64_get(super->checkpoint_bytes) <=
                (uint64_t)j->store.area_bytes &&
            le64_get(super->sequence) > 0;
@@ -64,6 +63,7 @@ int journal_probe(Journal *j, JournalState *state, GByteArray **identity)
 
     *state = JOURNAL_NONE;
     *identity = NULL;
+    j->sequence = 0;
     for (unsigned i = 0; i < 2; i++) {
         JournalSuper super;
         int ret = j->store.read(j->store.opaque, j->store.supers[i],

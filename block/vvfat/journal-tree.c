@@ -204,6 +204,19 @@ bool journal_tree_link(JournalTree *tree)
     return true;
 }
 
+GPtrArray *journal_tree_list(const JournalTree *tree)
+{
+    GPtrArray *inodes = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, tree->inodes);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        g_ptr_array_add(inodes, ((JournalInode *)value)->inode);
+    }
+    return inodes;
+}
+
 GPtrArray *journal_tree_take(JournalTree *tree)
 {
     GPtrArray *inodes = g_ptr_array_new();

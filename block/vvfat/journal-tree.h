@@ -31,6 +31,9 @@ bool journal_tree_link(JournalTree *tree) G_GNUC_WARN_UNUSED_RESULT;
 /* After that: the inode with a number, or NULL. */
 Inode *journal_tree_get(const JournalTree *tree, uint64_t number);
 
+/* All, still the tree's; g_ptr_array_unref(). */
+GPtrArray *journal_tree_list(const JournalTree *tree);
+
 /* All, the root first; owned by the caller from now on, one by one. */
 GPtrArray *journal_tree_take(JournalTree *tree);
 

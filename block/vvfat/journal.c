@@ -93,8 +93,9 @@ static bool load_checkpoint(Journal *j, uint32_t clusters_end,
         }
     }
     if (ret < 0) {
-        block_error_set_errno(errp, -ret, "Could not read what is recorded of "
-                                          "the directory");
+        block_error_set_errno(errp, -ret,
+                              "Could not read what is recorded of "
+                              "the directory");
     } else {
         block_error_set(errp, EIO,
                         "What is recorded of the directory is damaged, so "
@@ -160,8 +161,8 @@ bool journal_load(Journal *j, uint32_t clusters_end, JournalTree *tree,
                                   "last commits");
             return false;
         }
-        more = payload && load_log_record(type, payload, clusters_end, tree,
-                                          &open);
+        more = payload &&
+               load_log_record(type, payload, clusters_end, tree, &open);
     }
     /* What is behind the end is not to be appended to. */
     j->is_stale = true;
@@ -236,9 +237,9 @@ int journal_checkpoint(Journal *j, const GPtrArray *inodes)
 /* A record of the log, durable. */
 static int append(Journal *j, JournalRecordType type, const GByteArray *out)
 {
-    int ret = j->is_stale ? -EIO
-                          : journal_write_record(j, j->area, j->sequence,
-                                                 type, out);
+    int ret = j->is_stale
+                  ? -EIO
+                  : journal_write_record(j, j->area, j->sequence, type, out);
 
     if (ret == 0) {
         ret = j->store.flush(j->store.opaque);

@@ -51,8 +51,8 @@ void journal_free(Journal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_free)
 
 typedef enum JournalState {
-    JOURNAL_NONE,   /* nothing was ever written here */
-    JOURNAL_BEGUN,  /* it was being made, and is of no use */
+    JOURNAL_NONE,  /* nothing was ever written here */
+    JOURNAL_BEGUN, /* it was being made, and is of no use */
     JOURNAL_READY,
     JOURNAL_DAMAGED, /* there is something, and it is no superblock */
 } JournalState;
@@ -72,8 +72,7 @@ int journal_begin(Journal *journal, const GByteArray *identity)
  * damaged where it may not be.
  */
 bool journal_load(Journal *journal, uint32_t clusters_end, JournalTree *tree,
-                  JournalPlan **plan, GError **errp)
-    G_GNUC_WARN_UNUSED_RESULT;
+                  JournalPlan **plan, GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
 /* All inodes, durably, in the place of all records. */
 int journal_checkpoint(Journal *journal, const GPtrArray *inodes)

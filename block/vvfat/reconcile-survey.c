@@ -112,8 +112,7 @@ void reconcile_survey(HostFs *fs, const GPtrArray *inodes, Report *report)
     for (guint i = 1; i < inodes->len; i++) {
         Inode *inode = g_ptr_array_index(inodes, i);
 
-        if (inode_is_on_host(inode) &&
-            !is_below_link(inode->host_parent)) {
+        if (inode_is_on_host(inode) && !is_below_link(inode->host_parent)) {
             g_hash_table_add(names, inode);
         }
     }

@@ -29,12 +29,12 @@ typedef struct Found {
 /* An inode of the plan. */
 typedef struct Fate {
     Inode *inode;
-    Inode *dir;       /* where it was to go, or NULL */
-    const char *name; /* the name there */
+    Inode *dir;                  /* where it was to go, or NULL */
+    const char *name;            /* the name there */
     const JournalStaged *staged; /* or NULL */
-    bool is_changed;  /* contents, times or attributes, in place */
-    bool is_placed;   /* a new file was to take its place */
-    bool goes;        /* removed, or replaced by another */
+    bool is_changed;             /* contents, times or attributes, in place */
+    bool is_placed;              /* a new file was to take its place */
+    bool goes;                   /* removed, or replaced by another */
     bool is_settled;
 } Fate;
 
@@ -261,15 +261,14 @@ static int rank(const Fate *fate, const Found *f)
         apply_may_stand_at(f->name, fate->name, inode->is_directory)) {
         return 2;
     }
-    if (is_at_home && apply_may_stand_at(f->name, inode->host_name,
-                                         inode->is_directory)) {
+    if (is_at_home &&
+        apply_may_stand_at(f->name, inode->host_name, inode->is_directory)) {
         return 3;
     }
     return -1;
 }
 
-static const Found *find(Reconcile *r, const Fate *fate,
-                         const InodeHostId *id)
+static const Found *find(Reconcile *r, const Fate *fate, const InodeHostId *id)
 {
     const GPtrArray *list = g_hash_table_lookup(r->found, &id->ino);
     HostKind kind = fate->inode->is_directory ? HOST_DIRECTORY
@@ -437,8 +436,8 @@ int reconcile_plan(HostFs *fs, const JournalTree *tree,
     g_autoptr(GHashTable)
         fates = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
-    g_autoptr(GHashTable) found = g_hash_table_new_full(
-        g_int64_hash, g_int64_equal, NULL, free_list);
+    g_autoptr(GHashTable) found =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free_list);
     Reconcile r = {
         .fs = fs, .tree = tree, .fates = fates, .dirs = dirs, .found = found
     };

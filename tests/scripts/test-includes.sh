@@ -34,6 +34,9 @@ extract     extract*                          guest-view
 inode       inode.*                           cluster,fat-format
 plan        plan*                             inode
 apply       apply*                            plan,hostfs,dirent
+journal     journal*                          plan
+kept-identity kept-identity.*                 journal,geometry
+reconcile   reconcile*                        journal,apply,report,names
 scratch     scratch*                          -
 overlay     overlay*                          scratch
 data-map    data-map*                         inode,open-files
@@ -42,7 +45,7 @@ commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
 committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
-writable    writable*                         options,protect,read
+writable    writable*,kept-journal.c          options,protect,read,reconcile,kept-identity
 vvfat       vvfat.c                           writable
 END
 }
