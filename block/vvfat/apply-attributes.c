@@ -142,13 +142,16 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
-/* Down to what FAT cannot say: the time of a file that we have written is the
- * guest's. */
-static bool has_exact_time(const Apply *apply, const HostStat *st,
-                           FatTime time)
+/* Down to what FAT cannot say, where we have written the file: its time is
+ * the guest's. That of any other file is left as it is. */
+static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
+                       FatTime time)
 {
-    return st->mtime == dirent_time_to_unix(time, apply->options.utc) &&
-           st->mtime_ns == 0;
+    int64_t seconds = dirent_time_to_unix(time, apply->options.utc);
+
+    return !has_time(apply, st, time) ||
+           (g_hash_table_contains(apply->dirty, inode) &&
+            (st->mtime != seconds || st->mtime_ns != 0));
 }
 
 /* The host file is this version because of us. */
@@ -197,7 +200,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         if (!find(apply, inode, path, &st, &look)) {
             return;
         }
-        if (look == LOOK_SAME && !has_exact_time(apply, &st, time)) {
+        if (look == LOOK_SAME && needs_time(apply, inode, &st, time)) {
             r = set_time(apply, inode, path, time);
         } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */

@@ -16,7 +16,7 @@
     "PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8 TZ=UTC; "  \
     "export PATH MTOOLS_SKIP_CHECK LC_ALL TZ; "
 
-char *scratch_new(void)
+char *scratch_dir_new(void)
 {
     g_autoptr(GError) error = NULL;
     char *dir = g_dir_make_tmp("vvfat-test-XXXXXX", &error);
@@ -25,7 +25,7 @@ char *scratch_new(void)
     return dir;
 }
 
-void scratch_free(char *dir)
+void scratch_dir_free(char *dir)
 {
     scratch_run("/", "chmod -R u+rwX '%s' && rm -rf '%s'", dir, dir);
     g_free(dir);

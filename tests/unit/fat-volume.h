@@ -12,9 +12,9 @@
 
 #include "block/vvfat/guest-view.h"
 
-/* A new directory of the test's own. scratch_free() removes it. */
-char *scratch_new(void);
-void scratch_free(char *dir);
+/* A new directory of the test's own. scratch_dir_free() removes it. */
+char *scratch_dir_new(void);
+void scratch_dir_free(char *dir);
 
 /* Run a shell command in the directory; its exit status. The command finds
  * mkfs.fat and the like; mtools does not check geometries, and the time zone

@@ -116,7 +116,7 @@ ParameterizedTest(unsigned *fat_type, extract, gives_the_tree_back)
                                          : "-s 1 40000";
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     scratch_run(dir, "mkfs.fat -F %u -C disk.img %s", *fat_type, mkfs);
     scratch_run(dir,
@@ -141,14 +141,14 @@ ParameterizedTest(unsigned *fat_type, extract, gives_the_tree_back)
                      "-e 'directory$' >want && (cd out && " LIST_TIMES ") | "
                      "grep -v -e inner -e DIR -e 'directory$' >have && "
                      "cmp want have");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, directories_get_their_times)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
@@ -159,7 +159,7 @@ Test(extract, directories_get_their_times)
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
     scratch_run(dir, "test \"$(stat -c %%Y out/sub)\" = 1000000000");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, part_of_a_volume)
@@ -167,7 +167,7 @@ Test(extract, part_of_a_volume)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) tree = { 0 };
     g_auto(Run) file = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
@@ -179,14 +179,14 @@ Test(extract, part_of_a_volume)
     extract(&file, v, "sub/deep/x", dir, "file", false);
     must_be_whole(&file);
     scratch_run(dir, "cmp sub/deep/x file/x && test $(ls file | wc -l) = 1");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, zeroes_become_holes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "truncate -s 4M sparse && "
@@ -197,7 +197,7 @@ Test(extract, zeroes_become_holes)
     must_be_whole(&run);
     scratch_run(dir, "cmp sparse out/sparse && "
                      "test $(stat -c %%b out/sparse) -le 64");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, deeper_than_path_max)
@@ -207,7 +207,7 @@ Test(extract, deeper_than_path_max)
     g_autofree char *image = NULL;
     g_auto(Run) run = { 0 };
     g_autofree char *deep = NULL;
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
     uint8_t sector[512], fat[64 * 512] = { 0 };
     FatDirent *entry = (FatDirent *)sector;
     int fd;
@@ -267,7 +267,7 @@ Test(extract, deeper_than_path_max)
     cr_assert_eq(run.result.directories, DEPTH);
     deep = scratch_output(dir, "find out -type d | wc -l");
     cr_assert_eq(atoi(deep), DEPTH + 1);
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 /* ---- Attributes ---- */
@@ -276,7 +276,7 @@ Test(extract, attributes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
     g_autofree char *hidden = g_build_filename(dir, "out/hidden", NULL);
     g_autofree char *read_only = g_build_filename(dir, "out/ro", NULL);
     g_autofree char *none = g_build_filename(dir, "out/none", NULL);
@@ -300,7 +300,7 @@ Test(extract, attributes)
     cr_assert_neq(st.st_mode & 0200, 0);
     if (run.result.unstored) {
         cr_assert_eq(run.said->len, 1);
-        scratch_free(dir);
+        scratch_dir_free(dir);
         cr_skip_test("no extended attributes here");
     }
     cr_assert_eq(getxattr(hidden, "user.DOSATTRIB", text, 16), 4);
@@ -309,7 +309,7 @@ Test(extract, attributes)
     cr_assert_eq(memcmp(text, "0x0", 3), 0);
     cr_assert_lt(getxattr(plain, "user.DOSATTRIB", text, 16), 0);
     cr_assert_lt(getxattr(read_only, "user.DOSATTRIB", text, 16), 0);
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 /* ---- Targets ---- */
@@ -318,7 +318,7 @@ Test(extract, refuses_a_directory_that_is_not_empty)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "echo new >x && mcopy -i disk.img x ::/ && "
@@ -328,7 +328,7 @@ Test(extract, refuses_a_directory_that_is_not_empty)
     cr_assert_not(run.ok);
     cr_assert_eq(run.error->code, ENOTEMPTY);
     scratch_run(dir, "test $(ls out | wc -l) = 1");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, target_that_cannot_be)
@@ -336,7 +336,7 @@ Test(extract, target_that_cannot_be)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) missing = { 0 };
     g_auto(Run) file = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     v = fat_volume_open(dir, "disk.img", false);
@@ -344,14 +344,14 @@ Test(extract, target_that_cannot_be)
     cr_assert_eq(missing.error->code, ENOENT);
     extract(&file, v, "", dir, "disk.img", true);
     cr_assert_eq(file.error->code, ENOTDIR);
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, overwriting_replaces_files_and_links)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "for f in file link hard; do echo new >$f; "
@@ -369,14 +369,14 @@ Test(extract, overwriting_replaces_files_and_links)
                      "test \"$(cat out/$f)\" = new || exit 1; done; "
                      "test ! -L out/link && test $(cat outside) = precious "
                      "&& test $(cat out/kept) = kept");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, links_to_directories_are_not_followed)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "mkdir sub && echo new >sub/x && echo last >z && "
@@ -388,7 +388,7 @@ Test(extract, links_to_directories_are_not_followed)
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "sub:", "cannot create"));
     scratch_run(dir, "test -z \"$(ls outside)\" && cmp z out/z");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 /* ---- Hostile names ---- */
@@ -416,24 +416,24 @@ static void extract_renamed(const char *units, size_t bytes, Run *run,
 Test(extract, names_with_slashes_stay_inside)
 {
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     extract_renamed("\1.\0.\0/\0l\0-", 10, &run, dir);
     cr_assert(has_said(&run, "EVIL-L~1", "slash"));
     scratch_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, names_that_end_early_stay_inside)
 {
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     /* "..", a NUL, and the rest of the name */
     extract_renamed("\1.\0.\0\0\0\0\0", 10, &run, dir);
     cr_assert_gt(run.result.problems + run.result.damages, 0);
     scratch_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, name_no_host_can_hold_is_reported)
@@ -441,7 +441,7 @@ Test(extract, name_no_host_can_hold_is_reported)
     g_autofree char *name = g_strnfill(100, 'q');
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir,
@@ -455,14 +455,14 @@ Test(extract, name_no_host_can_hold_is_reported)
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "\xe3\x81\x82", "skipped"));
     scratch_run(dir, "test $(ls out) = x");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, mapped_characters_come_back)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "echo x >x && mcopy -i disk.img x '::/what qx when'");
@@ -471,7 +471,7 @@ Test(extract, mapped_characters_come_back)
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
     scratch_run(dir, "test \"$(cat 'out/what :? when')\" = x");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, second_file_of_a_name_does_not_replace_the_first)
@@ -479,7 +479,7 @@ Test(extract, second_file_of_a_name_does_not_replace_the_first)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) fresh = { 0 };
     g_auto(Run) over = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "echo first >FIRST && echo second >SECOND && "
@@ -497,14 +497,14 @@ Test(extract, second_file_of_a_name_does_not_replace_the_first)
         cr_assert(has_said(run, "FIRST:", "File exists"));
     }
     scratch_run(dir, "cmp FIRST out/FIRST");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, second_directory_of_a_name_is_not_mixed_with_the_first)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "mkdir FIRST SECOND && echo 1 >FIRST/A && "
@@ -519,7 +519,7 @@ Test(extract, second_directory_of_a_name_is_not_mixed_with_the_first)
     cr_assert(has_said(&run, "FIRST:", "File exists"));
     scratch_run(dir, "cmp FIRST/A out/FIRST/A && test ! -e out/FIRST/B && "
                      "test $(cat out/FIRST/C) = kept");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 /* ---- Damage and failures ---- */
@@ -528,7 +528,7 @@ Test(extract, damaged_file_as_far_as_it_goes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
     TreeNode *node;
 
     make_volume(dir);
@@ -543,7 +543,7 @@ Test(extract, damaged_file_as_far_as_it_goes)
     cr_assert(has_said(&run, "CUT:", "first 3584 of its 9000 bytes"));
     scratch_run(dir, "head -c 3584 CUT | cmp - out/CUT && "
                      "cmp WHOLE out/WHOLE");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, damage_found_by_loading_is_reported)
@@ -551,7 +551,7 @@ Test(extract, damage_found_by_loading_is_reported)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) all = { 0 };
     g_auto(Run) part = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "mkdir sub && head -c 9000 /dev/urandom >BAD && "
@@ -565,14 +565,14 @@ Test(extract, damage_found_by_loading_is_reported)
     cr_assert(has_said(&all, "BAD:", "first 9216 of its 37632 bytes"));
     extract(&part, v, "sub", dir, "part", false);
     must_be_whole(&part);
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, unreadable_cluster_ends_one_file)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "head -c 90000 /dev/urandom >CUT && echo whole >WHOLE && "
@@ -586,14 +586,14 @@ Test(extract, unreadable_cluster_ends_one_file)
     cr_assert(has_said(&run, "CUT:", "Input/output error"));
     scratch_run(dir, "head -c 39936 CUT | cmp - out/CUT && "
                      "cmp WHOLE out/WHOLE");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, stops_when_told)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { .stop_at = 1 << 20 };
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
 
     make_volume(dir);
     scratch_run(dir, "head -c 3000000 /dev/urandom >BIG && "
@@ -603,7 +603,7 @@ Test(extract, stops_when_told)
     cr_assert_not(run.ok);
     cr_assert_eq(run.error->code, ECANCELED);
     scratch_run(dir, "test -z \"$(ls out)\"");
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(extract, full_host_file_system, .init = image_dir_init,

@@ -326,7 +326,7 @@ static void run_all(const char *mkfs)
     g_autoptr(FatVolume) sound = NULL;
     g_autoptr(GDir) fixtures = g_dir_open("tests/fixtures/volumes", 0, NULL);
     const char *only = g_getenv("FIXTURE");
-    char *dir = scratch_new();
+    char *dir = scratch_dir_new();
     const char *name;
     unsigned n = 0;
 
@@ -359,7 +359,7 @@ static void run_all(const char *mkfs)
         }
     }
     cr_assert_gt(n, 0);
-    scratch_free(dir);
+    scratch_dir_free(dir);
 }
 
 Test(guest_defects, fat12)
