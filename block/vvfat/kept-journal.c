@@ -15,6 +15,7 @@ void kept_free(Kept *kept)
 {
     if (kept) {
         journal_free(kept->journal);
+        redo_free(kept->redo);
         g_hash_table_unref(kept->planned);
         g_free(kept);
     }

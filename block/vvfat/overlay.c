@@ -112,9 +112,15 @@ int overlay_find_present(Overlay *o)
     return 0;
 }
 
+void overlay_set_redo(Overlay *o, Redo *redo)
+{
+    o->config.redo = redo;
+}
+
 int overlay_flush(Overlay *o)
 {
-    return bdrv_flush(bdrv_child_bs(o->config.child));
+    return o->config.redo ? redo_flush(o->config.redo)
+                          : bdrv_flush(bdrv_child_bs(o->config.child));
 }
 
 /* ---- Runs ---- */
@@ -367,6 +373,9 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
     }
     if (ret == 0) {
         ret = write_units(o, offset, iov, zeroes);
+    }
+    if (ret == 0 && o->config.redo) {
+        ret = redo_append(o->config.redo, offset, bytes, iov);
     }
 
     pthread_mutex_lock(&o->lock);

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "block/driver.h"
+#include "block/vvfat/redo.h"
 #include "util/sparse-bitmap.h"
 
 typedef struct OverlayConfig {
@@ -36,6 +37,7 @@ typedef struct OverlayConfig {
     /* What the child has allocated is present, now and when it is opened
      * again: zeroes are written like other bytes. */
     bool is_kept;
+    Redo *redo; /* is told of every write before it returns; may be NULL */
     int64_t disk_bytes;
     int64_t data_offset; /* of the first cluster, from the disk's start */
     uint32_t unit;       /* bytes: a power of two that divides a cluster */
@@ -68,6 +70,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Overlay, overlay_free)
  * -errno.
  */
 int overlay_find_present(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Have another one from now on; not beside requests. */
+void overlay_set_redo(Overlay *overlay, Redo *redo);
 
 /* Make what was written durable in the child. */
 int overlay_flush(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;

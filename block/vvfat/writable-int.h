@@ -13,6 +13,7 @@
 typedef struct Kept {
     BdrvChild *child;
     Journal *journal;
+    Redo *redo;
     GHashTable *planned; /* Inode: what the plan being run is about */
 } Kept;
 

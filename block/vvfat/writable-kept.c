@@ -2,7 +2,7 @@
 /*
  * An overlay that is kept: a qcow2 image whose virtual disk is
  *
- *   superblocks | two areas of the journal | the disk, in units
+ *   superblocks | redo log | two areas of the journal | the disk, in units
  *
  * When it is made, all metadata of the volume is written into it, so from then
  * on no layout is needed: what is not allocated is the bytes of a host file,
@@ -19,7 +19,8 @@
 #include "block/vvfat/writable-int.h"
 
 #define AREA_BYTES (INT64_C(1) << 30)
-#define AREAS (INT64_C(1) << 20)
+#define REDO (INT64_C(1) << 20)
+#define AREAS (INT64_C(16) << 20)
 #define DISK (AREAS + 2 * AREA_BYTES)
 #define CHUNK (INT64_C(1) << 20)
 #define ROOT_NUMBER 1u
@@ -64,6 +65,7 @@ static Kept *kept_new(BdrvChild *child)
 
     kept->child = child;
     kept->journal = journal_new(&store);
+    kept->redo = redo_new(child, REDO);
     kept->planned = g_hash_table_new(NULL, NULL);
     return kept;
 }
@@ -187,6 +189,9 @@ static int write_all(Writable *w, const KeptIdentity *id)
 
     if (ret == 0) {
         ret = empty_image(w);
+    }
+    if (ret == 0) {
+        ret = redo_format(w->kept->redo);
     }
     if (ret == 0) {
         ret = write_metadata(w);
@@ -396,6 +401,30 @@ static GPtrArray *load_inodes(Writable *w, const KeptIdentity *kept,
     return journal_tree_take(tree);
 }
 
+/* What a process that was killed wrote last. */
+static int repeat(int64_t offset, int64_t bytes, const IOVector *iov,
+                  void *opaque)
+{
+    Writable *w = opaque;
+
+    if (offset > w->disk_bytes || bytes > w->disk_bytes - offset) {
+        return -EIO;
+    }
+    return iov ? overlay_pwritev(w->overlay, offset, iov)
+               : overlay_pwrite_zeroes(w->overlay, offset, bytes);
+}
+
+static int load_overlay(Writable *w)
+{
+    int ret = overlay_find_present(w->overlay);
+
+    if (ret == 0) {
+        ret = redo_repeat(w->kept->redo, repeat, w);
+    }
+    overlay_set_redo(w->overlay, w->kept->redo);
+    return ret;
+}
+
 static bool load_state(Writable *w, const KeptIdentity *kept,
                        const KeptIdentity *now, GError **errp)
 {
@@ -416,7 +445,7 @@ static bool load_state(Writable *w, const KeptIdentity *kept,
     count_facts(w, inodes);
     ret = journal_checkpoint(w->kept->journal, inodes);
     if (ret == 0) {
-        ret = overlay_find_present(w->overlay);
+        ret = load_overlay(w);
     }
     if (ret < 0) {
         block_error_set_errno(errp, -ret, "Could not open the overlay '%s'",
