@@ -51,6 +51,8 @@ void apply_hold_text(Apply *apply, Inode *inode, unsigned why, int error,
                      const char *path, const char *text);
 void apply_event(Apply *apply, ApplyEventKind kind, const char *path,
                  const char *detail);
+/* A conflict at `path`: the guest's version has this name there. */
+void apply_event_beside(Apply *apply, const char *path, const char *name);
 /* Whether `dir` is on the host; the inode is held when it is not. */
 bool apply_has_dir(Apply *apply, Inode *inode, const Inode *dir);
 

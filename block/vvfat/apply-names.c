@@ -60,7 +60,7 @@ static int make_beside(Apply *apply, const PlanOp *op, const char *path)
 
         r = make_directory(apply, op->inode, op->dir, name);
         if (r == 0) {
-            apply_event(apply, APPLY_CONFLICT, path, name);
+            apply_event_beside(apply, path, name);
         }
     }
     return r;
@@ -84,7 +84,8 @@ void apply_op_mkdir(Apply *apply, const PlanOp *op)
         }
         r = take_directory(apply, inode, op->dir, op->name);
         if (r == 0) {
-            apply_event(apply, APPLY_CONFLICT, path, "was there: used");
+            apply_event(apply, APPLY_CONFLICT, path,
+                        "a directory was there already, and is used");
         }
     }
     if (r == -EEXIST) {
@@ -301,7 +302,7 @@ static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
         apply_hold_text(apply, inode, INODE_CONFLICT, 0, from,
                         "the directory is gone from the host");
     } else if (apply_place_guest(apply, &m)) {
-        apply_event(apply, APPLY_CONFLICT, from, inode->host_name);
+        apply_event_beside(apply, from, inode->host_name);
     }
 }
 

@@ -29,6 +29,14 @@ void apply_event(Apply *apply, ApplyEventKind kind, const char *path,
     }
 }
 
+void apply_event_beside(Apply *apply, const char *path, const char *name)
+{
+    g_autofree char *text = g_strdup_printf("the guest's version is '%s'",
+                                            name);
+
+    apply_event(apply, APPLY_CONFLICT, path, text);
+}
+
 void apply_hold(Apply *apply, Inode *inode, unsigned why)
 {
     (void)apply;

@@ -35,8 +35,8 @@ typedef struct ApplyOptions {
 /* What happened that a user wants to know of; strings are valid during the
  * call. */
 typedef enum ApplyEventKind {
-    APPLY_CONFLICT, /* detail: the name that the guest's version has now, or
-                       that the host's file was kept */
+    APPLY_CONFLICT, /* detail: what became of it, in words: the name that the
+                       guest's version has now, or what was kept */
     APPLY_FAILED,   /* detail: which host call failed, and how */
 } ApplyEventKind;
 

@@ -320,8 +320,14 @@ int guest_dirs_read(GuestState *s)
     while (s->to_read->len && !s->suspended) {
         Inode *dir = g_ptr_array_steal_index_fast(s->to_read,
                                                   s->to_read->len - 1);
-        int r = read_dir(s, dir);
+        int r;
 
+        /* Its clusters may be somebody else's by now. */
+        if (!guest_state_is_linked(s, dir)) {
+            g_hash_table_add(s->unlinked, dir);
+            continue;
+        }
+        r = read_dir(s, dir);
         if (r < 0) {
             g_hash_table_add(s->touched_dirs, dir); /* next time */
             ret = ret ? ret : r;

@@ -97,9 +97,8 @@ static int walk_settle_tail(Walk *w)
 
 static bool is_free_to_take(GuestState *s, Inode *owner)
 {
-    if (owner->is_orphan) {
+    if (!owner->is_stale && !guest_state_is_linked(s, owner)) {
         guest_mark_stale(s, owner, 0);
-        return true;
     }
     return owner->is_stale;
 }

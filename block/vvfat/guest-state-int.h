@@ -44,10 +44,12 @@ struct GuestState {
     GHashTable *touched_dirs;  /* Inode */
 
     /* During an update. */
-    GPtrArray *stale;    /* Inode, is_stale: chains to follow again */
-    GPtrArray *to_read;  /* Inode: directories */
-    GArray *appeared;    /* GuestEntry */
-    GHashTable *retired; /* Inode: to be freed when the update is over */
+    GPtrArray *stale;     /* Inode, is_stale: chains to follow again */
+    GPtrArray *to_read;   /* Inode: directories */
+    GHashTable *unlinked; /* Inode: directories to be read, once they are in
+                             the tree again */
+    GArray *appeared;     /* GuestEntry */
+    GHashTable *retired;  /* Inode: to be freed when the update is over */
 };
 
 /* An entry of a directory, as just read. */

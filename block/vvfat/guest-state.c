@@ -38,6 +38,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     s->touched_dirs = g_hash_table_new(NULL, NULL);
     s->stale = g_ptr_array_new();
     s->to_read = g_ptr_array_new();
+    s->unlinked = g_hash_table_new(NULL, NULL);
     s->appeared = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
     g_array_set_clear_func(s->appeared, (GDestroyNotify)guest_entry_clear);
     s->retired = g_hash_table_new(NULL, NULL);
@@ -87,6 +88,7 @@ void guest_state_free(GuestState *s)
     g_hash_table_unref(s->touched_dirs);
     g_ptr_array_unref(s->stale);
     g_ptr_array_unref(s->to_read);
+    g_hash_table_unref(s->unlinked);
     g_array_unref(s->appeared);
     g_hash_table_unref(s->retired);
     g_free(s->suspended);
@@ -180,6 +182,7 @@ static void retire(GuestState *s)
         Inode *inode = key;
 
         g_hash_table_remove(s->touched_dirs, inode);
+        g_hash_table_remove(s->unlinked, inode);
         if (inode->change) {
             drop_change(s, inode);
         }
@@ -320,7 +323,8 @@ static int update_stale_dirs(GuestState *s)
         Inode *inode = g_ptr_array_index(s->stale, i);
         int r;
 
-        if (!inode->is_directory || inode->is_orphan || !inode->is_stale) {
+        if (!inode->is_directory || !inode->is_stale ||
+            !guest_state_is_linked(s, inode)) {
             continue;
         }
         r = guest_chain_update(s, inode);
@@ -359,7 +363,7 @@ static int update_stale(GuestState *s)
     for (guint i = 0; i < s->stale->len; i++) {
         Inode *inode = g_ptr_array_index(s->stale, i);
 
-        if (inode->is_stale && !inode->is_orphan && inode->parent) {
+        if (inode->is_stale && guest_state_is_linked(s, inode)) {
             int r = guest_chain_update(s, inode);
 
             ret = ret ? ret : r;
@@ -393,6 +397,56 @@ static void put_back_to_read(GuestState *s)
     g_ptr_array_set_size(s->to_read, 0);
 }
 
+/* Directories that were to be read, and that are in the tree again, after all
+ * that was found: they count as touched. False: there is none. */
+static bool touch_relinked(GuestState *s)
+{
+    GHashTableIter iter;
+    gpointer key;
+    bool any = false;
+
+    g_hash_table_iter_init(&iter, s->unlinked);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        if (guest_state_is_linked(s, key)) {
+            g_hash_table_add(s->touched_dirs, key);
+            g_hash_table_iter_remove(&iter);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Those that are not in the tree now may be by the next update. */
+static void touch_unlinked(GuestState *s)
+{
+    GHashTableIter iter;
+    gpointer key;
+
+    g_hash_table_iter_init(&iter, s->unlinked);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        g_hash_table_add(s->touched_dirs, key);
+    }
+    g_hash_table_remove_all(s->unlinked);
+}
+
+/* Directories and their entries, until none is left that can be read. */
+static int update_entries(GuestState *s)
+{
+    int ret = 0, r;
+
+    do {
+        r = update_dirs(s);
+        ret = ret ? ret : r;
+        if (s->suspended) {
+            return ret;
+        }
+        r = guest_match(s);
+        ret = ret ? ret : r;
+        retire(s); /* doubles, before their place is taken */
+    } while (ret == 0 && touch_relinked(s));
+    return ret;
+}
+
 /* Chains, directories, entries, orphans: once. */
 static int update_pass(GuestState *s)
 {
@@ -402,15 +456,13 @@ static int update_pass(GuestState *s)
         guest_mark_stale(s, g_ptr_array_index(s->defective, i), 0);
     }
     ret = update_stale_dirs(s);
-    r = update_dirs(s);
+    r = update_entries(s);
     ret = ret ? ret : r;
+    touch_unlinked(s);
     if (s->suspended) {
         put_back_to_read(s);
         return ret;
     }
-    r = guest_match(s);
-    ret = ret ? ret : r;
-    retire(s); /* doubles, before their place is taken */
     /* What is in directories that are gone must be known not to hold its
      * clusters, before others are found to have them. */
     r = guest_orphans_update(s);
