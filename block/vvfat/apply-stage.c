@@ -11,6 +11,7 @@
 
 #include "block/iov.h"
 #include "block/vvfat/apply-int.h"
+#include "block/vvfat/dirent.h"
 
 #define PRIVATE_MODE 0600u
 #define NAME_TRIES 16
@@ -124,6 +125,21 @@ static int create(Apply *apply, Staging *s)
     return r;
 }
 
+/* The guest's time, while the file is open. Where that fails it has its own,
+ * and the plan's operation for times says so. */
+static void set_guest_time(Apply *apply, Staging *s)
+{
+    const FatDirent *entry = &s->inode->entry;
+    FatTime time = {
+        .date = le16_get(entry->mdate),
+        .time = le16_get(entry->mtime),
+    };
+    int r = apply->fs->ops->file_set_times(
+        apply->fs, s->out, dirent_time_to_unix(time, apply->options.utc), 0);
+
+    (void)r;
+}
+
 static int fill(Apply *apply, Staging *s)
 {
     const HostFsOps *ops = apply->fs->ops;
@@ -133,6 +149,9 @@ static int fill(Apply *apply, Staging *s)
     if (r == 0 && s->from) {
         s->call = "copy attributes to";
         r = ops->copy_metadata(apply->fs, s->from, s->path);
+    }
+    if (r == 0 && !s->in) {
+        set_guest_time(apply, s);
     }
     if (r == 0) {
         s->call = "stat";

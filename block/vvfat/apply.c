@@ -142,6 +142,7 @@ void apply_stage(Apply *apply, Plan *plan)
 
     apply->plan = plan;
     apply_sweep(apply); /* while directories are where they were */
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         const PlanOp *op = op_at(plan, i);
 
@@ -161,6 +162,7 @@ void apply_stage(Apply *apply, Plan *plan)
         }
     }
     apply_sync_staged(apply, staged);
+    hostfs_batch(apply->fs, false);
     apply->plan = NULL;
 }
 
@@ -202,7 +204,10 @@ static void forget_below_gone(Apply *apply, Inode *inode)
 
 int apply_run(Apply *apply, Plan *plan)
 {
+    int r;
+
     apply->plan = plan;
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         run_op(apply, op_at(plan, i));
     }
@@ -212,7 +217,9 @@ int apply_run(Apply *apply, Plan *plan)
         forget_below_gone(apply, op_at(plan, i)->victim);
     }
     apply->plan = NULL;
-    return apply_sync_dirty(apply);
+    r = apply_sync_dirty(apply);
+    hostfs_batch(apply->fs, false);
+    return r;
 }
 
 void apply_discard_staged(Apply *apply, GPtrArray *changes)

@@ -24,6 +24,13 @@ void hostfs_free(HostFs *fs)
     }
 }
 
+void hostfs_batch(HostFs *fs, bool begin)
+{
+    if (fs->ops->batch) {
+        fs->ops->batch(fs, begin);
+    }
+}
+
 int hostfs_read_full(HostFs *fs, HostFile *file, int64_t offset,
                      const IOVector *iov, size_t iov_offset, size_t bytes)
 {
