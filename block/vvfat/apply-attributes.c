@@ -142,6 +142,7 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
+<<<<<<< HEAD
 /* Whether the host side is known to have the guest's time. */
 static bool has_entry_time(const Inode *inode)
 {
@@ -149,6 +150,18 @@ static bool has_entry_time(const Inode *inode)
 
     return le16_get(guest->mtime) == le16_get(host->mtime) &&
            le16_get(guest->mdate) == le16_get(host->mdate);
+=======
+/* Down to what FAT cannot say, where we have written the file: its time is
+ * the guest's. That of any other file is left as it is. */
+static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
+                       FatTime time)
+{
+    int64_t seconds = dirent_time_to_unix(time, apply->options.utc);
+
+    return !has_time(apply, st, time) ||
+           (g_hash_table_contains(apply->dirty, inode) &&
+            (st->mtime != seconds || st->mtime_ns != 0));
+>>>>>>> persist
 }
 
 /* The host file is this version because of us. */
@@ -200,7 +213,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         if (!find(apply, inode, path, &st, &look)) {
             return;
         }
-        if (look == LOOK_SAME && !has_time(apply, &st, time)) {
+        if (look == LOOK_SAME && needs_time(apply, inode, &st, time)) {
             r = set_time(apply, inode, path, time);
         } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */
