@@ -133,8 +133,8 @@ static Inode *find_double(GuestState *s, const Inode *orphan)
     for (guint i = 0; first && i < s->defective->len; i++) {
         Inode *d = g_ptr_array_index(s->defective, i);
 
-        if (d != orphan && d->parent && !inode_is_on_host(d) &&
-            d->is_directory == orphan->is_directory &&
+        if (d != orphan && guest_state_is_linked(s, d) &&
+            !inode_is_on_host(d) && d->is_directory == orphan->is_directory &&
             inode_entry_cluster(&d->entry, s->config.boot.fat_type) == first) {
             return d;
         }
