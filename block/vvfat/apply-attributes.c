@@ -142,6 +142,15 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
+/* Whether the host side is known to have the guest's time. */
+static bool has_entry_time(const Inode *inode)
+{
+    const FatDirent *guest = &inode->entry, *host = &inode->host_entry;
+
+    return le16_get(guest->mtime) == le16_get(host->mtime) &&
+           le16_get(guest->mdate) == le16_get(host->mdate);
+}
+
 /* The host file is this version because of us. */
 static void take_version(Apply *apply, Inode *inode, const HostStat *st)
 {
@@ -183,6 +192,9 @@ void apply_op_times(Apply *apply, const PlanOp *op)
     if (!path) {
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
+    }
+    if (!inode->is_directory && has_entry_time(inode)) {
+        return; /* a new file got it when it was made */
     }
     if (!inode->link_path) {
         if (!find(apply, inode, path, &st, &look)) {

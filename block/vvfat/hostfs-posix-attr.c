@@ -86,6 +86,18 @@ int posix_set_times(HostFs *fs, const char *path, int64_t mtime,
     return r;
 }
 
+int posix_file_set_times(HostFs *fs, HostFile *file, int64_t mtime,
+                         uint32_t mtime_ns)
+{
+    const struct timespec times[2] = {
+        { .tv_nsec = UTIME_OMIT },
+        { .tv_sec = mtime, .tv_nsec = mtime_ns },
+    };
+
+    (void)fs;
+    return result(futimens(file->fd, times));
+}
+
 static int place_chmod(const Place *place, mode_t mode)
 {
     if ((place->st.st_mode & 07777) == mode) {

@@ -124,15 +124,15 @@ static int posix_stat(HostFs *fs, const char *path, HostStat *st)
 {
     PosixFs *p = posix_fs(fs);
     const char *name = ".";
-    int fd = *path ? posix_open_parent(p, path, &name)
-                   : posix_open_beneath(p, "", O_PATH | O_DIRECTORY);
+    int fd = *path ? posix_get_parent(p, path, &name)
+                   : posix_dir_get(p, "", 0);
     int r;
 
     if (fd < 0) {
         return fd;
     }
     r = stat_entry(fd, name, st);
-    close(fd);
+    posix_dir_put(p, fd);
     return r;
 }
 
@@ -289,6 +289,7 @@ static void posix_destroy(HostFs *fs)
 {
     PosixFs *p = posix_fs(fs);
 
+    posix_batch(fs, false);
     close(p->root);
     free(p->real);
     g_free(p);
@@ -322,6 +323,8 @@ static const HostFsOps posix_ops = {
     .file_sync = posix_file_sync,
     .dir_sync = posix_dir_sync,
     .sync_fs = posix_sync_fs,
+    .batch = posix_batch,
+    .file_set_times = posix_file_set_times,
     .set_times = posix_set_times,
     .set_mode = posix_set_mode,
     .set_read_only = posix_set_read_only,

@@ -96,6 +96,7 @@ struct Inode {
     bool is_linked_to : 1; /* reached through a symbolic link */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
+    bool is_known : 1;     /* a directory: guest-dir-parts.c */
 };
 
 /* What is known of the contents of a file, compared to its host file. */

@@ -92,7 +92,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     const VvfatConfig *config = s->config;
     Tree *tree;
 
-    s->fs = hostfs_posix_new(config->dir, errp);
+    s->fs = hostfs_open(config->dir, errp);
     if (!s->fs) {
         return false;
     }
