@@ -258,12 +258,16 @@ static void list_attrs(MetadataCopy *copy, const Place *place)
     }
 }
 
-/* Setting what is there already may be forbidden, as of security labels. */
+/* Setting what is there already may be forbidden, as of security labels.
+ * Capabilities were given to other bytes. */
 static void copy_attr(MetadataCopy *copy, const char *name)
 {
-    ssize_t n = get_attr(&copy->from, name, copy->value);
-    ssize_t m;
+    ssize_t n, m;
 
+    if (strcmp(name, "security.capability") == 0) {
+        return;
+    }
+    n = get_attr(&copy->from, name, copy->value);
     if (n < 0) {
         note_error(copy, n == -ENODATA ? 0 : (int)n);
         return;
@@ -324,16 +328,8 @@ static void copy_owner(MetadataCopy *copy)
  * changes it. */
 static void copy_mode(MetadataCopy *copy)
 {
-    mode_t mode = copy->from.st.st_mode & 07777;
-
     note_error(copy, result(fstat(copy->to.fd, &copy->to.st)));
-    if (copy->to.st.st_uid != copy->from.st.st_uid) {
-        mode &= ~(mode_t)S_ISUID;
-    }
-    if (copy->to.st.st_gid != copy->from.st.st_gid) {
-        mode &= ~(mode_t)S_ISGID;
-    }
-    note_error(copy, place_chmod(&copy->to, mode));
+    note_error(copy, place_chmod(&copy->to, copy->from.st.st_mode & 01777));
 }
 
 int posix_copy_metadata(HostFs *fs, const char *from, const char *to)
