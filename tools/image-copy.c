@@ -11,6 +11,7 @@
  */
 #include "tools/image-copy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,8 +150,14 @@ static bool create_image(const ImageCopy *copy)
                                               : options_new();
 
     options_set_int(options, "size", can_grow(copy) ? 0 : created_bytes(copy));
-    return bdrv_create(copy->format, copy->target, options, &error) ||
-           fail_converting(copy, error);
+    if (bdrv_create(copy->format, copy->target, options, &error)) {
+        return true;
+    }
+    (void)fail_converting(copy, error);
+    if (error->code == ENOTSUP) {
+        tool_hint("'convert -n' writes into what exists, such as fat:rw:DIR");
+    }
+    return false;
 }
 
 static bool check_size(const ImageCopy *copy, BlockBackend *blk)
@@ -213,8 +220,9 @@ static bool copy_to_existing(const ImageCopy *copy)
         return false;
     }
     g_autoptr(CopyTarget) target = target_of(copy, blk);
-    return check_compression(copy, blk) && check_size(copy, blk) &&
-           run(copy, target);
+    bool ok = check_compression(copy, blk) && check_size(copy, blk) &&
+              run(copy, target);
+    return image_finish(blk, target->name) && ok;
 }
 
 /* The driver has judged the value when it created the image. */

@@ -339,6 +339,9 @@ static int run_check(const Command *command, int argc, char **argv)
     if (check.blk) {
         status = check_opened(&check);
     }
+    if (!image_finish(check.blk, check.name) && status == STATUS_CLEAN) {
+        status = STATUS_INCOMPLETE;
+    }
     g_ptr_array_free(check.volumes, TRUE);
     g_ptr_array_free(check.defects, TRUE);
     blk_close(check.blk);

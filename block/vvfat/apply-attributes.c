@@ -205,7 +205,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */
             apply_event(apply, APPLY_CONFLICT, path,
-                        "was changed: its time is kept");
+                        "it was changed on the host: its time is kept");
         } else if (look == LOOK_SAME || st.size == inode->host.size) {
             take_version(apply, inode, &st); /* an earlier run set it */
         }

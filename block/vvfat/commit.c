@@ -148,9 +148,10 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         if (!inode->change->held && !commit_doomed(c, inode, save_run, &ret)) {
             inode->change->held |= INODE_IO_ERROR;
             inode->change->error = ret;
-            inode->change->detail = g_strdup("what the guest still needs of "
-                                             "its old contents could not be "
-                                             "kept in the overlay");
+            inode->change->detail = g_strdup_printf(
+                "what the guest still needs of its old contents could not be "
+                "kept in the overlay: %s",
+                g_strerror(-ret));
         }
     }
 }

@@ -58,6 +58,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
 /* Why nothing is committed any more, or NULL; g_free(). */
 char *committer_suspended(Committer *committer);
 
+/* Why something is not in the directory, the first reason in words; NULL when
+ * nothing waits. g_free(). */
+char *committer_reason(Committer *committer);
+
 /* Facts for the node's information: "commit.*", "pending.N.{path,reason}". */
 void committer_info(Committer *committer, Options *facts);
 

@@ -255,6 +255,11 @@ static void match_clusters(Match *m)
         if (g_hash_table_contains(m->s->retired, e->dir)) {
             continue; /* a double: read as what it is the double of */
         }
+        /* It may stand below what the entry is of: no tree, then. */
+        if (!guest_state_is_linked(m->s, e->dir)) {
+            g_hash_table_add(m->s->unlinked, e->dir);
+            continue;
+        }
         inode = find_by_cluster(m->s, e);
         if (inode) {
             take_place(m, inode, e);

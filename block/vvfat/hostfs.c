@@ -5,6 +5,18 @@
 #include <errno.h>
 #include <limits.h>
 
+static HostFsOpener *opener = hostfs_posix_new;
+
+HostFs *hostfs_open(const char *dir, GError **errp)
+{
+    return opener(dir, errp);
+}
+
+void hostfs_set_opener(HostFsOpener *other)
+{
+    opener = other ? other : hostfs_posix_new;
+}
+
 void hostfs_free(HostFs *fs)
 {
     if (fs) {

@@ -196,6 +196,15 @@ struct HostFs {
 /* The host's own file system, rooted at `dir`. */
 HostFs *hostfs_posix_new(const char *dir, GError **errp);
 
+/*
+ * What the driver opens a directory with: hostfs_posix_new(), or what a test
+ * has put in its place, while nothing was being opened (NULL: the host's own
+ * again).
+ */
+typedef HostFs *HostFsOpener(const char *dir, GError **errp);
+HostFs *hostfs_open(const char *dir, GError **errp);
+void hostfs_set_opener(HostFsOpener *opener);
+
 void hostfs_free(HostFs *fs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFs, hostfs_free)
 

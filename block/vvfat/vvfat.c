@@ -61,12 +61,15 @@ static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
 {
     if (!config->rw) {
         return bdrv_apply_auto_read_only(
-            bs, "vvfat shows the directory read-only", errp);
+            bs,
+            "vvfat shows the directory read-only; with rw=on, what is written "
+            "goes into it",
+            errp);
     }
     if (bdrv_is_read_only(bs)) {
         block_error_set(errp, EINVAL,
-                        "Unable to set VVFAT to 'rw' when "
-                        "drive is read-only");
+                        "Unable to set VVFAT to 'rw' when drive is read-only; "
+                        "leave out rw to read the directory");
         return false;
     }
     return true;
@@ -89,7 +92,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     const VvfatConfig *config = s->config;
     Tree *tree;
 
-    s->fs = hostfs_posix_new(config->dir, errp);
+    s->fs = hostfs_open(config->dir, errp);
     if (!s->fs) {
         return false;
     }

@@ -18,7 +18,6 @@ struct Writable {
     /* Where the volume stands on the disk, bytes. */
     int64_t disk_bytes, volume_offset, volume_bytes, data_offset, data_end;
     uint32_t cluster_size;
-    uint8_t partition_entries[64]; /* of the MBR, as opened */
 
     Overlay *overlay;
     GuestState *state; /* the committer's, while it runs */
