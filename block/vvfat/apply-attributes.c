@@ -142,7 +142,6 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
-<<<<<<< HEAD
 /* Whether the host side is known to have the guest's time. */
 static bool has_entry_time(const Inode *inode)
 {
@@ -150,7 +149,8 @@ static bool has_entry_time(const Inode *inode)
 
     return le16_get(guest->mtime) == le16_get(host->mtime) &&
            le16_get(guest->mdate) == le16_get(host->mdate);
-=======
+}
+
 /* Down to what FAT cannot say, where we have written the file: its time is
  * the guest's. That of any other file is left as it is. */
 static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
@@ -161,7 +161,6 @@ static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
     return !has_time(apply, st, time) ||
            (g_hash_table_contains(apply->dirty, inode) &&
             (st->mtime != seconds || st->mtime_ns != 0));
->>>>>>> persist
 }
 
 /* The host file is this version because of us. */
@@ -206,7 +205,8 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
     }
-    if (!inode->is_directory && has_entry_time(inode)) {
+    if (!inode->is_directory && has_entry_time(inode) &&
+        !g_hash_table_contains(apply->dirty, inode)) {
         return; /* a new file got it when it was made */
     }
     if (!inode->link_path) {

@@ -136,16 +136,12 @@ const OptionDesc vvfat_option_table[] = {
               "umask" },
     { .name = "overlay-max",
       .type = OPTION_SIZE,
-<<<<<<< HEAD
       .help = "with rw, most bytes that wait outside of the directory "
               "(default: no limit)" },
-=======
-      .help = "most bytes that the overlay may hold (default: no limit)" },
     { .name = "overlay",
       .type = OPTION_STRING,
-      .help = "file that keeps what the guest wrote, and the volume, for the "
+      .help = "with rw, file that keeps what the guest wrote, and the volume, for the "
               "next time; made when it is not there" },
->>>>>>> persist
     { .name = NULL },
 };
 

@@ -329,7 +329,6 @@ static bool make_overlay(Writable *w, BlockDriverState *bs, Options *options,
 }
 
 bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
-                         const uint8_t mbr[SECTOR_SIZE],
                          GuestStateRead *initial, GError **errp)
 {
     GuestStateConfig config = {
@@ -345,30 +344,23 @@ bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
         return false;
     }
     w->state = guest_state_new(&config);
-<<<<<<< HEAD
-    guest_state_add_layout(w->state, w->layout);
-=======
     w->facts.volume_id = config.boot.volume_id;
-    memcpy(w->partition_entries, mbr + MBR_TABLE,
-           sizeof(w->partition_entries));
     return true;
 }
 
 static bool make_state(Writable *w, GError **errp)
 {
     const Tree *tree = layout_tree(w->layout);
-    uint8_t boot[SECTOR_SIZE], mbr[SECTOR_SIZE];
+    uint8_t boot[SECTOR_SIZE];
 
     layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, boot);
-    layout_read_metadata(w->layout, 0, SECTOR_SIZE, mbr);
-    if (!writable_make_state(w, boot, mbr, writable_read_initial, errp)) {
+    if (!writable_make_state(w, boot, writable_read_initial, errp)) {
         return false;
     }
     guest_state_add_layout(w->state, w->layout);
     w->facts.free_clusters = layout_free_clusters(w->layout);
     w->facts.n_files = tree->n_files;
     w->facts.n_directories = tree->n_directories;
->>>>>>> persist
     return true;
 }
 
@@ -641,9 +633,7 @@ static int finish(Writable *w, GError **errp)
     if (!writable_has_loss(w)) {
         return 0;
     }
-<<<<<<< HEAD
     reason = committer_reason(w->committer);
-=======
     if (w->kept) {
         block_error_set(errp, EIO,
                         "Not everything that the guest wrote could be written "
@@ -653,7 +643,6 @@ static int finish(Writable *w, GError **errp)
                         w->config->overlay);
         return -EIO;
     }
->>>>>>> persist
     image = writable_rescue(w, &error);
     if (image) {
         block_error_set(errp, EIO,

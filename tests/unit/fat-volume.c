@@ -16,11 +16,7 @@
     "PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8 TZ=UTC; "  \
     "export PATH MTOOLS_SKIP_CHECK LC_ALL TZ; "
 
-<<<<<<< HEAD
 char *workdir_new(void)
-=======
-char *scratch_dir_new(void)
->>>>>>> persist
 {
     g_autoptr(GError) error = NULL;
     char *dir = g_dir_make_tmp("vvfat-test-XXXXXX", &error);
@@ -29,11 +25,7 @@ char *scratch_dir_new(void)
     return dir;
 }
 
-<<<<<<< HEAD
 void workdir_free(char *dir)
-=======
-void scratch_dir_free(char *dir)
->>>>>>> persist
 {
     workdir_run("/", "chmod -R u+rwX '%s' && rm -rf '%s'", dir, dir);
     g_free(dir);

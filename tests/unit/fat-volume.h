@@ -12,15 +12,9 @@
 
 #include "block/vvfat/guest-view.h"
 
-<<<<<<< HEAD
 /* A new directory of the test's own. workdir_free() removes it. */
 char *workdir_new(void);
 void workdir_free(char *dir);
-=======
-/* A new directory of the test's own. scratch_dir_free() removes it. */
-char *scratch_dir_new(void);
-void scratch_dir_free(char *dir);
->>>>>>> persist
 
 /* Run a shell command in the directory; its exit status. The command finds
  * mkfs.fat and the like; mtools does not check geometries, and the time zone

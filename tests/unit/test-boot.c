@@ -190,11 +190,7 @@ static const struct {
 
 Test(boot, fsck_accepts_volumes_of_every_shape)
 {
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
         Geometry g = choose(shapes[i].fat_type, shapes[i].floppy,
@@ -206,11 +202,7 @@ Test(boot, fsck_accepts_volumes_of_every_shape)
                                           "out"),
                       0);
     }
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(boot, what_is_written_is_read)
@@ -342,11 +334,7 @@ Test(boot, volumes_of_mkfs_are_read)
         "-F 32 -s 1 -C v 64000",
         "-F 32 -b 0 -C v 64000",
     };
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
         g_autoptr(GError) error = NULL;
@@ -369,11 +357,7 @@ Test(boot, volumes_of_mkfs_are_read)
         cr_assert_eq(info.fat_type,
                      g_ascii_strtoull(options[i] + 3, NULL, 10));
     }
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 static void check_refused(const uint8_t *good, uint64_t bytes, size_t offset,

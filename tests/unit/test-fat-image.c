@@ -81,11 +81,7 @@ Test(fat_image, mbr_partitions)
 {
     g_autoptr(BlockBackend) blk = NULL;
     g_autoptr(PartitionList) list = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_disk(dir, "dos");
     blk = open_disk(dir);
@@ -100,63 +96,39 @@ Test(fat_image, mbr_partitions)
     must_fail(blk, 1, EMEDIUMTYPE, "Partition 1: ");
     must_fail(blk, 4, EINVAL, "Partition 4: ");
     must_fail(blk, 7, ENOENT, "no partition 7");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(fat_image, gpt_partitions)
 {
     g_autoptr(BlockBackend) blk = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_disk(dir, "gpt");
     blk = open_disk(dir);
     must_hold(blk, FAT_IMAGE_ANY_PARTITION, 2, 16, "one");
     must_hold(blk, 3, 3, 12, "two");
     must_fail(blk, 1, EMEDIUMTYPE, "Partition 1: ");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(fat_image, bare_volume)
 {
     g_autoptr(BlockBackend) blk = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
                      "&& mcopy -i disk.img one ::/");
     blk = open_disk(dir);
     must_hold(blk, FAT_IMAGE_ANY_PARTITION, 0, 16, "one");
     must_hold(blk, 0, 0, 16, "one");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(fat_image, no_volume_anywhere)
 {
     g_autoptr(BlockBackend) blk = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "truncate -s 1M disk.img");
     blk = open_disk(dir);
@@ -166,21 +138,13 @@ Test(fat_image, no_volume_anywhere)
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EMEDIUMTYPE,
               "No partition of the disk");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(fat_image, volume_that_ought_to_be_there)
 {
     g_autoptr(BlockBackend) blk = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "truncate -s 8M disk.img && "
                      "printf 'label: dos\\n,,c\\n' | sfdisk -q disk.img");
@@ -190,11 +154,7 @@ Test(fat_image, volume_that_ought_to_be_there)
     workdir_run(dir, "printf 'label: gpt\\n,,U\\n' | sfdisk -q disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EINVAL, "Partition 1: Not a FAT");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(fat_image, code_page_of_short_names)
@@ -203,11 +163,7 @@ Test(fat_image, code_page_of_short_names)
     g_autoptr(FatImage) image = NULL;
     g_autoptr(GError) error = NULL;
     const GuestView *view;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
                      "&& mcopy -i disk.img one ::/ONE");
@@ -225,9 +181,5 @@ Test(fat_image, code_page_of_short_names)
     image = fat_image_open(blk, FAT_IMAGE_ANY_PARTITION, 99999, &error);
     cr_assert_null(image);
     cr_assert_not_null(error);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }

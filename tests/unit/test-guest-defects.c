@@ -326,11 +326,7 @@ static void run_all(const char *mkfs)
     g_autoptr(FatVolume) sound = NULL;
     g_autoptr(GDir) fixtures = g_dir_open("tests/fixtures/volumes", 0, NULL);
     const char *only = g_getenv("FIXTURE");
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     const char *name;
     unsigned n = 0;
 
@@ -363,11 +359,7 @@ static void run_all(const char *mkfs)
         }
     }
     cr_assert_gt(n, 0);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_defects, fat12)

@@ -68,11 +68,7 @@ ParameterizedTestParameters(guest_view, tree)
 ParameterizedTest(unsigned *fat_type, guest_view, tree)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     const TreeNode *node;
 
     make_volume(dir, *fat_type);
@@ -98,11 +94,7 @@ ParameterizedTest(unsigned *fat_type, guest_view, tree)
     cr_assert_eq(node->attr, FAT_ATTR_ARCHIVE);
     cr_assert_str_eq(node->host_name, "README.TXT");
     cr_assert_eq(must_find(v, "EMPTY.DIR")->n_children, 0);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, counts_are_those_of_fsck)
@@ -110,11 +102,7 @@ Test(guest_view, counts_are_those_of_fsck)
     g_autoptr(FatVolume) v = NULL;
     g_autofree char *summary = NULL;
     g_autofree char *expected = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_volume(dir, 16);
     workdir_run(dir, "mkdir src src/sub && "
@@ -134,21 +122,13 @@ Test(guest_view, counts_are_those_of_fsck)
     cr_assert_eq(v->view->used_clusters + v->view->free_clusters +
                      v->view->bad_clusters,
                  volume_boot_info(v->volume)->cluster_count);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, names_of_all_kinds)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     g_autofree char *longest = g_strnfill(255, 'x');
     GString *wide = g_string_new(NULL);
 
@@ -175,21 +155,13 @@ Test(guest_view, names_of_all_kinds)
     must_find(v, "thirteen unit");
     must_find(v, "a.b.c.d");
     g_string_free(wide, TRUE);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, surrogates)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_volume(dir, 16);
     workdir_run(dir, ": >x && mcopy -i disk.img x ::/PQ-penguin && "
@@ -200,11 +172,7 @@ Test(guest_view, surrogates)
     must_be_clean(dir, v);
     must_find(v, "\xf0\x9f\x90\xa7-penguin");
     must_find(v, "\xed\xa0\xbd-half-a-penguin");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, name_too_long_for_a_host_is_a_note)
@@ -213,11 +181,7 @@ Test(guest_view, name_too_long_for_a_host_is_a_note)
     g_autofree char *problems = NULL;
     g_autofree char *plain = g_strnfill(100, 'q');
     GString *wide = g_string_new(NULL);
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     for (int i = 0; i < 100; i++) {
         g_string_append(wide, "\xe3\x81\x82"); /* 300 bytes, 100 units */
@@ -232,21 +196,13 @@ Test(guest_view, name_too_long_for_a_host_is_a_note)
                  "%s", problems);
     cr_assert_null(must_find(v, wide->str)->host_name);
     g_string_free(wide, TRUE);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, deep_tree)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     GString *path = g_string_new("src");
 
     for (int i = 0; i < 60; i++) {
@@ -263,21 +219,13 @@ Test(guest_view, deep_tree)
     g_string_append(path, "/file");
     must_hold(v, path->str + 4, dir, path->str);
     g_string_free(path, TRUE);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, fragmented_files)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     const TreeNode *node;
     uint8_t piece[700], whole[60000];
 
@@ -308,21 +256,13 @@ Test(guest_view, fragmented_files)
         cr_assert_eq(memcmp(piece, whole + offset, sizeof(piece)), 0);
     }
     cr_assert_lt(volume_read_file(v->volume, node, 59999, 2, piece), 0);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, deleted_and_moved)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_volume(dir, 12);
     workdir_run(dir, "echo one >'first long name'; echo two >second; "
@@ -337,21 +277,13 @@ Test(guest_view, deleted_and_moved)
     cr_assert_eq(v->view->tree->n_files, 1);
     cr_assert_eq(v->view->tree->n_directories, 2);
     must_hold(v, "sub/another long name", dir, "first long name");
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, attributes_and_label)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     make_volume(dir, 16);
     workdir_run(dir, "echo x >x && mcopy -i disk.img x ::/x && "
@@ -364,11 +296,7 @@ Test(guest_view, attributes_and_label)
                  FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM);
     cr_assert_eq(must_find(v, "plain")->attr, FAT_ATTR_ARCHIVE);
     cr_assert_eq(memcmp(v->view->tree->label, "RENAMED    ", 11), 0);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 /* ---- Volumes of other shapes ---- */
@@ -387,65 +315,37 @@ static void must_read_back(const char *dir)
 
 Test(guest_view, sectors_of_4096_bytes)
 {
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "mkfs.fat -S 4096 -s 1 -F 16 -C disk.img 24000");
     must_read_back(dir);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, made_by_mformat)
 {
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "truncate -s 1440K disk.img && "
                      "mformat -i disk.img -f 1440 ::");
     must_read_back(dir);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, one_fat_only)
 {
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     workdir_run(dir, "mkfs.fat -f 1 -F 16 -s 1 -C disk.img 4096");
     must_read_back(dir);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, fat_larger_than_the_cache)
 {
     g_autoptr(FatVolume) v = NULL;
     g_autoptr(GuestView) again = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
 
     /* 9 million clusters: a FAT of 36 MB. */
     workdir_run(dir, "truncate -s 4500M disk.img && "
@@ -461,11 +361,7 @@ Test(guest_view, fat_larger_than_the_cache)
     cr_assert_eq(again->problems->len, 0);
     cr_assert_eq(again->used_clusters, 7);
     cr_assert_eq(again->free_clusters, v->view->free_clusters);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 /* ---- Failures ---- */
@@ -473,11 +369,7 @@ Test(guest_view, fat_larger_than_the_cache)
 Test(guest_view, every_read_error_is_reported)
 {
     g_autoptr(FatVolume) v = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     int failures = 0;
 
     make_volume(dir, 32);
@@ -503,11 +395,7 @@ Test(guest_view, every_read_error_is_reported)
         failures++;
     }
     cr_assert_gt(failures, 10);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, problems_are_bounded)
@@ -515,11 +403,7 @@ Test(guest_view, problems_are_bounded)
     g_autoptr(FatVolume) v = NULL;
     g_autofree char *image = NULL;
     g_autofree char *bytes = NULL;
-<<<<<<< HEAD
     char *dir = workdir_new();
-=======
-    char *dir = scratch_dir_new();
->>>>>>> persist
     uint8_t *entry, others[21];
     gsize size;
 
@@ -553,11 +437,7 @@ Test(guest_view, problems_are_bounded)
     cr_assert_eq(fat_volume_problems(v, PROBLEM_LOST_CLUSTERS, NULL), 1);
     cr_assert_eq(fat_volume_problems(v, PROBLEM_FAT_MIRROR, NULL), 1);
     cr_assert_eq(v->view->tree->n_files, 3001);
-<<<<<<< HEAD
     workdir_free(dir);
-=======
-    scratch_dir_free(dir);
->>>>>>> persist
 }
 
 Test(guest_view, what_is_no_volume_is_an_error)

@@ -56,11 +56,7 @@ typedef struct Disk {
 
 static Disk disk_new(uint64_t bytes)
 {
-<<<<<<< HEAD
     Disk disk = { .dir = workdir_new(), .bytes = bytes, .fail_at = -1 };
-=======
-    Disk disk = { .dir = scratch_dir_new(), .bytes = bytes, .fail_at = -1 };
->>>>>>> persist
     g_autofree char *path = g_build_filename(disk.dir, "disk", NULL);
 
     disk.fd = open(path, O_RDWR | O_CREAT, 0600);
@@ -72,11 +68,7 @@ static Disk disk_new(uint64_t bytes)
 static void disk_free(Disk *disk)
 {
     close(disk->fd);
-<<<<<<< HEAD
     workdir_free(disk->dir);
-=======
-    scratch_dir_free(disk->dir);
->>>>>>> persist
 }
 
 static int disk_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
