@@ -170,8 +170,9 @@ typedef struct HostFsOps {
     int (*set_dos_attrib)(HostFs *fs, const char *path, unsigned attr);
     /* Mode, owner and all extended attributes with access lists, so that `to`
      * can take the place of `from`. Not being allowed to give a file away is
-     * no error; set-user-ID and set-group-ID bits are not copied then. Goes
-     * on after an error and returns the first. */
+     * no error. What runs with the rights of others (set-user-ID and
+     * set-group-ID bits, capabilities) is not copied: the bytes are a guest's.
+     * Goes on after an error and returns the first. */
     int (*copy_metadata)(HostFs *fs, const char *from, const char *to);
 
     /* ---- The whole ---- */

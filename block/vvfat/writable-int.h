@@ -58,7 +58,6 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
 /* The state of a volume with this boot sector and this MBR; initial: what the
  * FATs were when it was opened (GuestStateConfig). */
 bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
-                         const uint8_t mbr[SECTOR_SIZE],
                          GuestStateRead *initial, GError **errp);
 /* Entries and clusters that may not be written; then commits can begin. With
  * the hooks that are set in `hooks`, and nothing else of it. */

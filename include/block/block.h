@@ -209,7 +209,9 @@ typedef struct BdrvInfo {
     char *full_backing_filename; /* resolved; NULL: none */
     Options *specific; /* driver-specific facts, nested by dots; a list
                                "report.N.{kind,path,detail}" names everything
-                               skipped, renamed or clamped */
+                               skipped, renamed or clamped, and conflicts;
+                               "pending.N.{path,reason}" what waits to be
+                               committed */
 } BdrvInfo;
 
 BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp);

@@ -52,6 +52,8 @@ cmp new.txt dir/new.txt
 # not.
 rm -rf dir
 mkdir dir
-expect_error 1 'overlay is full \(overlay-max\)' \
-    img convert -n disk.img "fat:rw:overlay-max=64k:$SHAPE:dir"
+on_host_well overlay-max=64k dir 'load disk.img'
+cmp new.txt dir/new.txt
+on_host overlay-max=64k dir 'write s1 4M 48k' 'write s1 5M 48k'
+grep -q 'overlay is full (overlay-max)' <<<"$ERR" || fail "overlay-max: $ERR"
 rm -f dir.vvfat-rescue-*

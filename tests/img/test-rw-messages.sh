@@ -100,6 +100,15 @@ expect_output '' img bench -q -w -c 1 -s 512 -o 8388096 \
     --image-opts "driver=vvfat,dir=dir,rw=on,${SHAPE//:/,}"
 only_in dir link 'A new file.text'
 
+# What the directory has already is not written: a file that may not be is no
+# hindrance.
+chmod a-w dir/'A new file.text'
+copy_disk dir 2>copy.err
+on_disk mcopy -m new.txt ::second.txt
+expect_output '' img convert -n disk.img "fat:rw:$SHAPE:dir"
+expect_output '' img convert -n -S 0 disk.img "fat:rw:$SHAPE:dir"
+only_in dir link 'A new file.text' second.txt
+
 # A commit into a directory goes through convert -n: as a backing file it is
 # read.
 img create -q -f qcow2 -b "fat:$SHAPE:dir" -F vvfat top.qcow2

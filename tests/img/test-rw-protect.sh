@@ -89,3 +89,20 @@ on_disk mcopy guest.txt ::made/file
 on_host_well file-mode=0660 dir-mode=0770 dir 'load disk.img' flush
 [ "$(stat -c %a dir/made dir/made/file | xargs)" = '750 640' ] ||
     fail "file-mode: $(stat -c %a dir/made dir/made/file | xargs)"
+
+# A program of another user's rights that a guest has changed has them no more,
+# whether it was written in place or anew.
+fresh
+seq 9000 >dir/in-place
+seq 9000 >dir/anew
+chmod 6755 dir/in-place dir/anew
+copy_disk dir
+seq 9001 >in-place
+seq 8999 -1 1 >anew
+on_disk mcopy -o in-place ::in-place
+on_disk mcopy -o anew ::anew
+on_host_well dir 'load disk.img' flush
+cmp in-place dir/in-place
+cmp anew dir/anew
+[ "$(stat -c %a dir/in-place dir/anew | xargs)" = '755 755' ] ||
+    fail "rights stay: $(stat -c %a dir/in-place dir/anew | xargs)"
