@@ -151,6 +151,18 @@ static bool has_entry_time(const Inode *inode)
            le16_get(guest->mdate) == le16_get(host->mdate);
 }
 
+/* Down to what FAT cannot say, where we have written the file: its time is
+ * the guest's. That of any other file is left as it is. */
+static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
+                       FatTime time)
+{
+    int64_t seconds = dirent_time_to_unix(time, apply->options.utc);
+
+    return !has_time(apply, st, time) ||
+           (g_hash_table_contains(apply->dirty, inode) &&
+            (st->mtime != seconds || st->mtime_ns != 0));
+}
+
 /* The host file is this version because of us. */
 static void take_version(Apply *apply, Inode *inode, const HostStat *st)
 {
@@ -193,14 +205,15 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
     }
-    if (!inode->is_directory && has_entry_time(inode)) {
+    if (!inode->is_directory && has_entry_time(inode) &&
+        !g_hash_table_contains(apply->dirty, inode)) {
         return; /* a new file got it when it was made */
     }
     if (!inode->link_path) {
         if (!find(apply, inode, path, &st, &look)) {
             return;
         }
-        if (look == LOOK_SAME && !has_time(apply, &st, time)) {
+        if (look == LOOK_SAME && needs_time(apply, inode, &st, time)) {
             r = set_time(apply, inode, path, time);
         } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */

@@ -224,3 +224,16 @@ bool apply_is_temp_name(const char *name)
            strspn(name + prefix, "0123456789abcdef") == 16 &&
            name[prefix + 16] == '\0';
 }
+
+bool apply_may_stand_at(const char *name, const char *wanted,
+                        bool is_directory)
+{
+    bool found = g_str_has_prefix(name, APPLY_ASIDE_PREFIX);
+
+    for (unsigned n = 1; wanted && !found && n <= APPLY_CONFLICT_NAMES; n++) {
+        g_autofree char *tried = apply_conflict_name(wanted, n, is_directory);
+
+        found = strcmp(name, tried) == 0;
+    }
+    return found;
+}

@@ -37,6 +37,7 @@ static void take_staged(Apply *apply, Inode *inode)
     change->temp_dir = NULL;
     change->content = CONTENT_SAME;
     change->is_torn = false;
+    apply_set_dirty(apply, inode);
 }
 
 /* The inode has the name: say so in it. Between lock and unlock. */

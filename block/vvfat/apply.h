@@ -102,6 +102,11 @@ void apply_discard_staged(Apply *apply, GPtrArray *changes);
  * is put ASIDE has another name (".vvfat-aside-"): it is the only one. */
 bool apply_is_temp_name(const char *name);
 
+/* Whether a file that was to get the name `wanted` may stand below `name`
+ * instead: put aside, or beside what has its name. */
+bool apply_may_stand_at(const char *name, const char *wanted,
+                        bool is_directory);
+
 /* What a host file is known by. */
 InodeHostId apply_host_id(const HostStat *st);
 

@@ -145,13 +145,11 @@ void commit_finish(Commit *c)
 {
     const GPtrArray *changes = guest_state_changes(c->config.state);
 
-    /* Settling takes the last of the list into the place of this one. */
-    for (guint i = changes->len; i > 0; i--) {
-        Inode *inode = g_ptr_array_index(changes, i - 1);
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
 
         if (!inode->change->held) {
             finish_inode(c, inode);
-            guest_state_settle(c->config.state, inode);
         } else if (c->error == 0 && inode->change->error < 0) {
             c->error = inode->change->error;
         }
@@ -159,4 +157,18 @@ void commit_finish(Commit *c)
     overlay_lock(c->config.overlay);
     overlay_discards(c->config.overlay, drop_free, c);
     overlay_unlock(c->config.overlay);
+}
+
+void commit_settle(Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    /* Settling takes the last of the list into the place of this one. */
+    for (guint i = changes->len; i > 0; i--) {
+        Inode *inode = g_ptr_array_index(changes, i - 1);
+
+        if (!inode->change->held) {
+            guest_state_settle(c->config.state, inode);
+        }
+    }
 }

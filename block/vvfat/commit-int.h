@@ -53,8 +53,10 @@ int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
 
 /* ---- Finishing (commit-finish.c) ---- */
 
-/* The plan was run: what is done is mapped to the host, and leaves overlay
- * and list of changes. */
+/* The plan was run: what is done is mapped to the host, and leaves the
+ * overlay; */
 void commit_finish(Commit *c);
+/* and the list of changes. */
+void commit_settle(Commit *c);
 
 #endif

@@ -156,21 +156,6 @@ static void save_doomed(Commit *c, GPtrArray *planned)
     }
 }
 
-static int run_plan(Commit *c, CommitResult *result)
-{
-    g_autoptr(GPtrArray) planned = judge_all(c);
-    g_autoptr(Plan) plan = NULL;
-    int ret;
-
-    save_doomed(c, planned);
-    plan = plan_new(planned);
-    result->operations = plan->ops->len;
-    apply_stage(c->apply, plan);
-    ret = apply_run(c->apply, plan);
-    apply_discard_staged(c->apply, planned);
-    return ret;
-}
-
 /* The host could not make durable what was done: nothing leaves the overlay,
  * and the next commit does it again. */
 static void hold_all(Commit *c, int error)
@@ -185,6 +170,52 @@ static void hold_all(Commit *c, int error)
             change->error = error;
         }
     }
+}
+
+static int run_ops(Commit *c, Plan *plan)
+{
+    bool is_kept = c->config.begin && plan->ops->len;
+    int ret = is_kept ? c->config.begin(plan, c->config.opaque) : 0;
+
+    if (ret == 0) {
+        apply_stage(c->apply, plan);
+        ret = is_kept ? c->config.staged(plan, c->config.opaque) : 0;
+    }
+    return ret < 0 ? ret : apply_run(c->apply, plan);
+}
+
+static void run_plan(Commit *c, CommitResult *result)
+{
+    g_autoptr(GPtrArray) planned = judge_all(c);
+    g_autoptr(Plan) plan = NULL;
+    int failed;
+
+    save_doomed(c, planned);
+    plan = plan_new(planned);
+    result->operations = plan->ops->len;
+    failed = run_ops(c, plan);
+    if (failed) {
+        hold_all(c, failed);
+        result->failed = true;
+        c->error = failed;
+    }
+    apply_discard_staged(c->apply, planned);
+}
+
+/* What was done leaves overlay and list of changes. False: nothing may leave
+ * the child, since what is kept of the volume does not say so. */
+static bool finish(Commit *c, CommitResult *result)
+{
+    int ret;
+
+    commit_finish(c);
+    ret = c->config.done ? c->config.done(c->config.opaque) : 0;
+    commit_settle(c);
+    if (ret < 0) {
+        result->failed = true;
+        c->error = ret;
+    }
+    return ret == 0;
 }
 
 static void count_held(Commit *c, CommitResult *result)
@@ -202,6 +233,7 @@ static void count_held(Commit *c, CommitResult *result)
 
 int commit_run(Commit *c, bool closing, CommitResult *result)
 {
+    bool may_trim = true;
     int ret;
 
     commit_result_clear(result);
@@ -210,17 +242,14 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     ret = guest_state_update(c->config.state, closing);
     result->suspended = check_suspended(c);
     if (!result->suspended) {
-        int failed = run_plan(c, result);
-
-        if (failed) {
-            hold_all(c, failed);
-        }
-        commit_finish(c);
-        result->error = failed ? failed : c->error;
-        result->failed |= failed != 0;
+        run_plan(c, result);
+        may_trim = finish(c, result);
+        result->error = c->error;
     }
     count_held(c, result);
     overlay_thaw(c->config.overlay);
-    overlay_trim(c->config.overlay);
+    if (may_trim) {
+        overlay_trim(c->config.overlay);
+    }
     return ret;
 }

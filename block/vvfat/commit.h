@@ -38,6 +38,17 @@ typedef struct CommitConfig {
     /* As ApplyHooks.event. */
     void (*event)(ApplyEventKind kind, const char *path, const char *detail,
                   void *opaque);
+    /*
+     * For keeping a journal; NULL without one. Each is 0 or -errno. begin: a
+     * plan that is not empty is about to be run; staged: its temporary files
+     * are there, and nothing else has been changed. After an error the host is
+     * left as it is. done: it was run, or there was nothing to run; inodes of
+     * the state's list of changes that are not held are about to leave it.
+     * After an error nothing leaves the overlay's child.
+     */
+    int (*begin)(const Plan *plan, void *opaque);
+    int (*staged)(const Plan *plan, void *opaque);
+    int (*done)(void *opaque);
     void *opaque;
 } CommitConfig;
 

@@ -283,11 +283,8 @@ static int run_for_guest(Committer *c)
     return ret;
 }
 
-int committer_wrote(Committer *c)
+void committer_wake(Committer *c)
 {
-    if (c->policy == COMMIT_WRITE) {
-        return run_for_guest(c);
-    }
     if (c->policy <= COMMIT_IDLE) {
         pthread_mutex_lock(&c->lock);
         c->last_write = g_get_monotonic_time();
@@ -298,6 +295,14 @@ int committer_wrote(Committer *c)
         }
         pthread_mutex_unlock(&c->lock);
     }
+}
+
+int committer_wrote(Committer *c)
+{
+    if (c->policy == COMMIT_WRITE) {
+        return run_for_guest(c);
+    }
+    committer_wake(c);
     return 0;
 }
 

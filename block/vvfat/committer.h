@@ -45,6 +45,10 @@ int committer_run(Committer *committer, char **words)
 int committer_wrote(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
 int committer_flush(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
 
+/* There is something to commit from before: as if the guest had just written,
+ * without waiting for it. */
+void committer_wake(Committer *committer);
+
 /*
  * The last commit, unless the policy is manual, and the end of the thread; the
  * guest is gone. How many inodes stay pending, with guest_state_changes()

@@ -14,6 +14,7 @@ struct DataMap {
     uint32_t cluster_size;
     IntervalMap *clusters; /* -> Inode, cluster index in its file */
     OpenFiles *files;
+    uint64_t last_mapped;
 };
 
 static char *inode_file_path(const void *key, const void *opaque)
@@ -40,7 +41,7 @@ DataMap *data_map_new(HostFs *fs, uint32_t cluster_size)
         .path = inode_file_path,
         .changed = inode_file_changed,
     };
-    DataMap *map = g_new(DataMap, 1);
+    DataMap *map = g_new0(DataMap, 1);
 
     map->fs = fs;
     map->cluster_size = cluster_size;
@@ -64,6 +65,8 @@ void data_map_add(DataMap *map, Inode *inode)
 {
     uint64_t index = 0;
 
+    inode->mapped_at = MAX(map->last_mapped, inode->mapped_at) + 1;
+    map->last_mapped = inode->mapped_at;
     for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
         ClusterRun run = chain_runs(&inode->host_chain)[i];
 

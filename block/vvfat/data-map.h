@@ -26,7 +26,8 @@ DataMap *data_map_new(HostFs *fs, uint32_t cluster_size);
 void data_map_free(DataMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DataMap, data_map_free)
 
-/* Let inode->host_chain be mapped to the inode's host file, from its start. */
+/* Let inode->host_chain be mapped to the inode's host file, from its start;
+ * inode->mapped_at rises from call to call. */
 void data_map_add(DataMap *map, Inode *inode);
 
 /* Unmap what is still mapped of inode->host_chain. */

@@ -48,10 +48,10 @@ static int read_clusters(GuestState *s, const Inode *dir, uint64_t at,
             return -EIO;
         }
         n = MIN(left, (uint64_t)run.count * s->cluster_size - in_cluster);
-        ret = s->config.read(s->config.opaque,
-                             cluster_offset(s, run.first) +
-                                 (int64_t)in_cluster,
-                             (int64_t)n, out);
+        ret =
+            s->config.read(s->config.opaque,
+                           cluster_offset(s, run.first) + (int64_t)in_cluster,
+                           (int64_t)n, out);
         out += n;
         at += n;
         left -= n;
@@ -65,8 +65,7 @@ static int read_bytes(GuestState *s, const Inode *dir, const DirPart *part,
     const BootInfo *boot = &s->config.boot;
     uint64_t at = (uint64_t)part->first * FAT_DIRENT_SIZE;
 
-    g_byte_array_set_size(bytes,
-                          (part->end - part->first) * FAT_DIRENT_SIZE);
+    g_byte_array_set_size(bytes, (part->end - part->first) * FAT_DIRENT_SIZE);
     if (dir == s->root && boot->fat_type != 32) {
         return s->config.read(
             s->config.opaque,
@@ -228,13 +227,16 @@ static void compare_part(const DirRead *r, const DirPart *part, Inode **old,
     }
 }
 
-static void keep(GPtrArray *kept, Inode **children, uint32_t n)
+/* Children first..end-1. */
+static void keep(GPtrArray *kept, Inode **children, uint32_t first,
+                 uint32_t end)
 {
     guint at = kept->len;
 
-    if (n) {
-        g_ptr_array_set_size(kept, (gint)(at + n));
-        memcpy(kept->pdata + at, children, n * sizeof(*children));
+    if (first < end) {
+        g_ptr_array_set_size(kept, (gint)(at + end - first));
+        memcpy(kept->pdata + at, children + first,
+               (end - first) * sizeof(*children));
     }
 }
 
@@ -249,11 +251,11 @@ static void compare(DirRead *r)
     for (guint i = 0; i < r->parts->len; i++) {
         const DirPart *part = &g_array_index(r->parts, DirPart, i);
 
-        keep(kept, old + at, part->child - at);
+        keep(kept, old, at, part->child);
         compare_part(r, part, old, kept);
         at = part->end_child;
     }
-    keep(kept, old + at, n_old - at);
+    keep(kept, old, at, n_old);
     dir->n_children = kept->len;
     dir->children = (Inode **)g_ptr_array_steal(kept, NULL);
 }

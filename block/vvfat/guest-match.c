@@ -133,8 +133,8 @@ static Inode *find_double(GuestState *s, const Inode *orphan)
     for (guint i = 0; first && i < s->defective->len; i++) {
         Inode *d = g_ptr_array_index(s->defective, i);
 
-        if (d != orphan && d->parent && !inode_is_on_host(d) &&
-            d->is_directory == orphan->is_directory &&
+        if (d != orphan && guest_state_is_linked(s, d) &&
+            !inode_is_on_host(d) && d->is_directory == orphan->is_directory &&
             inode_entry_cluster(&d->entry, s->config.boot.fat_type) == first) {
             return d;
         }
@@ -163,6 +163,16 @@ static void drop_children(GuestState *s, Inode *d)
     d->n_children = 0;
 }
 
+/* Entries that were read in a directory, and are about to be read again. */
+static void forget_entries(GuestState *s, const Inode *dir)
+{
+    for (guint i = s->appeared->len; i > 0; i--) {
+        if (g_array_index(s->appeared, GuestEntry, i - 1).dir == dir) {
+            g_array_remove_index_fast(s->appeared, i - 1);
+        }
+    }
+}
+
 /* The orphan goes on where its double stands, which goes. */
 static int take_over(GuestState *s, Inode *orphan, Inode *d)
 {
@@ -184,6 +194,7 @@ static int take_over(GuestState *s, Inode *orphan, Inode *d)
     if (!orphan->is_directory) {
         return 0;
     }
+    forget_entries(s, orphan);
     g_ptr_array_add(s->to_read, orphan);
     return guest_chain_update(s, orphan);
 }

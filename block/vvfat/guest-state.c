@@ -320,11 +320,25 @@ static int check_boot(GuestState *s)
 
 /* ---- Updates ---- */
 
+/* Of two that want a cluster, the one that has been there longer is asked
+ * first. */
+static int compare_age(gconstpointer a, gconstpointer b)
+{
+    const Inode *one = *(Inode *const *)a;
+    const Inode *other = *(Inode *const *)b;
+
+    if (inode_is_on_host(one) != inode_is_on_host(other)) {
+        return inode_is_on_host(one) ? -1 : 1;
+    }
+    return (one->id > other->id) - (one->id < other->id);
+}
+
 /* Directories among the stale: their chains first, and then all they hold. */
 static int update_stale_dirs(GuestState *s)
 {
     int ret = 0;
 
+    g_ptr_array_sort(s->stale, compare_age);
     for (guint i = 0; i < s->stale->len; i++) {
         Inode *inode = g_ptr_array_index(s->stale, i);
         int r;
@@ -366,6 +380,7 @@ static int update_stale(GuestState *s)
     guint kept = 0;
     int ret = 0;
 
+    g_ptr_array_sort(s->stale, compare_age);
     for (guint i = 0; i < s->stale->len; i++) {
         Inode *inode = g_ptr_array_index(s->stale, i);
 

@@ -55,6 +55,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestState, guest_state_free)
  * both sides alike. */
 void guest_state_add_layout(GuestState *state, const Layout *layout);
 
+/*
+ * Take over inodes that were kept, the root first, in the place of everything:
+ * tied together, with the guest's side as of some time in the past. What is
+ * written since then is to be touched; everything else is looked at anyhow.
+ */
+void guest_state_restore(GuestState *state, const GPtrArray *inodes);
+
+/* All inodes, the root first; g_ptr_array_unref(). */
+GPtrArray *guest_state_inodes(const GuestState *state);
+
 /* Bytes of the volume were written. Cheap: notes it for the next update. */
 void guest_state_touch(GuestState *state, int64_t offset, int64_t bytes);
 

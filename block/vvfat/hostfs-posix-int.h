@@ -21,7 +21,7 @@ typedef struct PosixFs {
     HostFs fs;
     int root;
     char *real; /* of the root, absolute, without links */
-    bool have_openat2;
+    bool have_openat2, have_getxattrat;
     PosixDir dirs[POSIX_DIRS]; /* of the thread whose batch it is */
     uint64_t dir_uses;
 } PosixFs;
@@ -93,6 +93,8 @@ int posix_lock(HostFs *fs);
 
 /* ---- hostfs-posix-attr.c ---- */
 
+/* As posix_probe(). */
+void posix_probe_attr(PosixFs *p);
 int posix_set_times(HostFs *fs, const char *path, int64_t mtime,
                     uint32_t mtime_ns);
 int posix_file_set_times(HostFs *fs, HostFile *file, int64_t mtime,
@@ -100,7 +102,8 @@ int posix_file_set_times(HostFs *fs, HostFile *file, int64_t mtime,
 int posix_set_mode(HostFs *fs, const char *path, unsigned mode);
 int posix_set_read_only(HostFs *fs, const char *path, bool read_only);
 int posix_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr);
-int posix_entry_dos_attrib(int dirfd, const char *name, unsigned *attr);
+int posix_entry_dos_attrib(const PosixFs *p, int dirfd, const char *name,
+                           unsigned *attr);
 int posix_set_dos_attrib(HostFs *fs, const char *path, unsigned attr);
 int posix_copy_metadata(HostFs *fs, const char *from, const char *to);
 

@@ -87,6 +87,8 @@ struct Inode {
                                 as far as nothing else took them */
     FatDirent host_entry;    /* attr, mtime, mdate: what the host side of
                                 them corresponds to */
+    uint64_t mapped_at;      /* when host_chain was mapped: what was mapped
+                                later has the clusters (data-map.h) */
 
     InodeChange *change; /* while it is in the list of changes, else NULL */
     uint64_t id;         /* unique among the inodes of a volume; root: 1 */

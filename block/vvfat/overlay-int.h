@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the files of overlay. Units are counted from the child's start. */
+/* Between the files of overlay. Units are counted from the child's base. */
 #ifndef VVFAT_OVERLAY_INT_H
 #define VVFAT_OVERLAY_INT_H
 
@@ -11,7 +11,7 @@
 
 struct Overlay {
     OverlayConfig config;
-    int64_t shift; /* the disk's first byte in the child */
+    int64_t shift; /* the disk's first byte, from the base of the child on */
 
     pthread_rwlock_t gate;
     pthread_mutex_t lock;
@@ -42,6 +42,12 @@ static inline uint64_t overlay_unit_end(const Overlay *o, int64_t end)
 static inline int64_t overlay_unit_offset(const Overlay *o, uint64_t unit)
 {
     return (int64_t)unit * o->config.unit - o->shift;
+}
+
+/* Where a byte of the disk stands in the child. */
+static inline int64_t overlay_in_child(const Overlay *o, int64_t offset)
+{
+    return o->config.base + offset + o->shift;
 }
 
 /* Read a range of the disk as it is now. With the gate held. The range may

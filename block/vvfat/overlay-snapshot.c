@@ -206,8 +206,8 @@ static int save_units(Overlay *o, uint64_t first, uint64_t n)
     iov_init_buf(&iov, buffer, bytes);
     ret = overlay_read_now(o, offset, &iov, 0, bytes);
     if (ret == 0) {
-        ret = bdrv_pwritev(o->config.child, offset + o->shift, (int64_t)bytes,
-                           &iov, 0);
+        ret = bdrv_pwritev(o->config.child, overlay_in_child(o, offset),
+                           (int64_t)bytes, &iov, 0);
     }
     if (ret == 0) {
         pthread_mutex_lock(&o->lock);
@@ -354,8 +354,8 @@ static void trim_units(Overlay *o, uint64_t first, uint64_t n)
         pthread_mutex_unlock(&o->lock);
         if (dropped) {
             /* Space alone: a child that cannot keeps it. */
-            int ret = bdrv_pdiscard(o->config.child,
-                                    (int64_t)first * o->config.unit,
+            int64_t at = o->config.base + (int64_t)first * o->config.unit;
+            int ret = bdrv_pdiscard(o->config.child, at,
                                     (int64_t)n * o->config.unit);
 
             (void)ret;

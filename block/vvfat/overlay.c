@@ -6,6 +6,8 @@
 
 #include "block/vvfat/overlay-int.h"
 
+#define ZEROES (INT64_C(1) << 20)
+
 /* ---- Making one ---- */
 
 static int64_t shift_of(int64_t data_offset, uint32_t unit)
@@ -71,6 +73,56 @@ void overlay_free(Overlay *o)
     }
 }
 
+/* Units of the child that are allocated, from `first` to `end`. */
+static void found_units(Overlay *o, uint64_t first, uint64_t end)
+{
+    uint64_t data = overlay_unit(o, o->config.data_offset);
+
+    sparse_bitmap_set(o->present, first, end - first);
+    sparse_bitmap_set(o->touched, first, end - first);
+    first = MAX(first, data);
+    if (first < end) {
+        sparse_bitmap_set(o->dirty, first, end - first);
+    }
+}
+
+int overlay_find_present(Overlay *o)
+{
+    BlockDriverState *bs = bdrv_child_bs(o->config.child);
+    int64_t at = o->config.base;
+    int64_t end = at + overlay_child_bytes(o->config.disk_bytes,
+                                           o->config.data_offset,
+                                           o->config.unit);
+
+    while (at < end) {
+        g_auto(BdrvBlockStatus) status = { 0 };
+        int64_t from = at - o->config.base;
+        int ret = bdrv_block_status(bs, at, end - at, 0, &status);
+
+        if (ret < 0) {
+            return ret;
+        }
+        at += status.bytes;
+        if (status.flags & BDRV_BLOCK_ALLOCATED) {
+            found_units(o, (uint64_t)from / o->config.unit,
+                        (uint64_t)(at - o->config.base + o->config.unit - 1) /
+                            o->config.unit);
+        }
+    }
+    return 0;
+}
+
+void overlay_set_redo(Overlay *o, Redo *redo)
+{
+    o->config.redo = redo;
+}
+
+int overlay_flush(Overlay *o)
+{
+    return o->config.redo ? redo_flush(o->config.redo)
+                          : bdrv_flush(bdrv_child_bs(o->config.child));
+}
+
 /* ---- Runs ---- */
 
 /* How many bytes from offset on have the same bit, at most `bytes`. */
@@ -131,8 +183,8 @@ static int read_child(Overlay *o, int64_t offset, const IOVector *iov,
     g_auto(IOVector) part = { 0 };
 
     iov_init_slice(&part, iov, at, bytes);
-    return bdrv_preadv(o->config.child, offset + o->shift, (int64_t)bytes,
-                       &part, 0);
+    return bdrv_preadv(o->config.child, overlay_in_child(o, offset),
+                       (int64_t)bytes, &part, 0);
 }
 
 /* The base has the disk alone; around it are zeroes, up to whole units. */
@@ -251,8 +303,8 @@ static int write_filled(Overlay *o, int64_t offset, const IOVector *iov)
     if (tail) {
         iov_add(&all, buffer + head, tail);
     }
-    return bdrv_pwritev(o->config.child, start + o->shift, stop - start, &all,
-                        0);
+    return bdrv_pwritev(o->config.child, overlay_in_child(o, start),
+                        stop - start, &all, 0);
 }
 
 static void mark_written(Overlay *o, uint64_t first, uint64_t end)
@@ -266,14 +318,35 @@ static void mark_written(Overlay *o, uint64_t first, uint64_t end)
     sparse_bitmap_clear(o->dropped, first, n);
 }
 
+/* So that the child has them allocated. */
+static int write_plain_zeroes(Overlay *o, int64_t offset, int64_t bytes)
+{
+    size_t most = (size_t)MIN(bytes, ZEROES);
+    g_autofree uint8_t *buffer = g_try_malloc0(most);
+    int ret = buffer ? 0 : -ENOMEM;
+
+    while (ret == 0 && bytes) {
+        int64_t n = MIN(bytes, (int64_t)most);
+
+        ret = bdrv_pwrite(o->config.child, overlay_in_child(o, offset), n,
+                          buffer, 0);
+        offset += n;
+        bytes -= n;
+    }
+    return ret;
+}
+
 static int write_units(Overlay *o, int64_t offset, const IOVector *iov,
                        int64_t zeroes)
 {
     if (iov) {
         return write_filled(o, offset, iov);
     }
-    return bdrv_pwrite_zeroes(o->config.child, offset + o->shift, zeroes,
-                              BDRV_REQ_MAY_UNMAP);
+    if (o->config.is_kept) {
+        return write_plain_zeroes(o, offset, zeroes);
+    }
+    return bdrv_pwrite_zeroes(o->config.child, overlay_in_child(o, offset),
+                              zeroes, BDRV_REQ_MAY_UNMAP);
 }
 
 /* One attempt. -EAGAIN: the snapshot cannot take what was there; when the
@@ -300,6 +373,9 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
     }
     if (ret == 0) {
         ret = write_units(o, offset, iov, zeroes);
+    }
+    if (ret == 0 && o->config.redo) {
+        ret = redo_append(o->config.redo, offset, bytes, iov);
     }
 
     pthread_mutex_lock(&o->lock);

@@ -27,10 +27,17 @@
 #include <stdint.h>
 
 #include "block/driver.h"
+#include "block/vvfat/redo.h"
 #include "util/sparse-bitmap.h"
 
 typedef struct OverlayConfig {
     BdrvChild *child;
+    int64_t base; /* where the disk's units begin in the child: a multiple of
+                     `unit` */
+    /* What the child has allocated is present, now and when it is opened
+     * again: zeroes are written like other bytes. */
+    bool is_kept;
+    Redo *redo; /* is told of every write before it returns; may be NULL */
     int64_t disk_bytes;
     int64_t data_offset; /* of the first cluster, from the disk's start */
     uint32_t unit;       /* bytes: a power of two that divides a cluster */
@@ -49,13 +56,26 @@ typedef struct OverlayConfig {
 
 typedef struct Overlay Overlay;
 
-/* Bytes that the child must have for a disk. */
+/* Bytes that the child must have for a disk, from `base` on. */
 int64_t overlay_child_bytes(int64_t disk_bytes, int64_t data_offset,
                             uint32_t unit);
 
 Overlay *overlay_new(const OverlayConfig *config);
 void overlay_free(Overlay *overlay);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Overlay, overlay_free)
+
+/*
+ * Before anything else, with is_kept: what the child has allocated is present,
+ * and in the data area dirty, as if the guest had just written it. 0 or
+ * -errno.
+ */
+int overlay_find_present(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Have another one from now on; not beside requests. */
+void overlay_set_redo(Overlay *overlay, Redo *redo);
+
+/* Make what was written durable in the child. */
+int overlay_flush(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- The guest's requests: any thread; ranges inside the disk ---- */
 

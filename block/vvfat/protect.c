@@ -63,9 +63,8 @@ static void guard_inode(Protect *p, const Inode *inode, const Geometry *g)
     }
 }
 
-Protect *protect_new(const Inode *root, const Layout *layout)
+Protect *protect_new(const Inode *root, const Geometry *g)
 {
-    const Geometry *g = layout_geometry(layout);
     g_autoptr(Protect) p = g_new0(Protect, 1);
     g_autoptr(GPtrArray) dirs = g_ptr_array_new();
 

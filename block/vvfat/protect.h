@@ -15,13 +15,13 @@
 
 #include "block/iov.h"
 #include "block/vvfat/data-map.h"
-#include "block/vvfat/layout.h"
+#include "block/vvfat/geometry.h"
 
 typedef struct Protect Protect;
 
-/* root: of inodes that were just made from the layout. NULL: no file or
- * directory is protected. */
-Protect *protect_new(const Inode *root, const Layout *layout);
+/* root: of inodes as they stand on the disk now. NULL: no file or directory is
+ * protected. */
+Protect *protect_new(const Inode *root, const Geometry *geometry);
 void protect_free(Protect *protect);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Protect, protect_free)
 

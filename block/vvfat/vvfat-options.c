@@ -138,6 +138,10 @@ const OptionDesc vvfat_option_table[] = {
       .type = OPTION_SIZE,
       .help = "with rw, most bytes that wait outside of the directory "
               "(default: no limit)" },
+    { .name = "overlay",
+      .type = OPTION_STRING,
+      .help = "with rw, file that keeps what the guest wrote, and the volume, for the "
+              "next time; made when it is not there" },
     { .name = NULL },
 };
 
@@ -147,8 +151,31 @@ const char *const vvfat_strong_options[] = {
     "esp",          "volume-id",    "boot-code",   "mbr-code",  "timezone",
     "codepage",     "symlinks",     "unsupported", "hidden",    "commit",
     "commit-delay", "protect",      "file-mode",   "dir-mode",  "overlay-max",
-    NULL,
+    "overlay",      NULL,
 };
+
+/* Those without which a kept volume would be another one. */
+static const char *const shape_options[] = {
+    "fat-type",  "floppy",    "label",    "size",     "cluster-size",
+    "free",      "partition", "align",    "esp",      "volume-id",
+    "boot-code", "mbr-code",  "timezone", "codepage", "symlinks",
+    "hidden",    NULL,
+};
+
+static char *shape_of(const Options *options)
+{
+    GString *shape = g_string_new(NULL);
+
+    for (const char *const *name = shape_options; *name; name++) {
+        const char *value = options_get(options, *name);
+
+        if (value) {
+            g_string_append_printf(shape, "%s%s=%s", shape->len ? ":" : "",
+                                   *name, value);
+        }
+    }
+    return g_string_free(shape, FALSE);
+}
 
 /* ---- Groups of options ---- */
 
@@ -302,7 +329,8 @@ static bool take_writing(VvfatConfig *config, const OptionValues *values,
 {
     static const char *const needs_rw[] = { "commit",   "commit-delay",
                                             "protect",  "file-mode",
-                                            "dir-mode", "overlay-max" };
+                                            "dir-mode", "overlay-max",
+                                            "overlay" };
 
     config->rw = option_values_bool(values, "rw");
     for (size_t i = 0; !config->rw && i < G_N_ELEMENTS(needs_rw); i++) {
@@ -317,6 +345,11 @@ static bool take_writing(VvfatConfig *config, const OptionValues *values,
                                                           "commit-delay");
     config->report_protected = option_values_enum(values, "protect") == 1;
     config->overlay_max = (int64_t)option_values_size(values, "overlay-max");
+    config->overlay = g_strdup(option_values_string(values, "overlay"));
+    if (config->overlay && !*config->overlay) {
+        block_error_set(errp, EINVAL, "Option 'overlay' names no file");
+        return false;
+    }
     return take_mode(values, "file-mode", &config->file_mode, errp) &&
            take_mode(values, "dir-mode", &config->dir_mode, errp);
 }
@@ -326,12 +359,14 @@ static bool take_writing(VvfatConfig *config, const OptionValues *values,
 VvfatConfig *vvfat_config_new(Options *options, GError **errp)
 {
     g_autoptr(VvfatConfig) config = g_new0(VvfatConfig, 1);
+    g_autofree char *shape = shape_of(options);
     g_autoptr(OptionValues)
         values = option_values_absorb(vvfat_option_table, options, errp);
 
     if (!values) {
         return NULL;
     }
+    config->shape = g_steal_pointer(&shape);
     config->dir = g_strdup(option_values_string(values, "dir"));
     if (!config->dir || !*config->dir) {
         block_error_set(errp, EINVAL,
@@ -357,6 +392,8 @@ void vvfat_config_free(VvfatConfig *config)
         g_free(config->boot_code);
         g_free(config->mbr_code);
         g_free(config->dir);
+        g_free(config->overlay);
+        g_free(config->shape);
         g_free(config->label);
         g_free(config);
     }

@@ -28,6 +28,9 @@ typedef struct VvfatConfig {
     bool report_protected;        /* rather than refuse the guest's writes */
     unsigned file_mode, dir_mode; /* of what the guest makes */
     int64_t overlay_max;          /* bytes; 0: no limit */
+    char *overlay;                /* file that keeps the overlay, or NULL */
+    char *shape;                  /* the options that shape the volume, as
+                                     given: "size=64M:hidden=off" */
     LayoutRequest layout;         /* codes point to the two below */
     ScanOptions scan;             /* codepage is the one below */
     Codepage *codepage;

@@ -86,6 +86,18 @@ static void add_blocker(BlockDriverState *bs)
     bdrv_add_state_save_blocker(bs, reason);
 }
 
+static bool make_kept(Vvfat *s, BlockDriverState *bs, Options *options,
+                      GError **errp)
+{
+    s->writable = writable_new_kept(bs, options, s->config, s->fs, s->report,
+                                    errp);
+    if (!s->writable) {
+        return false;
+    }
+    add_blocker(bs);
+    return true;
+}
+
 static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
                        GError **errp)
 {
@@ -97,6 +109,9 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
         return false;
     }
     s->report = report_new();
+    if (config->overlay) {
+        return make_kept(s, bs, options, errp);
+    }
     tree = scan_directory(s->fs, &config->scan, s->report, errp);
     if (!tree) {
         return false;
@@ -166,11 +181,17 @@ static void vvfat_refresh_limits(BlockDriverState *bs, BdrvLimits *limits)
     limits->min_copy_range = DISK_READER_MIN_COPY;
 }
 
+static const Geometry *geometry_of(const Vvfat *s)
+{
+    return s->writable ? writable_geometry(s->writable)
+                       : layout_geometry(s->layout);
+}
+
 static int64_t vvfat_getlength(BlockDriverState *bs)
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    return layout_disk_bytes(s->layout);
+    return (int64_t)(geometry_of(s)->disk_sectors * SECTOR_SIZE);
 }
 
 /* What the files take on the host is not ours to count. */
@@ -282,6 +303,22 @@ static int vvfat_copy_range_from(BlockDriverState *bs, int64_t offset,
 
 /* ---- Information ---- */
 
+static WritableFacts volume_facts(const Vvfat *s)
+{
+    const Tree *tree;
+
+    if (s->writable) {
+        return *writable_facts(s->writable);
+    }
+    tree = layout_tree(s->layout);
+    return (WritableFacts){
+        .volume_id = layout_volume_id(s->layout),
+        .free_clusters = layout_free_clusters(s->layout),
+        .n_files = tree->n_files,
+        .n_directories = tree->n_directories,
+    };
+}
+
 static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
 {
     static const char *const partitions[] = {
@@ -290,8 +327,8 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
         [PARTITION_GPT] = "gpt",
     };
     Vvfat *s = bdrv_opaque(bs);
-    const Geometry *g = layout_geometry(s->layout);
-    const Tree *tree = layout_tree(s->layout);
+    const Geometry *g = geometry_of(s);
+    const WritableFacts f = volume_facts(s);
     Options *facts = info->specific;
     g_autofree char *dir = report_escape(s->config->dir);
     g_autofree char *id = NULL;
@@ -301,7 +338,7 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
         facts = info->specific = options_new();
     }
     info->cluster_size = geometry_cluster_size(g);
-    id = g_strdup_printf("%08" PRIx32, layout_volume_id(s->layout));
+    id = g_strdup_printf("%08" PRIx32, f.volume_id);
     options_set(facts, "directory", dir);
     options_set_int(facts, "fat-type", g->fat_type);
     options_set(facts, "volume-id", id);
@@ -313,9 +350,9 @@ static bool vvfat_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
                     (int64_t)(g->volume_start * SECTOR_SIZE));
     options_set_int(facts, "cluster-size", geometry_cluster_size(g));
     options_set_int(facts, "clusters", g->cluster_count);
-    options_set_int(facts, "free-clusters", layout_free_clusters(s->layout));
-    options_set_int(facts, "files", (int64_t)tree->n_files);
-    options_set_int(facts, "directories", (int64_t)tree->n_directories);
+    options_set_int(facts, "free-clusters", f.free_clusters);
+    options_set_int(facts, "files", (int64_t)f.n_files);
+    options_set_int(facts, "directories", (int64_t)f.n_directories);
     if (s->writable) {
         writable_info(s->writable, facts);
     } else {

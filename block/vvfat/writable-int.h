@@ -4,14 +4,25 @@
 #define VVFAT_WRITABLE_INT_H
 
 #include "block/vvfat/committer.h"
+#include "block/vvfat/journal.h"
 #include "block/vvfat/protect.h"
 #include "block/vvfat/scratch.h"
 #include "block/vvfat/writable.h"
 
+/* An overlay that is kept (writable-kept.c). */
+typedef struct Kept {
+    BdrvChild *child;
+    Journal *journal;
+    Redo *redo;
+    GHashTable *planned; /* Inode: what the plan being run is about */
+} Kept;
+
 struct Writable {
     const VvfatConfig *config;
     HostFs *fs;
-    const Layout *layout;
+    const Layout *layout; /* NULL: the overlay has all metadata */
+    Geometry geometry;
+    WritableFacts facts;
     Report *report; /* under report_lock */
     pthread_mutex_t report_lock;
 
@@ -25,12 +36,42 @@ struct Writable {
     Protect *protect; /* NULL: nothing to protect */
     Committer *committer;
     bool is_finished;
+    Kept *kept; /* NULL: the overlay goes with the process */
 };
 
 /* The disk as the directory has it, without what the guest wrote; with the
  * gate of the overlay held. OverlayConfig.read_base. */
 int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
                        size_t iov_offset, size_t bytes);
+
+/* ---- Parts of opening (writable.c); each false with *errp ---- */
+
+/* An empty one. w->config, fs and report are set. */
+Writable *writable_alloc(const VvfatConfig *config, HostFs *fs,
+                         Report *report);
+bool writable_lock_directory(Writable *w, GError **errp);
+void writable_set_geometry(Writable *w, const Geometry *geometry);
+uint32_t writable_unit(const Writable *w);
+/* The overlay over `child`; units at `base` of it, and kept, or not. */
+void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
+                           bool is_kept);
+/* The state of a volume with this boot sector and this MBR; initial: what the
+ * FATs were when it was opened (GuestStateConfig). */
+bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
+                         GuestStateRead *initial, GError **errp);
+/* Entries and clusters that may not be written; then commits can begin. With
+ * the hooks that are set in `hooks`, and nothing else of it. */
+bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp);
+/* Bytes of the volume as the layout has them; GuestStateRead. */
+int writable_read_initial(void *opaque, int64_t offset, int64_t bytes,
+                          void *buf);
+
+/* ---- An overlay that is kept ---- */
+
+void kept_free(Kept *kept);
+int kept_begin(const Plan *plan, void *opaque);
+int kept_staged(const Plan *plan, void *opaque);
+int kept_done(void *opaque);
 
 /*
  * Keep what could not be committed in an image (writable-rescue.c). The name

@@ -42,7 +42,8 @@ bool writable_has_loss(Writable *w)
     if (suspended) {
         return true;
     }
-    if (w->config->commit == COMMIT_MANUAL && overlay_is_touched(w->overlay)) {
+    if (w->config->commit == COMMIT_MANUAL && !w->kept &&
+        overlay_is_touched(w->overlay)) {
         return true;
     }
     for (guint i = 0; i < changes->len; i++) {

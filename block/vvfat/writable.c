@@ -24,6 +24,10 @@
 static void read_layout(const Writable *w, int64_t offset, const IOVector *iov,
                         size_t at, size_t bytes)
 {
+    if (!w->layout) {
+        iov_memset(iov, at, 0, bytes);
+        return;
+    }
     while (bytes) {
         Region region;
         size_t n;
@@ -213,7 +217,8 @@ static int read_frozen(void *opaque, int64_t offset, int64_t bytes, void *buf)
                                buf);
 }
 
-static int read_initial(void *opaque, int64_t offset, int64_t bytes, void *buf)
+int writable_read_initial(void *opaque, int64_t offset, int64_t bytes,
+                          void *buf)
 {
     Writable *w = opaque;
     IOVector iov;
@@ -277,12 +282,11 @@ static BdrvChild *open_target(Writable *w, BlockDriverState *bs,
     return child;
 }
 
-static void set_places(Writable *w)
+void writable_set_geometry(Writable *w, const Geometry *g)
 {
-    const Geometry *g = layout_geometry(w->layout);
-
+    w->geometry = *g;
     w->cluster_size = geometry_cluster_size(g);
-    w->disk_bytes = layout_disk_bytes(w->layout);
+    w->disk_bytes = (int64_t)(g->disk_sectors * SECTOR_SIZE);
     w->volume_offset = (int64_t)(g->volume_start * SECTOR_SIZE);
     w->volume_bytes = (int64_t)(g->volume_sectors * SECTOR_SIZE);
     w->data_offset = geometry_cluster_offset(g, FAT_FIRST_CLUSTER);
@@ -290,45 +294,73 @@ static void set_places(Writable *w)
         geometry_cluster_offset(g, g->cluster_count + FAT_FIRST_CLUSTER);
 }
 
-static bool make_overlay(Writable *w, BlockDriverState *bs, Options *options,
-                         GError **errp)
+uint32_t writable_unit(const Writable *w)
 {
-    uint32_t unit = MIN(w->cluster_size, UNIT_MAX);
+    return MIN(w->cluster_size, UNIT_MAX);
+}
+
+void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
+                           bool is_kept)
+{
     OverlayConfig config = {
-        .child = open_target(w, bs, options, unit, errp),
+        .child = child,
+        .base = base,
+        .is_kept = is_kept,
         .disk_bytes = w->disk_bytes,
         .data_offset = w->data_offset,
-        .unit = unit,
+        .unit = writable_unit(w),
         .read_base = writable_read_base,
         .check_write = w->config->report_protected ? NULL : check_write,
         .opaque = w,
     };
 
-    if (!config.child) {
-        return false;
-    }
     w->overlay = overlay_new(&config);
-    return true;
 }
 
-static bool make_state(Writable *w, GError **errp)
+static bool make_overlay(Writable *w, BlockDriverState *bs, Options *options,
+                         GError **errp)
+{
+    BdrvChild *child = open_target(w, bs, options, writable_unit(w), errp);
+
+    if (child) {
+        writable_make_overlay(w, child, 0, false);
+    }
+    return child != NULL;
+}
+
+bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
+                         GuestStateRead *initial, GError **errp)
 {
     GuestStateConfig config = {
         .volume_bytes = (uint64_t)w->volume_bytes,
         .codepage = w->config->codepage,
         .read = read_frozen,
-        .initial = read_initial,
+        .initial = initial,
         .is_dirty = cluster_is_dirty,
         .opaque = w,
     };
-    uint8_t sector[SECTOR_SIZE];
 
-    layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, sector);
-    if (!boot_parse(sector, (uint64_t)w->volume_bytes, &config.boot, errp)) {
+    if (!boot_parse(boot, (uint64_t)w->volume_bytes, &config.boot, errp)) {
         return false;
     }
     w->state = guest_state_new(&config);
+    w->facts.volume_id = config.boot.volume_id;
+    return true;
+}
+
+static bool make_state(Writable *w, GError **errp)
+{
+    const Tree *tree = layout_tree(w->layout);
+    uint8_t boot[SECTOR_SIZE];
+
+    layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, boot);
+    if (!writable_make_state(w, boot, writable_read_initial, errp)) {
+        return false;
+    }
     guest_state_add_layout(w->state, w->layout);
+    w->facts.free_clusters = layout_free_clusters(w->layout);
+    w->facts.n_files = tree->n_files;
+    w->facts.n_directories = tree->n_directories;
     return true;
 }
 
@@ -350,7 +382,7 @@ static void map_files(DataMap *map, Inode *root)
     }
 }
 
-static bool start_commits(Writable *w, GError **errp)
+bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
 {
     CommitConfig config = {
         .overlay = w->overlay,
@@ -364,16 +396,23 @@ static bool start_commits(Writable *w, GError **errp)
                    .utc = w->config->scan.utc },
         .check_partition = check_partition,
         .event = on_event,
+        .begin = hooks->begin,
+        .staged = hooks->staged,
+        .done = hooks->done,
         .opaque = w,
     };
 
+    if (!w->config->report_protected) {
+        w->protect = protect_new(guest_state_root(w->state), &w->geometry);
+    }
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
                                  errp);
+    w->is_finished = w->committer == NULL;
     return w->committer != NULL;
 }
 
-static bool lock_directory(Writable *w, GError **errp)
+bool writable_lock_directory(Writable *w, GError **errp)
 {
     g_autofree char *dir = report_escape(w->config->dir);
     HostStat st;
@@ -402,33 +441,44 @@ static bool lock_directory(Writable *w, GError **errp)
     return true;
 }
 
+Writable *writable_alloc(const VvfatConfig *config, HostFs *fs, Report *report)
+{
+    Writable *w = g_new0(Writable, 1);
+
+    w->config = config;
+    w->fs = fs;
+    w->report = report;
+    w->is_finished = true; /* until there is something to finish */
+    pthread_mutex_init(&w->report_lock, NULL);
+    return w;
+}
+
 Writable *writable_new(BlockDriverState *bs, Options *options,
                        const VvfatConfig *config, HostFs *fs,
                        const Layout *layout, Report *report, GError **errp)
 {
-    g_autoptr(Writable) w = g_new0(Writable, 1);
+    g_autoptr(Writable) w = writable_alloc(config, fs, report);
+    const CommitConfig no_hooks = { 0 };
 
-    w->config = config;
-    w->fs = fs;
     w->layout = layout;
-    w->report = report;
-    w->is_finished = true; /* until there is something to finish */
-    pthread_mutex_init(&w->report_lock, NULL);
-    set_places(w);
-    if (!lock_directory(w, errp) || !make_overlay(w, bs, options, errp) ||
-        !make_state(w, errp)) {
+    writable_set_geometry(w, layout_geometry(layout));
+    if (!writable_lock_directory(w, errp) ||
+        !make_overlay(w, bs, options, errp) || !make_state(w, errp)) {
         return NULL;
     }
     w->map = data_map_new(fs, w->cluster_size);
     map_files(w->map, guest_state_root(w->state));
-    if (!config->report_protected) {
-        w->protect = protect_new(guest_state_root(w->state), layout);
-    }
-    if (!start_commits(w, errp)) {
-        return NULL;
-    }
-    w->is_finished = false;
-    return g_steal_pointer(&w);
+    return writable_start(w, &no_hooks, errp) ? g_steal_pointer(&w) : NULL;
+}
+
+const WritableFacts *writable_facts(const Writable *w)
+{
+    return &w->facts;
+}
+
+const Geometry *writable_geometry(const Writable *w)
+{
+    return &w->geometry;
 }
 
 void writable_free(Writable *w)
@@ -444,6 +494,7 @@ void writable_free(Writable *w)
     data_map_free(w->map);
     guest_state_free(w->state);
     overlay_free(w->overlay);
+    kept_free(w->kept);
     pthread_mutex_destroy(&w->report_lock);
     g_free(w);
 }
@@ -503,7 +554,19 @@ int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
 
 int writable_flush(Writable *w)
 {
-    return w->is_finished ? 0 : committer_flush(w->committer);
+    int ret;
+
+    if (w->is_finished) {
+        return 0;
+    }
+    ret = w->kept ? overlay_flush(w->overlay) : 0;
+    if (ret < 0) {
+        return ret;
+    }
+    ret = committer_flush(w->committer);
+    /* What was written is durable where it is kept, whatever the host does:
+     * the node's information tells. */
+    return w->kept ? 0 : ret;
 }
 
 /* What the base has at an offset: how far it is of one kind. */
@@ -529,6 +592,10 @@ static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
         if (!*is_zero) {
             return bytes;
         }
+    }
+    if (!w->layout) {
+        *is_zero = true;
+        return bytes;
     }
     layout_region(w->layout, offset, &region);
     *is_zero = region.kind != REGION_METADATA;
@@ -567,6 +634,15 @@ static int finish(Writable *w, GError **errp)
         return 0;
     }
     reason = committer_reason(w->committer);
+    if (w->kept) {
+        block_error_set(errp, EIO,
+                        "Not everything that the guest wrote could be written "
+                        "into the directory. It stays in '%s': open the "
+                        "directory with the same overlay again, or see "
+                        "vvfat-img check and vvfat-img commit",
+                        w->config->overlay);
+        return -EIO;
+    }
     image = writable_rescue(w, &error);
     if (image) {
         block_error_set(errp, EIO,

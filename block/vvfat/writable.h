@@ -27,7 +27,26 @@ Writable *writable_new(BlockDriverState *bs, Options *options,
                        const VvfatConfig *config, HostFs *fs,
                        const Layout *layout, Report *report, GError **errp);
 
-/* Commits what can be; what cannot is kept in a file beside the directory. */
+/*
+ * The same with an overlay that is kept (config->overlay): the volume is the
+ * one that it has; the directory is scanned only if there is none yet.
+ */
+Writable *writable_new_kept(BlockDriverState *bs, Options *options,
+                            const VvfatConfig *config, HostFs *fs,
+                            Report *report, GError **errp);
+
+/* What the volume is, as it was opened. */
+typedef struct WritableFacts {
+    uint32_t volume_id;
+    uint32_t free_clusters;
+    uint64_t n_files, n_directories; /* the root counts */
+} WritableFacts;
+
+const WritableFacts *writable_facts(const Writable *w);
+const Geometry *writable_geometry(const Writable *w);
+
+/* Commits what can be; what cannot is kept in a file beside the directory, or
+ * stays in the overlay that is kept. */
 void writable_free(Writable *w);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Writable, writable_free)
 

@@ -66,6 +66,7 @@ static BlockBackend *open_disk(const char *dir, bool rw)
     if (rw) {
         /* Nothing is committed but by the flush that is timed. */
         options_set(options, "commit", "flush");
+        options_set(options, "commit-delay", "3600000");
     }
     blk = blk_open(name, options, rw ? BDRV_O_RDWR : 0, &error);
     if (!blk) {
@@ -174,9 +175,9 @@ static void *guest_thread(void *opaque)
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        at = g->offset + (int64_t)((state >> 1) %
-                                   (uint64_t)(g->bytes / REQUEST)) *
-                             REQUEST;
+        at = g->offset +
+             (int64_t)((state >> 1) % (uint64_t)(g->bytes / REQUEST)) *
+                 REQUEST;
         must("guest", state & 1 ? blk_pread(g->blk, at, REQUEST, data, 0)
                                 : blk_pwrite(g->blk, at, REQUEST, data, 0));
         g->latencies[g->n++] = (float)(g_get_monotonic_time() - start);
@@ -210,8 +211,8 @@ static void find_file(const char *dir, const char *file, Guest *g)
     while (at < end) {
         g_auto(BdrvBlockStatus) status = { 0 };
 
-        must("status", blk_block_status(blk, at, end - at,
-                                        BDRV_WANT_HOST_FILE, &status));
+        must("status", blk_block_status(blk, at, end - at, BDRV_WANT_HOST_FILE,
+                                        &status));
         if (status.host_file && g_str_has_suffix(status.host_file, file) &&
             status.bytes > g->bytes) {
             g->offset = at;
@@ -274,8 +275,8 @@ static void run_open(char **argv)
 {
     int64_t before = resident_bytes();
     gint64 start = g_get_monotonic_time();
-    g_autoptr(BlockBackend) blk = open_disk(argv[0],
-                                            strcmp(argv[1], "rw") == 0);
+    g_autoptr(BlockBackend)
+        blk = open_disk(argv[0], strcmp(argv[1], "rw") == 0);
 
     printf("%.6f", seconds_since(start));
     printf(" %" PRId64 "\n", resident_bytes() - before);

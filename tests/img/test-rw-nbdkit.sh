@@ -55,6 +55,7 @@ find new.txt many -exec touch -d '2021-03-04 05:06:08' {} +
 for fat in 12 16 32; do
     name=fat$fat
     plain_tree "$name.dir"
+    find "$name.dir" -exec touch -d '2022-02-02 02:02:02' {} +
     case $fat in
         12) options=size=8M ;;
         16) options=size=12M ;;

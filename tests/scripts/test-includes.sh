@@ -34,22 +34,26 @@ extract     extract*                          guest-view
 inode       inode.*                           cluster,fat-format
 plan        plan*                             inode
 apply       apply*                            plan,hostfs,dirent
+journal     journal*                          plan
+kept-identity kept-identity.*                 journal,geometry
+reconcile   reconcile*                        journal,apply,report,names
 scratch     scratch*                          -
-overlay     overlay*                          scratch
+redo        redo*                             -
+overlay     overlay*                          scratch,redo
 data-map    data-map*                         inode,open-files
 guest-state guest-state*,guest-fat*,guest-owner*,guest-orphan*,guest-dir*,guest-match* inode,layout
 commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
 committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
-writable    writable*                         options,protect,read
+writable    writable*,kept-journal.c          options,protect,read,reconcile,kept-identity
 vvfat       vvfat.c                           writable
 END
 }
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image data-map overlay committer options protect writable vvfat'
+sees_block='read open-files fat-image data-map redo overlay committer options protect writable vvfat'
 
 failed=0
 complain() {

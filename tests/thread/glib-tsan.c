@@ -10,8 +10,6 @@
 #include <dlfcn.h>
 #include <glib.h>
 #include <sanitizer/tsan_interface.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* GLib's own function, looked up once for each place of use. */
 #define REAL(function)                                                        \
@@ -96,15 +94,4 @@ void g_once_init_leave(volatile void *location, gsize result)
 {
     __tsan_release((void *)location);
     REAL(g_once_init_leave)(location, result);
-}
-
-/* GLib's own allocator hands memory from one thread to another unseen. It can
- * be told not to, but only before the program begins. */
-static void __attribute__((constructor)) use_malloc(int argc, char **argv)
-{
-    (void)argc;
-    if (!getenv("G_SLICE")) {
-        setenv("G_SLICE", "always-malloc", 1);
-        execv("/proc/self/exe", argv);
-    }
 }

@@ -92,6 +92,30 @@ char *machine_fact(Machine *m, const char *key)
     return g_strdup(options_get(info->specific, key));
 }
 
+typedef struct Facts {
+    const char *prefix;
+    GString *text;
+} Facts;
+
+static void add_fact(const char *key, const char *value, void *opaque)
+{
+    Facts *facts = opaque;
+
+    if (g_str_has_prefix(key, facts->prefix)) {
+        g_string_append_printf(facts->text, "%s: %s\n", key, value);
+    }
+}
+
+char *machine_facts(Machine *m, const char *prefix)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(m->disk->blk, NULL);
+    Facts facts = { prefix, g_string_new(NULL) };
+
+    cr_assert(info && info->specific);
+    options_foreach(info->specific, add_fact, &facts);
+    return g_string_free(facts.text, FALSE);
+}
+
 /* ---- The guest ---- */
 
 /* The directory of a path, and the last name. */
@@ -330,12 +354,14 @@ void machine_check_same(Machine *m, const char *fmt, ...)
     g_autofree char *difference = machine_difference(m);
     g_autofree char *why = disk_verify(m->disk, true, 0);
     g_autofree char *when = NULL;
+    g_autofree char *pending = NULL;
     va_list args;
 
     va_start(args, fmt);
     when = g_strdup_vprintf(fmt, args);
     va_end(args);
-    cr_assert_null(difference, "%s: guest (-) and host (+) differ:\n%s", when,
-                   difference);
+    pending = machine_facts(m, "pending.");
+    cr_assert_null(difference, "%s: guest (-) and host (+) differ:\n%s\n%s",
+                   when, difference, pending);
     cr_assert_null(why, "%s: %s", when, why);
 }

@@ -69,5 +69,7 @@ void machine_check_same(Machine *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* A fact of the node's information; NULL: none. g_free(). */
 char *machine_fact(Machine *m, const char *key);
+/* All whose keys begin so, a line each. g_free(). */
+char *machine_facts(Machine *m, const char *prefix);
 
 #endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A commit's journal in the overlay that is kept.
+ *
+ * Before a plan is run, everything that the guest wrote is flushed, so after a
+ * crash the overlay has at least the volume that the plan was made from. Units
+ * leave the overlay only behind a DONE record: until then it has every byte
+ * that the host was to get.
+ */
+#include <errno.h>
+
+#include "block/vvfat/writable-int.h"
+
+void kept_free(Kept *kept)
+{
+    if (kept) {
+        journal_free(kept->journal);
+        redo_free(kept->redo);
+        g_hash_table_unref(kept->planned);
+        g_free(kept);
+    }
+}
+
+static int checkpoint(Writable *w)
+{
+    g_autoptr(GPtrArray) inodes = guest_state_inodes(w->state);
+
+    return journal_checkpoint(w->kept->journal, inodes);
+}
+
+static void add_inode(GHashTable *set, GPtrArray *list, Inode *inode)
+{
+    if (inode && g_hash_table_add(set, inode)) {
+        g_ptr_array_add(list, inode);
+    }
+}
+
+int kept_begin(const Plan *plan, void *opaque)
+{
+    Writable *w = opaque;
+    Kept *kept = w->kept;
+    g_autoptr(GPtrArray) inodes = g_ptr_array_new();
+    int ret = overlay_flush(w->overlay);
+
+    g_hash_table_remove_all(kept->planned);
+    if (ret == 0 && journal_wants_checkpoint(kept->journal)) {
+        ret = checkpoint(w);
+    }
+    if (ret < 0) {
+        return ret;
+    }
+    for (guint i = 0; i < plan->ops->len; i++) {
+        const PlanOp *op = &g_array_index(plan->ops, PlanOp, i);
+
+        add_inode(kept->planned, inodes, op->inode);
+        add_inode(kept->planned, inodes, op->victim);
+    }
+    return journal_plan(kept->journal, plan, inodes);
+}
+
+int kept_staged(const Plan *plan, void *opaque)
+{
+    Writable *w = opaque;
+
+    return journal_staged(w->kept->journal, plan);
+}
+
+/* About to be freed: no entry, no clusters, no file. */
+static bool is_gone(const Writable *w, const Inode *inode)
+{
+    return inode != guest_state_root(w->state) && !inode->parent &&
+           !inode->is_orphan && !inode_is_on_host(inode);
+}
+
+/* A record of what the commit did. */
+static int write_done(Writable *w)
+{
+    const GPtrArray *changes = guest_state_changes(w->state);
+    Kept *kept = w->kept;
+    g_autoptr(GPtrArray) inodes = g_ptr_array_new();
+    g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
+        if (is_gone(w, inode) && !inode->change->held) {
+            g_array_append_val(gone, inode->id);
+        } else if (!inode->change->held ||
+                   g_hash_table_contains(kept->planned, inode)) {
+            g_ptr_array_add(inodes, inode);
+        }
+    }
+    if (inodes->len == 0 && gone->len == 0) {
+        return 0;
+    }
+    return journal_done(kept->journal, inodes, gone);
+}
+
+int kept_done(void *opaque)
+{
+    Writable *w = opaque;
+    Journal *journal = w->kept->journal;
+    int ret = journal_is_stale(journal) ? -EIO : write_done(w);
+
+    g_hash_table_remove_all(w->kept->planned);
+    return journal_is_stale(journal) ? checkpoint(w) : ret;
+}
