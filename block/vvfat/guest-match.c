@@ -269,6 +269,7 @@ static void match_clusters(Match *m)
         /* It may stand below what the entry is of: no tree, then. */
         if (!guest_state_is_linked(m->s, e->dir)) {
             g_hash_table_add(m->s->unlinked, e->dir);
+            e->dir->is_known = false; /* all of it is to be read again */
             continue;
         }
         inode = find_by_cluster(m->s, e);
