@@ -206,6 +206,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         return;
     }
     if (!inode->is_directory && has_entry_time(inode) &&
+        !inode->change->is_torn &&
         !g_hash_table_contains(apply->dirty, inode)) {
         return; /* a new file got it when it was made */
     }
