@@ -16,6 +16,7 @@
 #include "block/vvfat/report.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/vvfat-options.h"
+#include "block/vvfat/vvfat.h"
 #include "block/vvfat/writable.h"
 
 typedef struct Vvfat {
@@ -29,6 +30,13 @@ typedef struct Vvfat {
 } Vvfat;
 
 /* ---- Opening ---- */
+
+static VvfatHostOpener *open_host = hostfs_posix_new;
+
+void vvfat_set_host(VvfatHostOpener *opener)
+{
+    open_host = opener ? opener : hostfs_posix_new;
+}
 
 static void vvfat_clear(Vvfat *s)
 {
@@ -101,7 +109,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     const VvfatConfig *config = s->config;
     Tree *tree;
 
-    s->fs = hostfs_posix_new(config->dir, errp);
+    s->fs = open_host(config->dir, errp);
     if (!s->fs) {
         return false;
     }

@@ -12,7 +12,7 @@
 
 /* Notes: 2 * request when it begins, and one more when it has ended. */
 
-void journal_free(Journal *journal)
+void journal_destroy(Journal *journal)
 {
     record_disk_free(journal->disk);
     g_ptr_array_unref(journal->leftover);

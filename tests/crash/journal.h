@@ -15,8 +15,8 @@ typedef struct Journal {
 /* Do the requests. One that fails, or leaves other data than it should, is
  * the judge's matter. */
 Journal *journal_record(Judge *judge);
-void journal_free(Journal *journal);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_free)
+void journal_destroy(Journal *journal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_destroy)
 
 /* Judge the image as it is after each change: the process was killed. */
 void journal_kill(const Journal *journal, Judge *judge);

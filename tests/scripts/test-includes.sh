@@ -47,7 +47,7 @@ committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
 writable    writable*,kept-journal.c          options,protect,read,reconcile,kept-identity
-vvfat       vvfat.c                           writable
+vvfat       vvfat.c,vvfat.h                   writable
 END
 }
 
