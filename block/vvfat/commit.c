@@ -252,3 +252,26 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     }
     return ret;
 }
+
+int commit_look(Commit *c, CommitResult *result)
+{
+    int ret;
+
+    commit_result_clear(result);
+    overlay_freeze(c->config.overlay, touch, c);
+    ret = guest_state_update(c->config.state, false);
+    result->suspended = check_suspended(c);
+    if (!result->suspended) {
+        g_autoptr(GPtrArray) planned = judge_all(c);
+
+        result->held = planned->len;
+        for (guint i = 0; i < planned->len; i++) {
+            InodeChange *change =
+                ((Inode *)g_ptr_array_index(planned, i))->change;
+
+            change->held |= change->held ? 0 : INODE_WAITS;
+        }
+    }
+    overlay_thaw(c->config.overlay);
+    return ret;
+}

@@ -602,7 +602,9 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
     if (!writable_start(w, &hooks, errp)) {
         return NULL;
     }
-    if (!is_new) {
+    if (config->commit == COMMIT_MANUAL) {
+        committer_look(w->committer);
+    } else if (!is_new) {
         committer_wake(w->committer);
     }
     return g_steal_pointer(&w);
