@@ -212,6 +212,9 @@ int guest_chain_update(GuestState *s, Inode *inode)
         return ret;
     }
     inode->is_known = false;
+    if (!inode->is_directory) {
+        guest_state_change(s, inode); /* the entry may be as it was */
+    }
     guest_chain_release(s, inode, keep);
     chain_truncate(&inode->chain, keep);
     if (inode->defects & CHAIN_DEFECTS) {
