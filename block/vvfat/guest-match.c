@@ -254,6 +254,10 @@ static void take_place(Match *m, Inode *inode, GuestEntry *e)
     guest_entry_apply(m->s, inode, e);
     guest_state_change(m->s, inode);
     guest_mark_stale(m->s, inode, 0);
+    if (inode->is_directory) {
+        /* While it had no entry its chain was not followed, nor it read. */
+        g_hash_table_add(m->s->touched_dirs, inode);
+    }
 }
 
 /* What a cluster tells; the others wait. */

@@ -454,6 +454,7 @@ static void touch_unlinked(GuestState *s)
 static int update_entries(GuestState *s)
 {
     int ret = 0, r;
+    bool any;
 
     do {
         r = update_dirs(s);
@@ -464,7 +465,8 @@ static int update_entries(GuestState *s)
         r = guest_match(s);
         ret = ret ? ret : r;
         retire(s); /* doubles, before their place is taken */
-    } while (ret == 0 && touch_relinked(s));
+        any = touch_relinked(s);
+    } while (ret == 0 && (any || g_hash_table_size(s->touched_dirs) > 0));
     return ret;
 }
 
