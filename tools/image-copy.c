@@ -212,6 +212,29 @@ static bool check_compression(const ImageCopy *copy, BlockBackend *blk)
     return true;
 }
 
+/* A directory changes while it is written to: it cannot be read, nor what is
+ * in it. */
+static bool check_directory(const ImageCopy *copy, BlockBackend *blk)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+    const char *dir = info && info->specific
+                          ? options_get(info->specific, "directory")
+                          : NULL;
+
+    for (guint i = 0; dir && i < copy_source_count(copy->source); i++) {
+        g_autofree char *what = NULL;
+
+        if (host_path_relation(copy_source_image(copy->source, i), dir,
+                               &what) != HOST_PATH_APART) {
+            tool_error("The source lies in the directory '%s' that is to be "
+                       "written to, or is a part of it",
+                       dir);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool copy_to_existing(const ImageCopy *copy)
 {
     BlockBackend *blk = image_open_target(
@@ -220,8 +243,8 @@ static bool copy_to_existing(const ImageCopy *copy)
         return false;
     }
     g_autoptr(CopyTarget) target = target_of(copy, blk);
-    bool ok = check_compression(copy, blk) && check_size(copy, blk) &&
-              run(copy, target);
+    bool ok = check_directory(copy, blk) && check_compression(copy, blk) &&
+              check_size(copy, blk) && run(copy, target);
     return image_finish(blk, target->name) && ok;
 }
 

@@ -182,6 +182,9 @@ static int set_time(Apply *apply, Inode *inode, const char *path, FatTime time)
         return is_not_kept(apply, r, path) ? 0 : r;
     }
     inode->change->is_torn = !inode->is_directory; /* till it is known */
+    apply_lock(apply);
+    inode->host.mtime_ns = seconds * G_GINT64_CONSTANT(1000000000);
+    apply_unlock(apply);
     apply_set_dirty(apply, inode);
     r = apply->fs->ops->stat(apply->fs, path, &st);
     if (r == 0 && apply_same_file(&st, &inode->host)) {
@@ -206,6 +209,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         return;
     }
     if (!inode->is_directory && has_entry_time(inode) &&
+        !inode->change->is_torn &&
         !g_hash_table_contains(apply->dirty, inode)) {
         return; /* a new file got it when it was made */
     }

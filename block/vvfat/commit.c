@@ -121,6 +121,11 @@ static GPtrArray *judge_all(Commit *c)
         Inode *inode = g_ptr_array_index(changes, i);
 
         commit_judge(c, inode);
+    }
+    commit_hold_predecessors(changes);
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
         if (inode->change->held || commit_differs(c, inode)) {
             g_ptr_array_add(planned, inode);
         }
@@ -240,6 +245,11 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     c->error = 0;
     overlay_freeze(c->config.overlay, touch, c);
     ret = guest_state_update(c->config.state, closing);
+    if (c->config.updated) {
+        overlay_lock(c->config.overlay);
+        c->config.updated(c->config.opaque);
+        overlay_unlock(c->config.overlay);
+    }
     result->suspended = check_suspended(c);
     if (!result->suspended) {
         run_plan(c, result);

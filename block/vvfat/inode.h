@@ -46,6 +46,7 @@ typedef struct InodeChange InodeChange;
                                      without a chain, and the like */
 #define INODE_NAME_TAKEN 0x4000u /* what has the name on the host is held */
 #define INODE_NOT_EMPTY 0x8000u  /* a directory to go that holds what stays */
+#define INODE_SUCCESSOR 0x10000u /* to go, but what has its name now waits */
 
 /* Words for the lowest bit set; static. NULL for 0. */
 const char *inode_held_text(unsigned held);
@@ -114,9 +115,9 @@ typedef struct InodeRange {
 
 /* An inode in the list of changes. */
 struct InodeChange {
-    unsigned held;     /* INODE_*: why it waits; 0: it can be committed */
-    int error;         /* -errno of INODE_IO_ERROR */
-    char *detail;      /* more words about it, or NULL */
+    unsigned held;        /* INODE_*: why it waits; 0: it can be committed */
+    int error;            /* -errno of INODE_IO_ERROR */
+    char *detail;         /* more words about it, or NULL */
     InodeContent content; /* applying makes it CONTENT_SAME as soon as the
                              host file has the guest's bytes */
     guint index;          /* in the list */

@@ -157,6 +157,15 @@ static int check_write(void *opaque, int64_t offset, int64_t bytes,
     return inode ? refuse(inode, "directory entry") : ret;
 }
 
+static void refresh_protection(void *opaque)
+{
+    Writable *w = opaque;
+
+    if (w->protect) {
+        protect_refresh(w->protect);
+    }
+}
+
 /* ---- The partition ---- */
 
 static int read_frozen_disk(void *opaque, int64_t offset, int64_t bytes,
@@ -399,6 +408,7 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .begin = hooks->begin,
         .staged = hooks->staged,
         .done = hooks->done,
+        .updated = refresh_protection,
         .opaque = w,
     };
 

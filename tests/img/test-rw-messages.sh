@@ -50,6 +50,13 @@ expect_error 1 'read-only; with rw=on' img convert -n disk.img "fat:$SHAPE:dir"
 expect_error 1 'smaller than input' img convert -n disk.img fat:floppy:rw:dir
 expect_error 63 'does not support checks' img check -r all fat:rw:dir
 
+head -c 1024 disk.img >dir/inside.img
+for source in dir/inside.img fat:dir; do
+    expect_error 1 "source lies in the directory 'dir'" \
+        img convert -n "$source" "fat:rw:$SHAPE:dir"
+done
+rm dir/inside.img
+
 # Directories that cannot be written to.
 expect_error 1 "directory 'missing': No such file" \
     img convert -n disk.img fat:rw:missing
