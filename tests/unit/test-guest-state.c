@@ -509,10 +509,15 @@ Test(guest_state, same_as_loaded_afresh_fat12)
     }
 }
 
-/* A directory that came back to the tree in a chain that had grown. */
-Test(guest_state, directory_that_grew_without_an_entry)
+/* What was found at some time: a directory that came back to the tree in a
+ * chain that had grown; two that were cross-linked one after the other; one
+ * that had lost a file to another while it was without an entry. */
+Test(guest_state, seeds_that_found_something)
 {
     run_rounds(12, 135, 120);
+    for (uint64_t seed = 1100; seed <= 1162; seed++) {
+        run_rounds(12, seed, 60);
+    }
 }
 
 Test(guest_state, same_as_loaded_afresh_fat16)
