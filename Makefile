@@ -188,7 +188,8 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o $(STATIC_LIB)
 # Crashes and faults at every step of what a driver writes.
 CRASH_TESTS := $(patsubst tests/crash/%.c,$(BUILD)/tests/crash/%,\
     $(filter tests/crash/test-%.c,$(CRASH_SOURCES)))
-CRASH_HELPERS := $(filter-out tests/crash/test-%,$(CRASH_SOURCES))
+CRASH_HELPERS := $(filter-out tests/crash/test-%,$(CRASH_SOURCES)) \
+    $(wildcard tests/unit/memory-*.c) tests/unit/fault-hostfs.c
 
 $(BUILD)/tests/crash/%: $(BUILD)/obj/tests/crash/%.o \
     $(call objects,$(CRASH_HELPERS)) $(STATIC_LIB)

@@ -5,7 +5,8 @@
  * The image's format comes first; -r repairs it, and nothing else. Then what
  * the disk holds is looked at, as it reads by then: partition table and FAT
  * volumes. What is wrong there counts together with what is (still) wrong in
- * the format.
+ * the format. Of an overlay that a writable directory keeps, what is pending
+ * is told at the end.
  *
  * Exit status as qemu-img's: 0 nothing is wrong, 1 the check could not be
  * completed, 2 something is damaged, 3 there are only leaks (in a FAT volume:
@@ -15,6 +16,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "block/vvfat/kept-probe.h"
+#include "tools/check-overlay.h"
 #include "tools/check-volume.h"
 #include "tools/tool-args.h"
 #include "tools/tool-fat.h"
@@ -309,6 +312,7 @@ static BlockBackend *open_image(const Check *check)
 static int run_check(const Command *command, int argc, char **argv)
 {
     Check check = { .fat = FAT_ARGS_DEFAULT };
+    g_autoptr(Options) directory = NULL;
     int status = STATUS_INCOMPLETE;
     const char *arg;
     int key, n;
@@ -342,9 +346,16 @@ static int run_check(const Command *command, int argc, char **argv)
     if (!image_finish(check.blk, check.name) && status == STATUS_CLEAN) {
         status = STATUS_INCOMPLETE;
     }
+    if (status == STATUS_CLEAN && !check.json && !check.quiet &&
+        !check.fat.image.image_opts) {
+        directory = kept_probe(check.blk, check.name);
+    }
     g_ptr_array_free(check.volumes, TRUE);
     g_ptr_array_free(check.defects, TRUE);
     blk_close(check.blk);
+    if (directory && !check_overlay_print(check.name, directory)) {
+        status = STATUS_INCOMPLETE;
+    }
     return status;
 }
 

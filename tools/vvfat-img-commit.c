@@ -3,8 +3,11 @@
  * vvfat-img commit: what an image and those between it and the base hold, to
  * the base. The image is emptied last, when the base has it all on the disk:
  * whatever happens before that, nothing is lost.
+ *
+ * What an overlay keeps of a writable directory goes into the directory.
  */
 #include "block/block.h"
+#include "block/vvfat/kept-probe.h"
 #include "tools/copy-engine.h"
 #include "tools/image-chain.h"
 #include "tools/partial-file.h"
@@ -114,11 +117,49 @@ static bool commit_opened(const Commit *c, BlockBackend *top,
     return ok && (c->drop || empty_image(c, top));
 }
 
+/* ---- The overlay of a directory ---- */
+
+/* The options that open the directory, or NULL: it is an image like others. */
+static Options *find_directory(const Commit *c)
+{
+    g_autoptr(BlockBackend) blk = NULL;
+
+    if (c->args.image_opts || c->base) {
+        return NULL;
+    }
+    blk = blk_open(c->name, NULL, BDRV_O_NO_BACKING, NULL);
+    return blk ? kept_probe(blk, c->name) : NULL;
+}
+
+static bool commit_directory(const Commit *c, const Options *options)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BlockBackend) blk = blk_open(NULL, options, BDRV_O_RDWR, &error);
+    g_autofree char *dir = tool_escape(options_get(options, "dir"), true);
+
+    if (!blk) {
+        tool_error("Could not open '%s': %s", c->name, error->message);
+        return false;
+    }
+    if (blk_commit(blk, true, &error) < 0) {
+        tool_error("%s", error->message);
+        return false;
+    }
+    if (!c->quiet) {
+        printf("Committed into '%s'.\n", dir);
+    }
+    return true;
+}
+
 static bool commit(Commit *c)
 {
+    g_autoptr(Options) directory = find_directory(c);
     BlockBackend *top, *base;
     bool ok;
 
+    if (directory) {
+        return commit_directory(c, directory);
+    }
     if (!find_base(c)) {
         return false;
     }

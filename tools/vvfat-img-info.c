@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "block/block.h"
+#include "block/vvfat/kept-probe.h"
 #include "tools/info-snapshots.h"
 #include "tools/tool-args.h"
 #include "tools/tool-image.h"
@@ -201,6 +202,27 @@ static void write_json(JsonWriter *w, const ImageInfo *image)
 
 /* ---- The chain ---- */
 
+/* An overlay says which directory it belongs to, and how to open that. */
+static void add_directory(BlockBackend *blk, const char *name, BdrvInfo *info)
+{
+    g_autoptr(Options) directory = NULL;
+    g_autofree char *open = NULL;
+
+    if (!g_str_equal(info->format, "qcow2")) {
+        return;
+    }
+    directory = kept_probe(blk, name);
+    if (!directory) {
+        return;
+    }
+    if (!info->specific) {
+        info->specific = options_new();
+    }
+    open = options_to_json(directory);
+    options_set(info->specific, "overlay.of", options_get(directory, "dir"));
+    options_set(info->specific, "overlay.open-with", open);
+}
+
 /* The image alone: whether its backing file is there does not matter. */
 static ImageInfo *load_info(const char *name, const ImageArgs *args)
 {
@@ -216,6 +238,7 @@ static ImageInfo *load_info(const char *name, const ImageArgs *args)
         tool_error("%s: %s", name, error->message);
         return NULL;
     }
+    add_directory(blk, name, info);
     ImageInfo *image = g_new0(ImageInfo, 1);
     image->info = info;
     image->snapshots = options_take_prefix(info->specific, "snapshots");

@@ -20,6 +20,17 @@ static inline uint64_t commit_clusters(const Commit *c, int64_t bytes)
     return (uint64_t)(bytes + c->cluster_size - 1) / c->cluster_size;
 }
 
+/* ---- Beginning (commit.c) ---- */
+
+/* An OverlayVisitor of what was touched. */
+void commit_touch(int64_t offset, int64_t bytes, void *opaque);
+
+/* Why nothing may be committed, or NULL; g_free(). */
+char *commit_check_suspended(Commit *c);
+
+/* Judge all changes, and give those that are to be planned. */
+GPtrArray *commit_judge_all(Commit *c);
+
 /* ---- Judging (commit-judge.c) ---- */
 
 /*

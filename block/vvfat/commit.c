@@ -86,7 +86,7 @@ void commit_result_clear(CommitResult *result)
 
 /* ---- One commit ---- */
 
-static void touch(int64_t offset, int64_t bytes, void *opaque)
+void commit_touch(int64_t offset, int64_t bytes, void *opaque)
 {
     Commit *c = opaque;
     int64_t start = c->config.volume_offset;
@@ -99,7 +99,7 @@ static void touch(int64_t offset, int64_t bytes, void *opaque)
     }
 }
 
-static char *check_suspended(Commit *c)
+char *commit_check_suspended(Commit *c)
 {
     char *reason = NULL;
 
@@ -112,7 +112,7 @@ static char *check_suspended(Commit *c)
 
 /* Judge all changes, and give those that are to be planned. What turns out to
  * be no change needs no host. */
-static GPtrArray *judge_all(Commit *c)
+GPtrArray *commit_judge_all(Commit *c)
 {
     const GPtrArray *changes = guest_state_changes(c->config.state);
     GPtrArray *planned = g_ptr_array_new();
@@ -191,7 +191,7 @@ static int run_ops(Commit *c, Plan *plan)
 
 static void run_plan(Commit *c, CommitResult *result)
 {
-    g_autoptr(GPtrArray) planned = judge_all(c);
+    g_autoptr(GPtrArray) planned = commit_judge_all(c);
     g_autoptr(Plan) plan = NULL;
     int failed;
 
@@ -243,14 +243,14 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
 
     commit_result_clear(result);
     c->error = 0;
-    overlay_freeze(c->config.overlay, touch, c);
+    overlay_freeze(c->config.overlay, commit_touch, c);
     ret = guest_state_update(c->config.state, closing);
     if (c->config.updated) {
         overlay_lock(c->config.overlay);
         c->config.updated(c->config.opaque);
         overlay_unlock(c->config.overlay);
     }
-    result->suspended = check_suspended(c);
+    result->suspended = commit_check_suspended(c);
     if (!result->suspended) {
         run_plan(c, result);
         may_trim = finish(c, result);

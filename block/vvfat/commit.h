@@ -79,6 +79,13 @@ void commit_result_clear(CommitResult *result);
 int commit_run(Commit *commit, bool closing, CommitResult *result)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * Find out what a commit would do, and do nothing: what it would commit is
+ * held (INODE_WAITS), too. As commit_run().
+ */
+int commit_look(Commit *commit, CommitResult *result)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Byte offset on the disk of a cluster, and bytes of one. */
 int64_t commit_cluster_offset(const Commit *commit, uint32_t cluster);
 uint32_t commit_cluster_size(const Commit *commit);

@@ -170,6 +170,17 @@ static void commit_once(Committer *c, bool closing)
     commit_result_clear(&result);
 }
 
+void committer_look(Committer *c)
+{
+    CommitResult result = { 0 };
+    int ret = commit_look(c->commit, &result);
+
+    note_result(c, ret, &result);
+    commit_result_clear(&result);
+    c->n_commits = 0;
+    c->last_time = 0;
+}
+
 static void wait_until(Committer *c, gint64 due)
 {
     gint64 left = MAX(due - g_get_monotonic_time(), 0);

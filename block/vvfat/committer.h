@@ -66,6 +66,10 @@ char *committer_suspended(Committer *committer);
  * nothing waits. g_free(). */
 char *committer_reason(Committer *committer);
 
+/* Before anything was asked of it, with COMMIT_MANUAL: find out what is
+ * pending, for committer_info(). */
+void committer_look(Committer *committer);
+
 /* Facts for the node's information: "commit.*", "pending.N.{path,reason}". */
 void committer_info(Committer *committer, Options *facts);
 

@@ -4,6 +4,8 @@
  * side of these is as old as their last commit, so everything is looked at
  * again by the first update: FATs against zeroes, all directories, all chains.
  */
+#include <string.h>
+
 #include "block/vvfat/guest-state-int.h"
 
 GPtrArray *guest_state_inodes(const GuestState *s)
@@ -41,6 +43,22 @@ static void take_clusters(GuestState *s, Inode *inode)
     }
 }
 
+/* Whether the sides may differ: those that do not are told from each other
+ * when the change is judged. */
+static bool may_differ(const Inode *inode)
+{
+    const char *known = inode->alias ? inode->alias : inode->host_name;
+
+    return inode->parent != inode->host_parent ||
+           g_strcmp0(known, inode->name) != 0 ||
+           inode->entry.attr != inode->host_entry.attr ||
+           memcmp(&inode->entry.mtime, &inode->host_entry.mtime,
+                  sizeof(inode->entry.mtime)) != 0 ||
+           memcmp(&inode->entry.mdate, &inode->host_entry.mdate,
+                  sizeof(inode->entry.mdate)) != 0 ||
+           (!inode->is_directory && inode_size(inode) != inode->host.size);
+}
+
 static void restore_inode(GuestState *s, Inode *inode)
 {
     s->last_id = MAX(s->last_id, inode->id);
@@ -49,6 +67,9 @@ static void restore_inode(GuestState *s, Inode *inode)
         guest_orphan_add(s, inode);
     }
     guest_mark_stale(s, inode, 0);
+    if (inode != s->root && may_differ(inode)) {
+        guest_state_change(s, inode);
+    }
     if (inode->is_directory) {
         g_hash_table_add(s->touched_dirs, inode);
     }

@@ -47,6 +47,7 @@ typedef struct InodeChange InodeChange;
 #define INODE_NAME_TAKEN 0x4000u /* what has the name on the host is held */
 #define INODE_NOT_EMPTY 0x8000u  /* a directory to go that holds what stays */
 #define INODE_SUCCESSOR 0x10000u /* to go, but what has its name now waits */
+#define INODE_WAITS 0x20000u     /* nothing was committed yet */
 
 /* Words for the lowest bit set; static. NULL for 0. */
 const char *inode_held_text(unsigned held);

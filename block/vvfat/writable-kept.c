@@ -76,8 +76,11 @@ static BdrvChild *open_image(Writable *w, BlockDriverState *bs,
                              Options *options, GError **errp)
 {
     options_set(options, "write-target.driver", "qcow2");
-    options_set(options, "write-target.file.driver", "file");
-    options_set(options, "write-target.file.filename", w->config->overlay);
+    /* Something else may stand below the format. */
+    if (!options_has_prefix(options, "write-target.file")) {
+        options_set(options, "write-target.file.driver", "file");
+        options_set(options, "write-target.file.filename", w->config->overlay);
+    }
     options_set(options, "write-target.read-only", "off");
     options_set(options, "write-target.auto-read-only", "off");
     options_set(options, "write-target.discard", "unmap");
@@ -599,7 +602,9 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
     if (!writable_start(w, &hooks, errp)) {
         return NULL;
     }
-    if (!is_new) {
+    if (config->commit == COMMIT_MANUAL) {
+        committer_look(w->committer);
+    } else if (!is_new) {
         committer_wake(w->committer);
     }
     return g_steal_pointer(&w);

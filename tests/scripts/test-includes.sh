@@ -47,13 +47,14 @@ committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
 writable    writable*,kept-journal.c          options,protect,read,reconcile,kept-identity
-vvfat       vvfat.c                           writable
+kept-probe  kept-probe.*                      kept-identity,options
+vvfat       vvfat.c,vvfat.h                   writable
 END
 }
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image data-map redo overlay committer options protect writable vvfat'
+sees_block='read open-files fat-image data-map redo overlay committer options protect writable kept-probe vvfat'
 
 failed=0
 complain() {

@@ -21,6 +21,9 @@ static int count_call(FaultFs *f, unsigned kind)
         return 0;
     }
     n = g_atomic_int_add(&f->calls, 1) + 1;
+    if (f->on_call) {
+        f->on_call(n, f->opaque);
+    }
     if (f->fail_at == 0 || n < f->fail_at) {
         return 0;
     }

@@ -33,6 +33,9 @@ typedef struct FaultFs {
     bool fail_on;    /* those after it fail, too */
     bool crash;      /* from that call on, all of every kind fail with -EIO */
     gint crashed;    /* they do now */
+    /* Before each call that is counted, from 1; may be NULL. */
+    void (*on_call)(int n, void *opaque);
+    void *opaque;
     size_t short_io; /* bytes that one read or write moves; 0: all */
     gint n_open;     /* directories and files */
     gint max_open;
