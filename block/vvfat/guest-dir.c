@@ -392,7 +392,8 @@ int guest_dirs_read(GuestState *s)
             g_hash_table_add(s->unlinked, dir);
             continue;
         }
-        r = read_dir(s, dir);
+        r = dir->is_stale ? guest_chain_update(s, dir) : 0;
+        r = r < 0 ? r : read_dir(s, dir);
         if (r < 0) {
             g_hash_table_add(s->touched_dirs, dir); /* next time */
             ret = ret ? ret : r;

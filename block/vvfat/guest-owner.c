@@ -224,6 +224,10 @@ int guest_chain_update(GuestState *s, Inode *inode)
     if (cluster != 0 && cluster != FAT_ENTRY_EOC) {
         ret = walk(&w, cluster);
     }
+    if (!inode->is_directory) {
+        /* Other clusters, other bytes: its entry need not say so. */
+        guest_state_change(s, inode);
+    }
     if (ret == 0) {
         check_length(s, inode);
         inode->is_stale = false;
