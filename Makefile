@@ -64,6 +64,8 @@ UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
 MODEL_SOURCES := $(wildcard tests/model/*.c)
+# A guest's file system, for other tests than the model, too.
+GUEST_SOURCES := $(wildcard tests/model/disk*.c tests/model/fatvol*.c)
 TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
@@ -145,14 +147,14 @@ $(BUILD)/nbdkit-vvfat-plugin.so: \
 
 # ---- Unit tests ----
 
-$(UNIT_TESTS): $(call objects,$(UNIT_SOURCES)) $(STATIC_LIB)
+$(UNIT_TESTS): $(call objects,$(UNIT_SOURCES) $(GUEST_SOURCES)) $(STATIC_LIB)
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)
 
 # One file of tests alone: make unit TEST=test-names
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o \
-    $(call objects,$(UNIT_HELPERS)) $(STATIC_LIB)
+    $(call objects,$(UNIT_HELPERS) $(GUEST_SOURCES)) $(STATIC_LIB)
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(CRITERION_LIBS) $(LIBS)
@@ -230,6 +232,8 @@ check-guest: all
 THREAD_TESTS := $(patsubst tests/thread/%.c,$(BUILD)/tests/thread/%,\
     $(filter tests/thread/test-%.c,$(THREAD_SOURCES)))
 THREAD_HELPERS := $(filter-out tests/thread/test-%,$(THREAD_SOURCES))
+
+$(BUILD)/tests/thread/test-writable: $(call objects,$(GUEST_SOURCES))
 
 $(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
     $(call objects,$(THREAD_HELPERS)) $(STATIC_LIB)
@@ -333,6 +337,11 @@ lint:
 
 FUZZ_TIME ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SOURCES))
+
+# A host in memory, for other tests than the unit's, too.
+HOST_SOURCES := $(wildcard tests/unit/memory-*.c) tests/unit/fault-hostfs.c \
+    tests/unit/host-tree.c
+$(BUILD)/tests/fuzz/fuzz-writable: $(call objects,$(HOST_SOURCES))
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 	$(say) LINK $@

@@ -10,6 +10,7 @@
 
 #define ZEROES_BYTES 65536
 #define ZEROES_VECTORS 16
+#define SECTOR_BYTES 512
 #define MIN_ZERO_BUFFER ((int64_t)2 << 20)
 
 static const char zeroes[ZEROES_BYTES];
@@ -22,6 +23,8 @@ CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name)
     target->blk = blk;
     target->name = g_strdup(name);
     target->zero_from = COPY_TARGET_NO_ZEROES;
+    target->only_changes = info &&
+                           g_strcmp0(info->specific_format, "vvfat") == 0;
     target->cluster = info && info->cluster_size > 0 ? info->cluster_size : 1;
     return target;
 }
@@ -114,6 +117,71 @@ static int image_write(CopyTarget *target, int64_t offset, int64_t bytes,
                       compressed ? BDRV_REQ_WRITE_COMPRESSED : 0);
 }
 
+/* ---- Only what changes ---- */
+
+/* How many bytes, in whole sectors, are the same in both, or differ. */
+static int64_t same_run(const char *a, const char *b, int64_t bytes,
+                        bool *same)
+{
+    int64_t at = 0;
+
+    while (at < bytes) {
+        int64_t n = MIN(SECTOR_BYTES, bytes - at);
+        bool is_same = memcmp(a + at, b + at, (size_t)n) == 0;
+
+        if (at > 0 && is_same != *same) {
+            break;
+        }
+        *same = is_same;
+        at += n;
+    }
+    return at;
+}
+
+static int write_changes(CopyTarget *target, int64_t offset, int64_t bytes,
+                         const char *buf)
+{
+    g_autofree char *old = g_try_malloc((gsize)bytes);
+    int ret = 0;
+
+    if (!old || blk_pread(target->blk, offset, bytes, old, 0) < 0) {
+        return image_write(target, offset, bytes, buf);
+    }
+    for (int64_t at = 0, n; ret == 0 && at < bytes; at += n) {
+        bool same = false;
+
+        n = same_run(old + at, buf + at, bytes - at, &same);
+        if (!same) {
+            ret = image_write(target, offset + at, n, buf + at);
+        }
+    }
+    return ret;
+}
+
+static int zero_changes(CopyTarget *target, int64_t offset, int64_t bytes)
+{
+    g_autofree char *buf = g_try_malloc0(MIN_ZERO_BUFFER);
+    int ret = buf ? 0 : -ENOMEM;
+
+    while (ret == 0 && bytes > 0) {
+        g_auto(BdrvBlockStatus) status = { 0 };
+        int64_t n;
+
+        ret = blk_block_status(target->blk, offset, bytes, 0, &status);
+        if (ret < 0) {
+            break;
+        }
+        n = status.bytes;
+        if (!(status.flags & BDRV_BLOCK_ZERO)) {
+            n = MIN(n, MIN_ZERO_BUFFER);
+            ret = write_changes(target, offset, n, buf);
+        }
+        offset += n;
+        bytes -= n;
+    }
+    return ret;
+}
+
 /* The last sector of a source may be short: the image's is not. */
 static int64_t padding(const CopyTarget *target, int64_t end)
 {
@@ -125,6 +193,9 @@ int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
 {
     if (!target->blk) {
         return stream_write(buf, bytes);
+    }
+    if (target->only_changes) {
+        return write_changes(target, offset, bytes, buf);
     }
     int64_t pad = padding(target, offset + bytes);
     if (pad <= 0) {
@@ -163,6 +234,9 @@ static int write_zero_clusters(CopyTarget *target, int64_t offset,
 int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
                              bool allocate)
 {
+    if (target->only_changes) {
+        return zero_changes(target, offset, bytes);
+    }
     if (target->blk && allocate && target->cluster > 1) {
         return write_zero_clusters(target, offset, bytes);
     }

@@ -24,6 +24,9 @@ typedef struct CopyTarget {
                           up to .. */
     int64_t pad_end;   /* .. here: the rest of a sector */
     bool can_seek;     /* stream: holes may be left */
+    bool only_changes; /* image: what it shows already is not written. A disk
+                          that is a directory need not bring there what is
+                          there, and refuses writes to some files. */
 } CopyTarget;
 
 #define COPY_TARGET_NO_ZEROES INT64_MAX /* for zero_from */

@@ -11,6 +11,7 @@
  */
 #include "tools/image-copy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,8 +150,14 @@ static bool create_image(const ImageCopy *copy)
                                               : options_new();
 
     options_set_int(options, "size", can_grow(copy) ? 0 : created_bytes(copy));
-    return bdrv_create(copy->format, copy->target, options, &error) ||
-           fail_converting(copy, error);
+    if (bdrv_create(copy->format, copy->target, options, &error)) {
+        return true;
+    }
+    (void)fail_converting(copy, error);
+    if (error->code == ENOTSUP) {
+        tool_hint("'convert -n' writes into what exists, such as fat:rw:DIR");
+    }
+    return false;
 }
 
 static bool check_size(const ImageCopy *copy, BlockBackend *blk)
@@ -205,6 +212,29 @@ static bool check_compression(const ImageCopy *copy, BlockBackend *blk)
     return true;
 }
 
+/* A directory changes while it is written to: it cannot be read, nor what is
+ * in it. */
+static bool check_directory(const ImageCopy *copy, BlockBackend *blk)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+    const char *dir = info && info->specific
+                          ? options_get(info->specific, "directory")
+                          : NULL;
+
+    for (guint i = 0; dir && i < copy_source_count(copy->source); i++) {
+        g_autofree char *what = NULL;
+
+        if (host_path_relation(copy_source_image(copy->source, i), dir,
+                               &what) != HOST_PATH_APART) {
+            tool_error("The source lies in the directory '%s' that is to be "
+                       "written to, or is a part of it",
+                       dir);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool copy_to_existing(const ImageCopy *copy)
 {
     BlockBackend *blk = image_open_target(
@@ -213,8 +243,9 @@ static bool copy_to_existing(const ImageCopy *copy)
         return false;
     }
     g_autoptr(CopyTarget) target = target_of(copy, blk);
-    return check_compression(copy, blk) && check_size(copy, blk) &&
-           run(copy, target);
+    bool ok = check_directory(copy, blk) && check_compression(copy, blk) &&
+              check_size(copy, blk) && run(copy, target);
+    return image_finish(blk, target->name) && ok;
 }
 
 /* The driver has judged the value when it created the image. */

@@ -92,15 +92,29 @@ static BlockBackend *open_backend(GError **errp)
                     BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
 }
 
-/* What blk_close() would not tell is told here. */
-static void close_backend(void)
+/* What blk_close() would not tell is told here: the last commit into the
+ * directory, or the last flush of an image. */
+static void finish_writing(void)
 {
-    int ret = blk && !blk_is_read_only(blk) ? blk_flush(blk) : 0;
+    g_autoptr(GError) error = NULL;
+    int ret;
 
+    if (blk_commit(blk, true, &error) < 0) {
+        nbdkit_error("closing: %s", error->message);
+        return;
+    }
+    ret = blk_flush(blk);
     if (ret < 0) {
         g_autofree char *reason = blk_strerror(ret);
 
         nbdkit_error("closing: %s", reason);
+    }
+}
+
+static void close_backend(void)
+{
+    if (blk && !blk_is_read_only(blk)) {
+        finish_writing();
     }
     if (blk) {
         debug_backend("at the end");

@@ -157,16 +157,44 @@ BlockBackend *image_open_created(const char *name, const char *format,
                       OPEN_ATTEMPTS);
 }
 
-char *image_report_line(const BdrvInfo *info, unsigned i)
+bool image_finish(BlockBackend *blk, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk && blk_commit(blk, true, &error) < 0) {
+        tool_error("%s: %s", name, error->message);
+        return false;
+    }
+    return true;
+}
+
+static const char *list_field(const BdrvInfo *info, const char *list,
+                              unsigned i, const char *field)
 {
     char key[64];
 
-    g_snprintf(key, sizeof(key), "report.%u.kind", i);
-    const char *kind = options_get(info->specific, key);
-    g_snprintf(key, sizeof(key), "report.%u.path", i);
-    const char *path = options_get(info->specific, key);
-    g_snprintf(key, sizeof(key), "report.%u.detail", i);
-    const char *detail = options_get(info->specific, key);
+    g_snprintf(key, sizeof(key), "%s.%u.%s", list, i, field);
+    return options_get(info->specific, key);
+}
+
+char *image_pending_line(const BdrvInfo *info, unsigned i)
+{
+    const char *path = list_field(info, "pending", i, "path");
+    const char *reason = list_field(info, "pending", i, "reason");
+
+    if (!path || !reason) {
+        return NULL;
+    }
+    g_autofree char *clean_path = tool_escape(path, false);
+    g_autofree char *clean_reason = tool_escape(reason, false);
+    return g_strdup_printf("'%s': %s", clean_path, clean_reason);
+}
+
+char *image_report_line(const BdrvInfo *info, unsigned i)
+{
+    const char *kind = list_field(info, "report", i, "kind");
+    const char *path = list_field(info, "report", i, "path");
+    const char *detail = list_field(info, "report", i, "detail");
 
     if (!kind || !path) {
         return NULL;

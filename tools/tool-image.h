@@ -91,12 +91,25 @@ BlockBackend *image_open_target(const char *name, const char *format,
 BlockBackend *image_open_created(const char *name, const char *format,
                                  const char *cache);
 
+/*
+ * Nothing more will be written to an image that was opened for it: what it has
+ * to bring elsewhere (a writable directory) is brought there. To be called
+ * before blk_close(), after failures, too. blk may be NULL. False with the
+ * error printed, which tells what is not there and where it is.
+ */
+bool image_finish(BlockBackend *blk, const char *name)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Exit with a usage error unless `cache` is a cache mode; `what` names the
  * option. */
 void image_check_cache(const char *what, const char *cache);
 
 /* Warn about everything the driver skipped, renamed or clamped. */
 void image_warn_report(BlockBackend *blk);
+
+/* "'x': the host does not allow to write it" for entry i of what waits to be
+ * committed, or NULL behind the last. g_free(). */
+char *image_pending_line(const BdrvInfo *info, unsigned i);
 
 /* "skipped 'x': a socket" for entry i of the report, or NULL behind the last.
  * g_free(). */

@@ -199,6 +199,7 @@ static int run_bench(const Command *command, int argc, char **argv)
                                                   b.image.image_opts, b.cache)
                               : image_open_source(names[0], &b.image);
     bool ok = b.plan.blk && bench(&b);
+    ok = image_finish(b.plan.blk, names[0]) && ok;
     blk_close(b.plan.blk);
     return ok ? 0 : 1;
 }

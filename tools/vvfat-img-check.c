@@ -343,6 +343,9 @@ static int run_check(const Command *command, int argc, char **argv)
     if (check.blk) {
         status = check_opened(&check);
     }
+    if (!image_finish(check.blk, check.name) && status == STATUS_CLEAN) {
+        status = STATUS_INCOMPLETE;
+    }
     if (status == STATUS_CLEAN && !check.json && !check.quiet &&
         !check.fat.image.image_opts) {
         directory = kept_probe(check.blk, check.name);

@@ -110,8 +110,11 @@ static bool commit_opened(const Commit *c, BlockBackend *top,
         tool_error("Could not get the size of '%s': %s", c->name, reason);
         return false;
     }
-    return grow_base(c, base, source->length) &&
-           copy_to_base(c, source, target) && (c->drop || empty_image(c, top));
+    bool ok = grow_base(c, base, source->length) &&
+              copy_to_base(c, source, target);
+    /* The image is the only place of what is not in the base. */
+    ok = image_finish(base, base_name) && ok;
+    return ok && (c->drop || empty_image(c, top));
 }
 
 /* ---- The overlay of a directory ---- */

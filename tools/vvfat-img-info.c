@@ -62,7 +62,8 @@ static void print_fact(const char *key, const char *value, void *opaque)
     guint last = g_strv_length(parts) - 1;
     bool same = true;
 
-    if (g_str_has_prefix(key, "report.")) {
+    if (g_str_has_prefix(key, "report.") ||
+        g_str_has_prefix(key, "pending.")) {
         return;
     }
     for (guint i = 0; i < last; i++) {
@@ -83,15 +84,18 @@ static void print_fact(const char *key, const char *value, void *opaque)
     nested->previous = g_strdup(key);
 }
 
-static void print_report(const BdrvInfo *info)
+typedef char *InfoLine(const BdrvInfo *info, unsigned i);
+
+static void print_list(const BdrvInfo *info, const char *heading,
+                       InfoLine *entry)
 {
     for (unsigned i = 0;; i++) {
-        g_autofree char *line = image_report_line(info, i);
+        g_autofree char *line = entry(info, i);
         if (!line) {
             return;
         }
         if (i == 0) {
-            printf("Not as in the directory:\n");
+            printf("%s:\n", heading);
         }
         g_autofree char *clean = tool_escape(line, true);
         printf("    %s\n", clean);
@@ -149,7 +153,8 @@ static void print_human(const ImageInfo *image, bool quiet)
         options_foreach(info->specific, print_fact, &nested);
         g_free(nested.previous);
         if (!quiet) {
-            print_report(info);
+            print_list(info, "Not in the directory yet", image_pending_line);
+            print_list(info, "Not as in the directory", image_report_line);
         }
     }
 }

@@ -140,6 +140,7 @@ static bool rebase(Rebase *r)
     partial_file_begin(r->name); /* for the signals: no file is made */
     r->image = image_open_flags(r->name, &r->args, flags);
     bool ok = r->image && rebase_opened(r);
+    ok = image_finish(r->image, r->name) && ok;
     blk_close(r->new_backing);
     blk_close(r->image);
     partial_file_end();

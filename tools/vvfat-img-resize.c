@@ -87,15 +87,9 @@ static bool check_size(const Resize *r, int64_t current, int64_t size)
     return true;
 }
 
-static bool resize(const Resize *r)
+static bool resize_opened(const Resize *r, BlockBackend *blk)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend)
-        blk = image_open_flags(r->name, &r->args, BDRV_O_RDWR | BDRV_O_RESIZE);
-
-    if (!blk) {
-        return false;
-    }
     int64_t current = blk_getlength(blk);
     if (current < 0) {
         g_autofree char *reason = blk_strerror((int)current);
@@ -116,10 +110,20 @@ static bool resize(const Resize *r)
         tool_error("Could not resize '%s': %s", r->name, reason);
         return false;
     }
-    if (!r->quiet) {
+    return true;
+}
+
+static bool resize(const Resize *r)
+{
+    g_autoptr(BlockBackend)
+        blk = image_open_flags(r->name, &r->args, BDRV_O_RDWR | BDRV_O_RESIZE);
+    bool ok = blk && resize_opened(r, blk);
+
+    ok = image_finish(blk, r->name) && ok;
+    if (ok && !r->quiet) {
         printf("Image resized.\n");
     }
-    return true;
+    return ok;
 }
 
 /* ---- The command line ---- */

@@ -142,6 +142,15 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
+/* Whether the host side is known to have the guest's time. */
+static bool has_entry_time(const Inode *inode)
+{
+    const FatDirent *guest = &inode->entry, *host = &inode->host_entry;
+
+    return le16_get(guest->mtime) == le16_get(host->mtime) &&
+           le16_get(guest->mdate) == le16_get(host->mdate);
+}
+
 /* Down to what FAT cannot say, where we have written the file: its time is
  * the guest's. That of any other file is left as it is. */
 static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
@@ -173,6 +182,9 @@ static int set_time(Apply *apply, Inode *inode, const char *path, FatTime time)
         return is_not_kept(apply, r, path) ? 0 : r;
     }
     inode->change->is_torn = !inode->is_directory; /* till it is known */
+    apply_lock(apply);
+    inode->host.mtime_ns = seconds * G_GINT64_CONSTANT(1000000000);
+    apply_unlock(apply);
     apply_set_dirty(apply, inode);
     r = apply->fs->ops->stat(apply->fs, path, &st);
     if (r == 0 && apply_same_file(&st, &inode->host)) {
@@ -196,6 +208,11 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
     }
+    if (!inode->is_directory && has_entry_time(inode) &&
+        !inode->change->is_torn &&
+        !g_hash_table_contains(apply->dirty, inode)) {
+        return; /* a new file got it when it was made */
+    }
     if (!inode->link_path) {
         if (!find(apply, inode, path, &st, &look)) {
             return;
@@ -205,7 +222,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         } else if (!has_time(apply, &st, time)) {
             /* The host's change is the later one, and stays to be seen. */
             apply_event(apply, APPLY_CONFLICT, path,
-                        "was changed: its time is kept");
+                        "it was changed on the host: its time is kept");
         } else if (look == LOOK_SAME || st.size == inode->host.size) {
             take_version(apply, inode, &st); /* an earlier run set it */
         }

@@ -22,7 +22,8 @@
 
 typedef struct ApplyAside {
     Inode *inode;
-    char *name; /* that it had */
+    char *name;  /* that it had, */
+    char *alias; /* and the guest's name for that, or NULL */
 } ApplyAside;
 
 struct Apply {
@@ -32,6 +33,8 @@ struct Apply {
     Plan *plan;              /* the one that is being run */
     GHashTable *dirty;       /* inodes whose host side is not durable */
     GArray *asides;          /* Aside: what was put aside in this run */
+    GPtrArray *leftovers;    /* paths of what was made in vain, and could not
+                                be removed yet */
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
@@ -48,6 +51,8 @@ void apply_hold_text(Apply *apply, Inode *inode, unsigned why, int error,
                      const char *path, const char *text);
 void apply_event(Apply *apply, ApplyEventKind kind, const char *path,
                  const char *detail);
+/* A conflict at `path`: the guest's version has this name there. */
+void apply_event_beside(Apply *apply, const char *path, const char *name);
 /* Whether `dir` is on the host; the inode is held when it is not. */
 bool apply_has_dir(Apply *apply, Inode *inode, const Inode *dir);
 
@@ -155,8 +160,13 @@ int apply_is_staged(Apply *apply, const Inode *inode);
 char *apply_temp_path(const Inode *inode);
 /* Make it durable before it gets a name. */
 int apply_sync_temp(Apply *apply, const Inode *inode);
-/* Remove it. After an error the change still names it, to be tried again. */
-int apply_drop_temp(Apply *apply, Inode *inode);
+/* The change has none any more: it is removed, now or by a later sweep. */
+void apply_drop_temp(Apply *apply, Inode *inode);
+/* Remove a temporary file, or (another name) an empty directory, that was just
+ * made in vain; now or by a later sweep. */
+void apply_remove_made(Apply *apply, const char *path);
+/* Remove the leftovers; those that cannot be removed stay in the list. */
+void apply_sweep(Apply *apply);
 
 /* ---- Durability (apply-sync.c) ---- */
 

@@ -145,7 +145,7 @@ static int move_beside(Apply *apply, const ApplyMove *m)
 
         r = rename_to(apply, m, name, HOST_RENAME_NOREPLACE);
         if (r == 0) {
-            apply_event(apply, APPLY_CONFLICT, path, name);
+            apply_event_beside(apply, path, name);
         }
     }
     return r;

@@ -41,7 +41,14 @@ static int make_directory(Apply *apply, Inode *inode, Inode *dir,
     g_autofree char *path = inode_host_path_at(dir, name);
     int r = apply->fs->ops->mkdir(apply->fs, path, apply->options.dir_mode);
 
-    return r < 0 ? r : take_directory(apply, inode, dir, name);
+    if (r < 0) {
+        return r;
+    }
+    r = take_directory(apply, inode, dir, name);
+    if (r < 0) {
+        apply_remove_made(apply, path);
+    }
+    return r;
 }
 
 static int make_beside(Apply *apply, const PlanOp *op, const char *path)
@@ -53,7 +60,7 @@ static int make_beside(Apply *apply, const PlanOp *op, const char *path)
 
         r = make_directory(apply, op->inode, op->dir, name);
         if (r == 0) {
-            apply_event(apply, APPLY_CONFLICT, path, name);
+            apply_event_beside(apply, path, name);
         }
     }
     return r;
@@ -77,7 +84,8 @@ void apply_op_mkdir(Apply *apply, const PlanOp *op)
         }
         r = take_directory(apply, inode, op->dir, op->name);
         if (r == 0) {
-            apply_event(apply, APPLY_CONFLICT, path, "was there: used");
+            apply_event(apply, APPLY_CONFLICT, path,
+                        "a directory was there already, and is used");
         }
     }
     if (r == -EEXIST) {
@@ -101,7 +109,11 @@ static char *aside_name(const Inode *inode, unsigned n)
 
 static void note_aside(Apply *apply, Inode *inode, const char *name)
 {
-    ApplyAside aside = { .inode = inode, .name = g_strdup(name) };
+    ApplyAside aside = {
+        .inode = inode,
+        .name = g_strdup(name),
+        .alias = g_strdup(inode->alias),
+    };
 
     g_array_append_val(apply->asides, aside);
 }
@@ -164,6 +176,26 @@ void apply_op_aside(Apply *apply, const PlanOp *op)
     }
 }
 
+static void end_aside(Apply *apply, ApplyAside *aside)
+{
+    Inode *inode = aside->inode;
+    g_autofree char *from = apply_entry_path(inode);
+    ApplyMove m = {
+        .inode = inode,
+        .from = from,
+        .dir = inode->host_parent,
+        .name = aside->name,
+    };
+
+    /* Where this fails too, the inode says where its file is. */
+    apply_move(apply, &m, NULL);
+    /* Whichever name it has now, it is not the one that it is to have. */
+    g_free(inode->alias);
+    inode->alias = strcmp(inode->host_name, aside->name) == 0
+                       ? g_steal_pointer(&aside->alias)
+                       : NULL;
+}
+
 void apply_end_asides(Apply *apply)
 {
     for (guint i = 0; i < apply->asides->len; i++) {
@@ -172,18 +204,10 @@ void apply_end_asides(Apply *apply)
 
         if (inode_is_on_host(inode) &&
             g_str_has_prefix(inode->host_name, APPLY_ASIDE_PREFIX)) {
-            g_autofree char *from = apply_entry_path(inode);
-            ApplyMove m = {
-                .inode = inode,
-                .from = from,
-                .dir = inode->host_parent,
-                .name = aside->name,
-            };
-
-            /* Where this fails too, the inode says where its file is. */
-            apply_move(apply, &m, NULL);
+            end_aside(apply, aside);
         }
         g_free(aside->name);
+        g_free(aside->alias);
     }
     g_array_set_size(apply->asides, 0);
 }
@@ -278,7 +302,7 @@ static void rename_missing(Apply *apply, const PlanOp *op, const char *from)
         apply_hold_text(apply, inode, INODE_CONFLICT, 0, from,
                         "the directory is gone from the host");
     } else if (apply_place_guest(apply, &m)) {
-        apply_event(apply, APPLY_CONFLICT, from, inode->host_name);
+        apply_event_beside(apply, from, inode->host_name);
     }
 }
 

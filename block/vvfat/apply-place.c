@@ -140,7 +140,8 @@ static bool move_own(Apply *apply, const PlanOp *op, Own *own)
     if (own->stays && look == LOOK_SAME) {
         own->remove = g_steal_pointer(&from);
     } else if (own->stays && look != LOOK_GONE) {
-        apply_event(apply, APPLY_CONFLICT, from, "was changed: kept");
+        apply_event(apply, APPLY_CONFLICT, from,
+                    "it was changed on the host, and is kept");
     }
     return true;
 }

@@ -39,7 +39,8 @@ static void remove_entry(Apply *apply, Inode *inode,
         let_go(apply, inode);
         apply_unlock(apply);
         if (look != LOOK_GONE) {
-            apply_event(apply, APPLY_CONFLICT, path, "was changed: kept");
+            apply_event(apply, APPLY_CONFLICT, path,
+                        "it was changed on the host, and is kept");
         }
         return;
     }
@@ -52,7 +53,7 @@ static void remove_entry(Apply *apply, Inode *inode,
     apply_unlock(apply);
     if (r == -ENOTEMPTY || r == -EEXIST) {
         apply_hold_text(apply, inode, INODE_NOT_EMPTY, 0, path,
-                        "holds files that the guest does not see: kept");
+                        "it holds files that the guest does not see");
     } else if (r < 0) {
         apply_fail(apply, inode, r, call, path);
     }

@@ -11,6 +11,7 @@
 
 #include "block/iov.h"
 #include "block/vvfat/apply-int.h"
+#include "block/vvfat/dirent.h"
 
 #define PRIVATE_MODE 0600u
 #define NAME_TRIES 16
@@ -124,6 +125,21 @@ static int create(Apply *apply, Staging *s)
     return r;
 }
 
+/* The guest's time, while the file is open. Where that fails it has its own,
+ * and the plan's operation for times says so. */
+static void set_guest_time(Apply *apply, Staging *s)
+{
+    const FatDirent *entry = &s->inode->entry;
+    FatTime time = {
+        .date = le16_get(entry->mdate),
+        .time = le16_get(entry->mtime),
+    };
+    int r = apply->fs->ops->file_set_times(
+        apply->fs, s->out, dirent_time_to_unix(time, apply->options.utc), 0);
+
+    (void)r;
+}
+
 static int fill(Apply *apply, Staging *s)
 {
     const HostFsOps *ops = apply->fs->ops;
@@ -133,6 +149,9 @@ static int fill(Apply *apply, Staging *s)
     if (r == 0 && s->from) {
         s->call = "copy attributes to";
         r = ops->copy_metadata(apply->fs, s->from, s->path);
+    }
+    if (r == 0 && !s->in) {
+        set_guest_time(apply, s);
     }
     if (r == 0) {
         s->call = "stat";
@@ -149,6 +168,36 @@ static int fill(Apply *apply, Staging *s)
     return r;
 }
 
+static bool try_remove(Apply *apply, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int r;
+
+    if (apply_is_temp_name(slash ? slash + 1 : path)) {
+        r = apply->fs->ops->unlink(apply->fs, path);
+    } else {
+        r = apply->fs->ops->rmdir(apply->fs, path);
+        r = r == -ENOTEMPTY || r == -EEXIST ? 0 : r; /* somebody's by now */
+    }
+    return r == 0 || apply_is_gone(r);
+}
+
+void apply_remove_made(Apply *apply, const char *path)
+{
+    if (!try_remove(apply, path)) {
+        g_ptr_array_add(apply->leftovers, g_strdup(path));
+    }
+}
+
+void apply_sweep(Apply *apply)
+{
+    for (guint i = apply->leftovers->len; i > 0; i--) {
+        if (try_remove(apply, apply->leftovers->pdata[i - 1])) {
+            g_ptr_array_remove_index_fast(apply->leftovers, i - 1);
+        }
+    }
+}
+
 /* 0, or -errno: then there is no file. s->path is to be freed. */
 static int stage(Apply *apply, Staging *s)
 {
@@ -157,12 +206,9 @@ static int stage(Apply *apply, Staging *s)
     if (r == 0) {
         r = fill(apply, s);
         apply->fs->ops->file_close(apply->fs, s->out);
-        if (r < 0 && apply->fs->ops->unlink(apply->fs, s->path) < 0) {
-            /* The first error is the one to tell. This one is made good when
-             * the file is staged or discarded again. */
-            s->inode->change->temp_dir = s->dir;
-            s->inode->change->temp_name = g_steal_pointer(&s->name);
-            s->inode->change->staged = (InodeHostId){ 0 };
+        if (r < 0) {
+            apply_remove_made(apply,
+                              s->path); /* the first error is to be told */
         }
     }
     g_clear_pointer(&s->name, g_free);
@@ -175,12 +221,9 @@ bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
     g_autofree char *path = from ? inode_host_path(from) : NULL;
     Staging s = { .inode = inode, .dir = dir, .size = inode_size(inode) };
     HostStat st;
-    int r = apply_drop_temp(apply, inode);
+    int r;
 
-    if (r < 0) {
-        apply_fail(apply, inode, r, "unlink", inode->change->temp_name);
-        return false;
-    }
+    apply_drop_temp(apply, inode);
     r = path ? apply->fs->ops->stat(apply->fs, path, &st) : -ENOENT;
     if (r == 0 && st.kind == HOST_FILE) {
         s.from = path;
@@ -245,22 +288,17 @@ int apply_is_staged(Apply *apply, const Inode *inode)
            apply_same_version(&st, &inode->change->staged);
 }
 
-int apply_drop_temp(Apply *apply, Inode *inode)
+void apply_drop_temp(Apply *apply, Inode *inode)
 {
     InodeChange *change = inode->change;
 
     if (change->temp_name && inode_is_on_host(change->temp_dir)) {
         g_autofree char *path = apply_temp_path(inode);
-        int r = apply->fs->ops->unlink(apply->fs, path);
 
-        if (r < 0 && !apply_is_gone(r)) {
-            change->staged = (InodeHostId){ 0 }; /* not to be placed */
-            return r;
-        }
+        apply_remove_made(apply, path);
     }
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;
-    return 0;
 }
 
 /* ---- The operation ---- */
@@ -303,7 +341,7 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
         !apply_has_dir(apply, inode, op->dir)) {
         return;
     }
-    if (change->temp_name && change->staged.ino != 0) {
+    if (change->temp_name) {
         /* Of an earlier run, which may have placed it: that is found out when
          * the directories are where they are to be. */
         return;

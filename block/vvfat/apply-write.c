@@ -176,6 +176,15 @@ static int write_all(Apply *apply, Writing *w)
 
 /* ---- The operation ---- */
 
+/* What runs with the rights of others does so no more when a guest writes it.
+ * The kernel sees to that unless we are root. */
+static int drop_rights(Apply *apply, const char *path, const HostStat *st)
+{
+    return st->mode & 06000
+               ? apply->fs->ops->set_mode(apply->fs, path, st->mode & 01777)
+               : 0;
+}
+
 /* What the file is now, whether all was written or not. */
 static int note_written(Apply *apply, Writing *w)
 {
@@ -275,5 +284,11 @@ void apply_op_write(Apply *apply, const PlanOp *op)
         return;
     }
     w.old_size = st.size;
+    r = drop_rights(apply, path, &st);
+    if (r < 0) {
+        apply->fs->ops->file_close(apply->fs, w.file);
+        apply_fail(apply, inode, r, "chmod", path);
+        return;
+    }
     write_open(apply, &w);
 }

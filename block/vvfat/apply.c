@@ -29,6 +29,14 @@ void apply_event(Apply *apply, ApplyEventKind kind, const char *path,
     }
 }
 
+void apply_event_beside(Apply *apply, const char *path, const char *name)
+{
+    g_autofree char *text = g_strdup_printf("the guest's version is '%s'",
+                                            name);
+
+    apply_event(apply, APPLY_CONFLICT, path, text);
+}
+
 void apply_hold(Apply *apply, Inode *inode, unsigned why)
 {
     (void)apply;
@@ -104,6 +112,7 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->hooks = *hooks;
     apply->dirty = g_hash_table_new(NULL, NULL);
     apply->asides = g_array_new(FALSE, FALSE, sizeof(ApplyAside));
+    apply->leftovers = g_ptr_array_new_with_free_func(g_free);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
     return apply;
@@ -114,6 +123,7 @@ void apply_free(Apply *apply)
     if (apply) {
         g_hash_table_destroy(apply->dirty);
         g_array_unref(apply->asides);
+        g_ptr_array_unref(apply->leftovers);
         g_free(apply->guest);
         g_free(apply->host);
         g_free(apply);
@@ -131,6 +141,8 @@ void apply_stage(Apply *apply, Plan *plan)
     g_autoptr(GPtrArray) staged = g_ptr_array_new();
 
     apply->plan = plan;
+    apply_sweep(apply); /* while directories are where they were */
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         const PlanOp *op = op_at(plan, i);
 
@@ -150,6 +162,7 @@ void apply_stage(Apply *apply, Plan *plan)
         }
     }
     apply_sync_staged(apply, staged);
+    hostfs_batch(apply->fs, false);
     apply->plan = NULL;
 }
 
@@ -173,15 +186,40 @@ static void run_op(Apply *apply, const PlanOp *op)
     hold_victim(op);
 }
 
+/* A directory can turn out to be gone when something below it could not be
+ * looked at: then that is gone, too. */
+static void forget_below_gone(Apply *apply, Inode *inode)
+{
+    const Inode *above = inode ? inode->host_parent : NULL;
+
+    while (above && above->host_parent) {
+        above = above->host_parent;
+    }
+    if (above && (!inode_is_on_host(above) || *above->host_name)) {
+        apply_lock(apply);
+        apply_forget(apply, inode);
+        apply_unlock(apply);
+    }
+}
+
 int apply_run(Apply *apply, Plan *plan)
 {
+    int r;
+
     apply->plan = plan;
+    hostfs_batch(apply->fs, true);
     for (guint i = 0; i < plan->ops->len; i++) {
         run_op(apply, op_at(plan, i));
     }
     apply_end_asides(apply);
+    for (guint i = 0; i < plan->ops->len; i++) {
+        forget_below_gone(apply, op_at(plan, i)->inode);
+        forget_below_gone(apply, op_at(plan, i)->victim);
+    }
     apply->plan = NULL;
-    return apply_sync_dirty(apply);
+    r = apply_sync_dirty(apply);
+    hostfs_batch(apply->fs, false);
+    return r;
 }
 
 void apply_discard_staged(Apply *apply, GPtrArray *changes)

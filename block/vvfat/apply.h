@@ -35,8 +35,8 @@ typedef struct ApplyOptions {
 /* What happened that a user wants to know of; strings are valid during the
  * call. */
 typedef enum ApplyEventKind {
-    APPLY_CONFLICT, /* detail: the name that the guest's version has now, or
-                       that the host's file was kept */
+    APPLY_CONFLICT, /* detail: what became of it, in words: the name that the
+                       guest's version has now, or what was kept */
     APPLY_FAILED,   /* detail: which host call failed, and how */
 } ApplyEventKind;
 
@@ -93,7 +93,8 @@ void apply_stage(Apply *apply, Plan *plan);
 int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Remove what staging left of changes that are held now. Their bytes must be
- * somewhere else: a host file that they came from may be gone. */
+ * somewhere else: a host file that they came from may be gone. What cannot be
+ * removed is forgotten by the change, and tried again by the next step 1. */
 void apply_discard_staged(Apply *apply, GPtrArray *changes);
 
 /* Names of staged files: ".vvfat-" and 16 hexadecimal digits. A crash leaves

@@ -3,7 +3,8 @@
  * Which bytes of a file the host does not have.
  *
  * A cluster of the chain is the host's own where it is mapped to the same
- * place of the same file and was not written since. Everything else has to be
+ * place of the same file and the overlay has none of it: what was written
+ * since, or was saved when the file became shorter. Everything else has to be
  * written, whatever the reason: new data, appended clusters, a file that was
  * put together anew, clusters moved by a defragmenter.
  */
@@ -17,7 +18,7 @@
 static uint32_t own_run(Commit *c, const Inode *inode, int64_t offset,
                         ClusterRun run, bool *own)
 {
-    bool mapped, dirty;
+    bool mapped, present;
     uint32_t n = data_map_run(c->config.map, inode, offset, run.first,
                               run.count, &mapped);
     int64_t bytes;
@@ -26,14 +27,13 @@ static uint32_t own_run(Commit *c, const Inode *inode, int64_t offset,
     if (!mapped) {
         return n;
     }
-    bytes = overlay_dirty_run(c->config.overlay,
-                              commit_cluster_offset(c, run.first),
-                              (int64_t)n * c->cluster_size, &dirty);
-    if (!dirty && bytes >= c->cluster_size) {
+    bytes = overlay_run(c->config.overlay, commit_cluster_offset(c, run.first),
+                        (int64_t)n * c->cluster_size, &present);
+    if (!present && bytes >= c->cluster_size) {
         *own = true;
         return (uint32_t)(bytes / c->cluster_size);
     }
-    return dirty ? (uint32_t)MIN(commit_clusters(c, bytes), n) : 1;
+    return present ? (uint32_t)MIN(commit_clusters(c, bytes), n) : 1;
 }
 
 static void add_range(InodeChange *change, int64_t offset, int64_t end)

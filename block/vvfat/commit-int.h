@@ -39,6 +39,12 @@ GPtrArray *commit_judge_all(Commit *c);
  */
 void commit_judge(Commit *c, Inode *inode);
 
+/*
+ * The guest has replaced a file, and the new one must wait: then the old one
+ * stays on the host meanwhile. After all changes were judged.
+ */
+void commit_hold_predecessors(const GPtrArray *changes);
+
 /* Whether there is anything to do: not so when both sides turn out alike. */
 bool commit_differs(const Commit *c, const Inode *inode);
 

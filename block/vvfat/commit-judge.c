@@ -107,6 +107,23 @@ static void judge_unlinked(Inode *inode)
     }
 }
 
+/* Whether the host does not allow what there is to do. */
+static bool is_protected(const Commit *c, const Inode *inode)
+{
+    const Inode *from = inode->host_parent, *to = inode->parent;
+
+    if (inode->is_protected) {
+        return commit_differs(c, inode);
+    }
+    if (inode == guest_state_root(c->config.state) ||
+        (inode_is_on_host(inode) && inode->change->target_name &&
+         !is_elsewhere(inode))) {
+        return false;
+    }
+    return (from && from->is_protected) ||
+           (inode->change->target_name && to && to->is_protected);
+}
+
 static void reset(InodeChange *change)
 {
     change->held = 0;
@@ -129,10 +146,74 @@ void commit_judge(Commit *c, Inode *inode)
     } else {
         judge_unlinked(inode);
     }
-    if (!change->held && inode->is_protected && commit_differs(c, inode)) {
+    if (!change->held && is_protected(c, inode)) {
         change->held |= INODE_PROTECTED;
     }
     if (!change->held && !commit_doomed(c, inode, has_owner, NULL)) {
         change->held |= INODE_LOST_CHAIN;
+    }
+}
+
+/* ---- Files that were replaced ---- */
+
+/* A name in a directory. */
+typedef struct Place {
+    const Inode *dir;
+    const char *name;
+} Place;
+
+static guint place_hash(gconstpointer key)
+{
+    const Place *place = key;
+
+    return g_str_hash(place->name) ^ g_direct_hash(place->dir);
+}
+
+static gboolean place_equal(gconstpointer a, gconstpointer b)
+{
+    const Place *one = a, *other = b;
+
+    return one->dir == other->dir && strcmp(one->name, other->name) == 0;
+}
+
+static bool is_to_go(const Inode *inode)
+{
+    return !inode->change->held && !inode->change->target_name &&
+           inode_is_on_host(inode);
+}
+
+static GHashTable *places_of_held(const GPtrArray *changes)
+{
+    GHashTable *places = g_hash_table_new_full(place_hash, place_equal, g_free,
+                                               NULL);
+
+    for (guint i = 0; i < changes->len; i++) {
+        const Inode *inode = g_ptr_array_index(changes, i);
+
+        if (inode->change->held && inode->parent &&
+            inode->change->target_name) {
+            Place *place = g_new(Place, 1);
+
+            *place = (Place){ inode->parent, inode->change->target_name };
+            g_hash_table_add(places, place);
+        }
+    }
+    return places;
+}
+
+void commit_hold_predecessors(const GPtrArray *changes)
+{
+    g_autoptr(GHashTable) places = places_of_held(changes);
+
+    if (g_hash_table_size(places) == 0) {
+        return;
+    }
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+        Place place = { inode->host_parent, inode->host_name };
+
+        if (is_to_go(inode) && g_hash_table_contains(places, &place)) {
+            inode->change->held |= INODE_SUCCESSOR;
+        }
     }
 }

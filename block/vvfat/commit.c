@@ -121,6 +121,11 @@ GPtrArray *commit_judge_all(Commit *c)
         Inode *inode = g_ptr_array_index(changes, i);
 
         commit_judge(c, inode);
+    }
+    commit_hold_predecessors(changes);
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
         if (inode->change->held || commit_differs(c, inode)) {
             g_ptr_array_add(planned, inode);
         }
@@ -148,9 +153,10 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         if (!inode->change->held && !commit_doomed(c, inode, save_run, &ret)) {
             inode->change->held |= INODE_IO_ERROR;
             inode->change->error = ret;
-            inode->change->detail = g_strdup("what the guest still needs of "
-                                             "its old contents could not be "
-                                             "kept in the overlay");
+            inode->change->detail = g_strdup_printf(
+                "what the guest still needs of its old contents could not be "
+                "kept in the overlay: %s",
+                g_strerror(-ret));
         }
     }
 }
@@ -239,6 +245,11 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     c->error = 0;
     overlay_freeze(c->config.overlay, commit_touch, c);
     ret = guest_state_update(c->config.state, closing);
+    if (c->config.updated) {
+        overlay_lock(c->config.overlay);
+        c->config.updated(c->config.opaque);
+        overlay_unlock(c->config.overlay);
+    }
     result->suspended = commit_check_suspended(c);
     if (!result->suspended) {
         run_plan(c, result);

@@ -65,10 +65,8 @@ static char *reason_of(const InodeChange *change)
 {
     const char *text = inode_held_text(change->held);
 
-    if (change->error < 0) {
-        return g_strdup_printf(
-            "%s: %s%s%s", text, change->detail ? change->detail : "",
-            change->detail ? ": " : "", g_strerror(-change->error));
+    if (change->error < 0 && !change->detail) {
+        return g_strdup_printf("%s: %s", text, g_strerror(-change->error));
     }
     return change->detail ? g_strdup_printf("%s: %s", text, change->detail)
                           : g_strdup(text);
@@ -367,6 +365,23 @@ char *committer_suspended(Committer *c)
     return suspended;
 }
 
+char *committer_reason(Committer *c)
+{
+    char *words = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->suspended) {
+        words = g_strdup(c->suspended);
+    } else if (c->pending->len) {
+        const Pending *p = &g_array_index(c->pending, Pending, 0);
+        const char *more = c->n_held > 1 ? ", and others" : "";
+
+        words = g_strdup_printf("'%s'%s: %s", p->path, more, p->reason);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return words;
+}
+
 static const char *policy_name(CommitPolicy policy)
 {
     static const char *const names[] = { "write", "flush", "idle", "close",
@@ -386,7 +401,9 @@ void committer_info(Committer *c, Options *facts)
 
         options_set(facts, "commit.last-time", text);
         options_set(facts, "commit.last-result",
-                    c->words ? c->words : "success");
+                    c->words       ? c->words
+                    : c->suspended ? "suspended"
+                                   : "success");
     }
     if (c->suspended) {
         options_set(facts, "commit.suspended", c->suspended);

@@ -66,6 +66,10 @@ char *committer_suspended(Committer *committer);
  * pending, for committer_info(). */
 void committer_look(Committer *committer);
 
+/* Why something is not in the directory, the first reason in words; NULL when
+ * nothing waits. g_free(). */
+char *committer_reason(Committer *committer);
+
 /* Facts for the node's information: "commit.*", "pending.N.{path,reason}". */
 void committer_info(Committer *committer, Options *facts);
 

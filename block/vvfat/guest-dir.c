@@ -6,21 +6,17 @@
  * name, first cluster and kind stand where they stood is the same child; all
  * others are left to guest-match.c, once every touched directory has been
  * read: what disappeared in one may have appeared in another.
+ *
+ * Of a directory that is known only the parts that were touched are read
+ * (guest-dir-parts.c); the children between them stay as they are.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "block/vvfat/guest-state-int.h"
+#include "block/vvfat/guest-dir-int.h"
 
 /* What is written so: in a directory that is fresh or was cleared. */
 #define UNUSED_ATTRIBUTES 0xc0
-
-typedef struct DirRead {
-    GuestState *s;
-    Inode *dir;
-    GArray *entries; /* GuestEntry */
-    bool has_dot;    /* "." where it belongs, leading to the directory */
-} DirRead;
 
 void guest_entry_clear(GuestEntry *entry)
 {
@@ -28,19 +24,6 @@ void guest_entry_clear(GuestEntry *entry)
 }
 
 /* ---- Bytes ---- */
-
-static int append_extent(GuestState *s, GByteArray *bytes, int64_t offset,
-                         int64_t n)
-{
-    guint at = bytes->len;
-
-    n = MIN(n, (int64_t)FAT_MAX_DIR_ENTRIES * FAT_DIRENT_SIZE - at);
-    if (n <= 0) {
-        return 0;
-    }
-    g_byte_array_set_size(bytes, at + (guint)n);
-    return s->config.read(s->config.opaque, offset, n, bytes->data + at);
-}
 
 static int64_t cluster_offset(const GuestState *s, uint32_t cluster)
 {
@@ -50,25 +33,46 @@ static int64_t cluster_offset(const GuestState *s, uint32_t cluster)
            (int64_t)(cluster - FAT_FIRST_CLUSTER) * s->cluster_size;
 }
 
-static int read_bytes(GuestState *s, const Inode *dir, GByteArray *bytes)
+static int read_clusters(GuestState *s, const Inode *dir, uint64_t at,
+                         GByteArray *bytes)
+{
+    uint8_t *out = bytes->data;
+    uint64_t left = bytes->len;
+    int ret = 0;
+
+    while (ret == 0 && left) {
+        uint64_t in_cluster = at % s->cluster_size, n;
+        ClusterRun run;
+
+        if (!chain_locate(&dir->chain, at / s->cluster_size, &run)) {
+            return -EIO;
+        }
+        n = MIN(left, (uint64_t)run.count * s->cluster_size - in_cluster);
+        ret =
+            s->config.read(s->config.opaque,
+                           cluster_offset(s, run.first) + (int64_t)in_cluster,
+                           (int64_t)n, out);
+        out += n;
+        at += n;
+        left -= n;
+    }
+    return ret;
+}
+
+static int read_bytes(GuestState *s, const Inode *dir, const DirPart *part,
+                      GByteArray *bytes)
 {
     const BootInfo *boot = &s->config.boot;
+    uint64_t at = (uint64_t)part->first * FAT_DIRENT_SIZE;
 
+    g_byte_array_set_size(bytes, (part->end - part->first) * FAT_DIRENT_SIZE);
     if (dir == s->root && boot->fat_type != 32) {
-        return append_extent(
-            s, bytes, (int64_t)boot->root_start * boot->bytes_per_sector,
-            (int64_t)boot->root_entries * FAT_DIRENT_SIZE);
+        return s->config.read(
+            s->config.opaque,
+            (int64_t)boot->root_start * boot->bytes_per_sector + (int64_t)at,
+            bytes->len, bytes->data);
     }
-    for (uint32_t i = 0; i < dir->chain.n_runs; i++) {
-        ClusterRun run = chain_runs(&dir->chain)[i];
-        int ret = append_extent(s, bytes, cluster_offset(s, run.first),
-                                (int64_t)run.count * s->cluster_size);
-
-        if (ret < 0) {
-            return ret;
-        }
-    }
-    return 0;
+    return read_clusters(s, dir, at, bytes);
 }
 
 /* ---- Entries ---- */
@@ -113,12 +117,14 @@ static void add_entry(DirRead *r, const DirentItem *item)
     g_array_append_val(r->entries, e);
 }
 
-static void parse(DirRead *r, const GByteArray *bytes)
+/* False: the directory ends here. */
+static bool parse(DirRead *r, const DirPart *part, const GByteArray *bytes)
 {
     DirentReader reader;
     DirentItem item;
 
     dirent_reader_init(&reader);
+    reader.slot = part->first;
     for (guint at = 0; at + FAT_DIRENT_SIZE <= bytes->len;
          at += FAT_DIRENT_SIZE) {
         if (!dirent_reader_feed(&reader, (const FatDirent *)(bytes->data + at),
@@ -139,41 +145,10 @@ static void parse(DirRead *r, const GByteArray *bytes)
         case DIRENT_LABEL:
             break;
         case DIRENT_END:
-            return;
+            return false;
         }
     }
-}
-
-/* ---- Names that a directory has twice ---- */
-
-static guint fold_hash(gconstpointer name)
-{
-    guint hash = 5381;
-
-    for (const char *c = name; *c; c++) {
-        hash = hash * 33 + (guchar)g_ascii_tolower(*c);
-    }
-    return hash;
-}
-
-static gboolean fold_equal(gconstpointer a, gconstpointer b)
-{
-    return g_ascii_strcasecmp(a, b) == 0;
-}
-
-/* The later one of two waits. Many names of one hash cost the guest's own
- * commits their speed, and nobody else anything. */
-static void find_twins(const DirRead *r)
-{
-    g_autoptr(GHashTable) seen = g_hash_table_new(fold_hash, fold_equal);
-
-    for (guint i = 0; i < r->entries->len; i++) {
-        GuestEntry *e = &g_array_index(r->entries, GuestEntry, i);
-
-        if (!g_hash_table_add(seen, e->name)) {
-            e->defects |= INODE_NAME_TWICE;
-        }
-    }
+    return true;
 }
 
 /* ---- Comparing ---- */
@@ -222,42 +197,82 @@ static uint32_t last_slot_of(const Inode *child)
     return child->slot + child->n_slots;
 }
 
-/* Children and entries, both ascending: pair them by the slot of the short
- * entry. */
-static void compare(DirRead *r)
+/* Children and entries of a part, both ascending: pair them by the slot of
+ * the short entry. */
+static void compare_part(const DirRead *r, const DirPart *part, Inode **old,
+                         GPtrArray *kept)
 {
     GuestState *s = r->s;
-    Inode *dir = r->dir;
-    g_autoptr(GPtrArray) kept = g_ptr_array_new();
-    uint32_t n_old = dir->n_children, at = 0;
-    g_autofree Inode **old = g_steal_pointer(&dir->children);
+    uint32_t at = part->child, end = part->end_child;
 
-    dir->n_children = 0;
-    for (guint i = 0; i < r->entries->len; i++) {
+    for (guint i = part->entry; i < part->end_entry; i++) {
         GuestEntry *e = &g_array_index(r->entries, GuestEntry, i);
 
-        while (at < n_old && last_slot_of(old[at]) < e->slot + e->n_slots) {
+        while (at < end && last_slot_of(old[at]) < e->slot + e->n_slots) {
             guest_orphan_add(s, old[at++]);
         }
-        if (at < n_old && is_same_entry(s, old[at], e)) {
+        if (at < end && is_same_entry(s, old[at], e)) {
             guest_entry_apply(s, old[at], e);
             g_ptr_array_add(kept, old[at++]);
         } else {
-            if (at < n_old && last_slot_of(old[at]) == e->slot + e->n_slots) {
+            if (at < end && last_slot_of(old[at]) == e->slot + e->n_slots) {
                 guest_orphan_add(s, old[at++]);
             }
             g_array_append_val(s->appeared, *e);
             e->name = NULL;
         }
     }
-    while (at < n_old) {
+    while (at < end) {
         guest_orphan_add(s, old[at++]);
     }
+}
+
+/* Children first..end-1. */
+static void keep(GPtrArray *kept, Inode **children, uint32_t first,
+                 uint32_t end)
+{
+    guint at = kept->len;
+
+    if (first < end) {
+        g_ptr_array_set_size(kept, (gint)(at + end - first));
+        memcpy(kept->pdata + at, children + first,
+               (end - first) * sizeof(*children));
+    }
+}
+
+static void compare(DirRead *r)
+{
+    Inode *dir = r->dir;
+    g_autoptr(GPtrArray) kept = g_ptr_array_new();
+    uint32_t n_old = dir->n_children, at = 0;
+    g_autofree Inode **old = g_steal_pointer(&dir->children);
+
+    dir->n_children = 0;
+    for (guint i = 0; i < r->parts->len; i++) {
+        const DirPart *part = &g_array_index(r->parts, DirPart, i);
+
+        keep(kept, old, at, part->child);
+        compare_part(r, part, old, kept);
+        at = part->end_child;
+    }
+    keep(kept, old, at, n_old);
     dir->n_children = kept->len;
     dir->children = (Inode **)g_ptr_array_steal(kept, NULL);
 }
 
 /* ---- Formatting ---- */
+
+static bool has_children_left(const DirRead *r)
+{
+    uint32_t left = r->dir->n_children;
+
+    for (guint i = 0; i < r->parts->len; i++) {
+        const DirPart *part = &g_array_index(r->parts, DirPart, i);
+
+        left -= part->end_child - part->child;
+    }
+    return left + r->entries->len > 0;
+}
 
 /* Whether a root that had children has none, and zeroes where they stood:
  * deleting leaves a mark, formatting does not. */
@@ -266,7 +281,7 @@ static bool is_formatted(const DirRead *r, const GByteArray *bytes)
     const Inode *dir = r->dir;
     uint64_t at;
 
-    if (dir != r->s->root || dir->n_children == 0 || r->entries->len) {
+    if (dir != r->s->root || dir->n_children == 0 || has_children_left(r)) {
         return false;
     }
     at = (uint64_t)(last_slot_of(dir->children[0]) - 1) * FAT_DIRENT_SIZE;
@@ -285,31 +300,81 @@ static void set_dots(GuestState *s, Inode *dir, bool is_missing)
     }
 }
 
+/* Read the parts; `bytes` are those of the last. */
+static int read_parts(DirRead *r, GByteArray *bytes)
+{
+    int ret = 0;
+
+    r->is_cut = r->has_dot = false;
+    g_array_set_size(r->entries, 0);
+    for (guint i = 0; ret == 0 && !r->is_cut && i < r->parts->len; i++) {
+        DirPart *part = &g_array_index(r->parts, DirPart, i);
+
+        part->entry = r->entries->len;
+        ret = read_bytes(r->s, r->dir, part, bytes);
+        if (ret == 0 && !parse(r, part, bytes)) {
+            r->is_cut = part->end_child < r->dir->n_children;
+        }
+        part->end_entry = r->entries->len;
+    }
+    return ret;
+}
+
+/* The parts that were touched; or all of it, where that is not enough to know
+ * what became of the rest. */
+static int read_entries(DirRead *r, GByteArray *bytes)
+{
+    int ret;
+
+    if (r->dir->is_known && !(r->dir->defects & INODE_DOTS)) {
+        guest_dir_parts(r->s, r->dir, r->parts);
+        ret = read_parts(r, bytes);
+        if (ret < 0 ||
+            (!r->is_cut && (r->dir != r->s->root || has_children_left(r)))) {
+            return ret;
+        }
+    }
+    guest_dir_whole(r->s, r->dir, r->parts);
+    return read_parts(r, bytes);
+}
+
+static bool has_begin(const DirRead *r)
+{
+    return r->parts->len && g_array_index(r->parts, DirPart, 0).first == 0;
+}
+
 static int read_dir(GuestState *s, Inode *dir)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
-    DirRead r = { .s = s, .dir = dir, .entries = entries };
-    int ret = read_bytes(s, dir, bytes);
+    g_autoptr(GArray) parts = g_array_new(FALSE, FALSE, sizeof(DirPart));
+    DirRead r = { .s = s, .dir = dir, .parts = parts, .entries = entries };
+    int ret;
 
+    g_array_set_clear_func(entries, (GDestroyNotify)guest_entry_clear);
+    ret = read_entries(&r, bytes);
     if (ret < 0) {
+        dir->is_known = false;
         return ret;
     }
-    g_array_set_clear_func(entries, (GDestroyNotify)guest_entry_clear);
-    parse(&r, bytes);
     if (is_formatted(&r, bytes)) {
         s->suspended = g_strdup("the guest has formatted the volume; its new "
                                 "contents stay in the overlay, and the "
                                 "directory stays as it is");
         s->root_touched = true; /* look again */
+        dir->is_known = false;
         return 0;
     }
-    set_dots(s, dir, dir != s->root && !r.has_dot);
+    if (has_begin(&r)) {
+        set_dots(s, dir, dir != s->root && !r.has_dot);
+    }
     if (dir->defects & INODE_DOTS) {
+        dir->is_known = false;
         return 0; /* not written yet, or damaged: what is known stays */
     }
-    find_twins(&r);
+    guest_dir_twins(&r);
     compare(&r);
+    guest_dir_known(s, dir);
     return 0;
 }
 

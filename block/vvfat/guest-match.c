@@ -23,18 +23,25 @@
 
 /* ---- Children ---- */
 
-static int compare_slots(const void *a, const void *b)
+/* Add to the children, which are in the order of their slots. */
+static void add_child(Inode *dir, Inode *child, uint32_t slot)
 {
-    const Inode *one = *(Inode *const *)a;
-    const Inode *other = *(Inode *const *)b;
+    uint32_t low = 0, high = dir->n_children;
 
-    return (one->slot > other->slot) - (one->slot < other->slot);
-}
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
 
-static void add_child(Inode *dir, Inode *child)
-{
+        if (dir->children[middle]->slot < slot) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
     dir->children = g_renew(Inode *, dir->children, dir->n_children + 1);
-    dir->children[dir->n_children++] = child;
+    memmove(dir->children + low + 1, dir->children + low,
+            (dir->n_children - low) * sizeof(*dir->children));
+    dir->children[low] = child;
+    dir->n_children++;
     child->parent = dir;
 }
 
@@ -49,6 +56,7 @@ static void remove_child(Inode *dir, const Inode *child)
         }
     }
     dir->n_children = kept;
+    dir->is_known = false;
 }
 
 /* ---- Which inode ---- */
@@ -125,8 +133,8 @@ static Inode *find_double(GuestState *s, const Inode *orphan)
     for (guint i = 0; first && i < s->defective->len; i++) {
         Inode *d = g_ptr_array_index(s->defective, i);
 
-        if (d != orphan && d->parent && !inode_is_on_host(d) &&
-            d->is_directory == orphan->is_directory &&
+        if (d != orphan && guest_state_is_linked(s, d) &&
+            !inode_is_on_host(d) && d->is_directory == orphan->is_directory &&
             inode_entry_cluster(&d->entry, s->config.boot.fat_type) == first) {
             return d;
         }
@@ -141,6 +149,7 @@ static void replace_child(Inode *dir, const Inode *old, Inode *child)
             dir->children[i] = child;
         }
     }
+    dir->is_known = false;
     child->parent = dir;
 }
 
@@ -152,6 +161,16 @@ static void drop_children(GuestState *s, Inode *d)
     }
     g_clear_pointer(&d->children, g_free);
     d->n_children = 0;
+}
+
+/* Entries that were read in a directory, and are about to be read again. */
+static void forget_entries(GuestState *s, const Inode *dir)
+{
+    for (guint i = s->appeared->len; i > 0; i--) {
+        if (g_array_index(s->appeared, GuestEntry, i - 1).dir == dir) {
+            g_array_remove_index_fast(s->appeared, i - 1);
+        }
+    }
 }
 
 /* The orphan goes on where its double stands, which goes. */
@@ -175,6 +194,7 @@ static int take_over(GuestState *s, Inode *orphan, Inode *d)
     if (!orphan->is_directory) {
         return 0;
     }
+    forget_entries(s, orphan);
     g_ptr_array_add(s->to_read, orphan);
     return guest_chain_update(s, orphan);
 }
@@ -211,11 +231,10 @@ static int take_over_doubles(GuestState *s)
  */
 typedef struct Match {
     GuestState *s;
-    GHashTable *names;   /* of orphans */
-    GArray *dirs;        /* GuestEntry: not told yet */
-    GArray *files;       /* GuestEntry: not told yet */
-    GHashTable *changed; /* Inode: directories that got children */
-    int ret;             /* the first error */
+    GHashTable *names; /* of orphans */
+    GArray *dirs;      /* GuestEntry: not told yet */
+    GArray *files;     /* GuestEntry: not told yet */
+    int ret;           /* the first error */
 } Match;
 
 static void note_error(Match *m, int ret)
@@ -231,8 +250,7 @@ static void take_place(Match *m, Inode *inode, GuestEntry *e)
     } else if (inode->parent) {
         remove_child(inode->parent, inode);
     }
-    add_child(e->dir, inode);
-    g_hash_table_add(m->changed, e->dir);
+    add_child(e->dir, inode, e->slot);
     guest_entry_apply(m->s, inode, e);
     guest_state_change(m->s, inode);
     guest_mark_stale(m->s, inode, 0);
@@ -247,6 +265,12 @@ static void match_clusters(Match *m)
 
         if (g_hash_table_contains(m->s->retired, e->dir)) {
             continue; /* a double: read as what it is the double of */
+        }
+        /* It may stand below what the entry is of: no tree, then. */
+        if (!guest_state_is_linked(m->s, e->dir)) {
+            g_hash_table_add(m->s->unlinked, e->dir);
+            e->dir->is_known = false; /* all of it is to be read again */
+            continue;
         }
         inode = find_by_cluster(m->s, e);
         if (inode) {
@@ -313,20 +337,6 @@ static void place_files(Match *m)
     }
 }
 
-static void sort_children(Match *m)
-{
-    GHashTableIter iter;
-    gpointer key;
-
-    g_hash_table_iter_init(&iter, m->changed);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        Inode *dir = key;
-
-        qsort(dir->children, dir->n_children, sizeof(*dir->children),
-              compare_slots);
-    }
-}
-
 static GArray *entries_new(void)
 {
     GArray *entries = g_array_new(FALSE, FALSE, sizeof(GuestEntry));
@@ -338,10 +348,9 @@ static GArray *entries_new(void)
 int guest_match(GuestState *s)
 {
     g_autoptr(GHashTable) names = NULL;
-    g_autoptr(GHashTable) changed = g_hash_table_new(NULL, NULL);
     g_autoptr(GArray) dirs = entries_new();
     g_autoptr(GArray) files = entries_new();
-    Match m = { .s = s, .dirs = dirs, .files = files, .changed = changed };
+    Match m = { .s = s, .dirs = dirs, .files = files };
 
     m.ret = take_over_doubles(s);
     if (s->appeared->len == 0) {
@@ -357,6 +366,5 @@ int guest_match(GuestState *s)
         }
     } while (s->appeared->len || dirs->len);
     place_files(&m);
-    sort_children(&m);
     return m.ret;
 }

@@ -211,6 +211,7 @@ int guest_chain_update(GuestState *s, Inode *inode)
     if (ret < 0) {
         return ret;
     }
+    inode->is_known = false;
     guest_chain_release(s, inode, keep);
     chain_truncate(&inode->chain, keep);
     if (inode->defects & CHAIN_DEFECTS) {

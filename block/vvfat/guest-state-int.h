@@ -42,6 +42,7 @@ struct GuestState {
     bool boot_touched, root_touched;
     GHashTable *touched_pages; /* numbers */
     GHashTable *touched_dirs;  /* Inode */
+    SparseBitmap *touched_clusters; /* of directories, until they are read */
 
     /* During an update. */
     GPtrArray *stale;     /* Inode, is_stale: chains to follow again */
@@ -106,6 +107,9 @@ int guest_orphans_update(GuestState *s) G_GNUC_WARN_UNUSED_RESULT;
  * s->appeared. A directory that cannot be read counts as touched; the others
  * are read all the same. */
 int guest_dirs_read(GuestState *s) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A directory's children are its entries, as of now. */
+void guest_dir_known(GuestState *s, Inode *dir);
 
 /* Give each entry of s->appeared an inode, known or new, and read the new
  * directories among them. */

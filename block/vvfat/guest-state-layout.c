@@ -80,6 +80,7 @@ static bool add_node(TreeNode *node, void *opaque)
     take_clusters(s, inode, node);
     if (inode->is_directory) {
         inode->children = g_new(Inode *, node->n_children);
+        guest_dir_known(s, inode);
         g_hash_table_insert(a->inodes, node, inode);
     }
     return true;

@@ -36,6 +36,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     s->differ = sparse_bitmap_new();
     s->touched_pages = g_hash_table_new(NULL, NULL);
     s->touched_dirs = g_hash_table_new(NULL, NULL);
+    s->touched_clusters = sparse_bitmap_new();
     s->stale = g_ptr_array_new();
     s->to_read = g_ptr_array_new();
     s->unlinked = g_hash_table_new(NULL, NULL);
@@ -86,6 +87,7 @@ void guest_state_free(GuestState *s)
     sparse_bitmap_free(s->differ);
     g_hash_table_unref(s->touched_pages);
     g_hash_table_unref(s->touched_dirs);
+    sparse_bitmap_free(s->touched_clusters);
     g_ptr_array_unref(s->stale);
     g_ptr_array_unref(s->to_read);
     g_hash_table_unref(s->unlinked);
@@ -224,7 +226,11 @@ static void touch_clusters(GuestState *s, uint64_t first, uint64_t end)
         Inode *inode = found.value;
 
         if (inode->is_directory) {
+            uint64_t at = MAX(first, found.start);
+
             g_hash_table_add(s->touched_dirs, inode);
+            sparse_bitmap_set(s->touched_clusters, at,
+                              MIN(end, found.end) - at);
         } else {
             guest_state_change(s, inode);
         }
@@ -314,11 +320,25 @@ static int check_boot(GuestState *s)
 
 /* ---- Updates ---- */
 
+/* Of two that want a cluster, the one that has been there longer is asked
+ * first. */
+static int compare_age(gconstpointer a, gconstpointer b)
+{
+    const Inode *one = *(Inode *const *)a;
+    const Inode *other = *(Inode *const *)b;
+
+    if (inode_is_on_host(one) != inode_is_on_host(other)) {
+        return inode_is_on_host(one) ? -1 : 1;
+    }
+    return (one->id > other->id) - (one->id < other->id);
+}
+
 /* Directories among the stale: their chains first, and then all they hold. */
 static int update_stale_dirs(GuestState *s)
 {
     int ret = 0;
 
+    g_ptr_array_sort(s->stale, compare_age);
     for (guint i = 0; i < s->stale->len; i++) {
         Inode *inode = g_ptr_array_index(s->stale, i);
         int r;
@@ -360,6 +380,7 @@ static int update_stale(GuestState *s)
     guint kept = 0;
     int ret = 0;
 
+    g_ptr_array_sort(s->stale, compare_age);
     for (guint i = 0; i < s->stale->len; i++) {
         Inode *inode = g_ptr_array_index(s->stale, i);
 

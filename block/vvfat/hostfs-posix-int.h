@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* What the parts of the host's file system by POSIX calls share: hostfs-posix
- * reads, -path finds, -write changes names and contents, -attr attributes. */
+ * reads, -path finds, -dirs keeps what was found, -write changes names and contents, -attr attributes. */
 #ifndef VVFAT_HOSTFS_POSIX_INT_H
 #define VVFAT_HOSTFS_POSIX_INT_H
 
 #include "block/vvfat/hostfs.h"
 
+/* A directory that a batch has found. */
+typedef struct PosixDir {
+    char *path; /* NULL: none */
+    int fd;
+    unsigned users;
+    uint64_t used; /* PosixFs.dir_uses of the last time */
+    int64_t found; /* when, in milliseconds */
+} PosixDir;
+
+#define POSIX_DIRS 8
+
 typedef struct PosixFs {
     HostFs fs;
     int root;
     char *real; /* of the root, absolute, without links */
-    bool have_openat2;
+    bool have_openat2, have_getxattrat;
+    PosixDir dirs[POSIX_DIRS]; /* of the thread whose batch it is */
+    uint64_t dir_uses;
 } PosixFs;
 
 struct HostFile {
@@ -31,8 +44,20 @@ void posix_probe(PosixFs *p);
 int posix_open_beneath(const PosixFs *p, const char *path, int flags);
 
 /* A descriptor, for finding only, of the directory that `path` names an entry
- * of, and that entry's name, in `path`. -EINVAL: it names none. */
-int posix_open_parent(const PosixFs *p, const char *path, const char **name);
+ * of, and that entry's name, in `path`. -EINVAL: it names none. It goes back
+ * with posix_dir_put(). */
+int posix_get_parent(PosixFs *p, const char *path, const char **name);
+
+/* ---- hostfs-posix-dirs.c ---- */
+
+void posix_batch(HostFs *fs, bool begin);
+
+/* A descriptor, for finding only, of the directory whose path the first n
+ * bytes are; and it is used no more. -errno. */
+int posix_dir_get(PosixFs *p, const char *path, size_t n);
+void posix_dir_put(PosixFs *p, int fd);
+/* What the path led to may be another place now, with all below it. */
+void posix_dir_forget(PosixFs *p, const char *path);
 
 /* ---- hostfs-posix.c ---- */
 
@@ -68,12 +93,17 @@ int posix_lock(HostFs *fs);
 
 /* ---- hostfs-posix-attr.c ---- */
 
+/* As posix_probe(). */
+void posix_probe_attr(PosixFs *p);
 int posix_set_times(HostFs *fs, const char *path, int64_t mtime,
                     uint32_t mtime_ns);
+int posix_file_set_times(HostFs *fs, HostFile *file, int64_t mtime,
+                         uint32_t mtime_ns);
 int posix_set_mode(HostFs *fs, const char *path, unsigned mode);
 int posix_set_read_only(HostFs *fs, const char *path, bool read_only);
 int posix_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr);
-int posix_entry_dos_attrib(int dirfd, const char *name, unsigned *attr);
+int posix_entry_dos_attrib(const PosixFs *p, int dirfd, const char *name,
+                           unsigned *attr);
 int posix_set_dos_attrib(HostFs *fs, const char *path, unsigned attr);
 int posix_copy_metadata(HostFs *fs, const char *from, const char *to);
 

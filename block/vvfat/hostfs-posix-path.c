@@ -90,18 +90,16 @@ int posix_open_beneath(const PosixFs *p, const char *path, int flags)
     }
 }
 
-int posix_open_parent(const PosixFs *p, const char *path, const char **name)
+int posix_get_parent(PosixFs *p, const char *path, const char **name)
 {
     const char *slash = strrchr(path, '/');
-    g_autofree char *parent = slash ? g_strndup(path, (size_t)(slash - path))
-                                    : NULL;
 
     *name = slash ? slash + 1 : path;
     if (*path == '/' || strstr(path, "//") || !**name ||
         strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
         return -EINVAL;
     }
-    return posix_open_beneath(p, parent ? parent : "", O_PATH | O_DIRECTORY);
+    return posix_dir_get(p, path, slash ? (size_t)(slash - path) : 0);
 }
 
 void posix_probe(PosixFs *p)

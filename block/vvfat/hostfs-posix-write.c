@@ -24,35 +24,40 @@ static int result(int r)
 
 int posix_mkdir(HostFs *fs, const char *path, unsigned mode)
 {
+    PosixFs *p = posix_fs(fs);
     const char *name;
-    int at = posix_open_parent(posix_fs(fs), path, &name);
+    int at = posix_get_parent(p, path, &name);
     int r;
 
     if (at < 0) {
         return at;
     }
     r = result(mkdirat(at, name, mode));
-    close(at);
+    posix_dir_put(p, at);
     return r;
 }
 
 static int remove_entry(HostFs *fs, const char *path, int flags)
 {
+    PosixFs *p = posix_fs(fs);
     const char *name;
-    int at = posix_open_parent(posix_fs(fs), path, &name);
+    int at = posix_get_parent(p, path, &name);
     int r;
 
     if (at < 0) {
         return at;
     }
     r = result(unlinkat(at, name, flags));
-    close(at);
+    posix_dir_put(p, at);
     return r;
 }
 
 int posix_rmdir(HostFs *fs, const char *path)
 {
-    return remove_entry(fs, path, AT_REMOVEDIR);
+    int r = remove_entry(fs, path, AT_REMOVEDIR);
+
+    posix_dir_forget(posix_fs(fs), path);
+    return r;
 }
 
 int posix_unlink(HostFs *fs, const char *path)
@@ -138,16 +143,18 @@ int posix_rename(HostFs *fs, const char *from, const char *to, unsigned flags)
     Entry old, new;
     int r;
 
-    old.at = posix_open_parent(p, from, &old.name);
+    old.at = posix_get_parent(p, from, &old.name);
     if (old.at < 0) {
         return old.at;
     }
-    new.at = posix_open_parent(p, to, &new.name);
+    new.at = posix_get_parent(p, to, &new.name);
     r = new.at < 0 ? new.at : rename_entry(old, new, flags);
     if (new.at >= 0) {
-        close(new.at);
+        posix_dir_put(p, new.at);
     }
-    close(old.at);
+    posix_dir_put(p, old.at);
+    posix_dir_forget(p, from);
+    posix_dir_forget(p, to);
     /* The kernel says the same when it does not know the flag. */
     if (r == -ENOTSUP && (is_below(to, from) || is_below(from, to))) {
         return -EINVAL;
@@ -160,8 +167,9 @@ int posix_rename(HostFs *fs, const char *from, const char *to, unsigned flags)
 int posix_file_create(HostFs *fs, const char *path, unsigned mode,
                       HostFile **file)
 {
+    PosixFs *p = posix_fs(fs);
     const char *name;
-    int at = posix_open_parent(posix_fs(fs), path, &name);
+    int at = posix_get_parent(p, path, &name);
     int fd, r;
 
     if (at < 0) {
@@ -174,7 +182,7 @@ int posix_file_create(HostFs *fs, const char *path, unsigned mode,
                     mode);
     } while (fd < 0 && errno == EINTR);
     r = result(fd);
-    close(at);
+    posix_dir_put(p, at);
     if (r == 0) {
         *file = posix_file_new(fd);
     }

@@ -13,6 +13,7 @@
 
 struct HostDir {
     DIR *stream;
+    uid_t euid; /* when it was opened: asked once for all entries */
 };
 
 /* ---- Asking ---- */
@@ -66,7 +67,8 @@ static bool is_readable(int at, const char *name, const struct stat *st)
 
 /* Asks the kernel only about files of others, and what the mode forbids: a
  * read-only mount shows when it comes to writing. */
-static bool is_writable(int at, const char *name, const struct stat *st)
+static bool is_writable(int at, const char *name, const struct stat *st,
+                        uid_t euid)
 {
     mode_t need = S_IWUSR;
     int how = W_OK;
@@ -75,11 +77,11 @@ static bool is_writable(int at, const char *name, const struct stat *st)
         need |= S_IXUSR;
         how |= X_OK;
     }
-    return (st->st_uid == geteuid() && (st->st_mode & need) == need) ||
+    return (st->st_uid == euid && (st->st_mode & need) == need) ||
            faccessat(at, name, how, AT_EACCESS | AT_EMPTY_PATH) == 0;
 }
 
-static int stat_entry(int at, const char *name, HostStat *out)
+static int stat_entry(int at, const char *name, uid_t euid, HostStat *out)
 {
     struct stat st;
 
@@ -89,7 +91,7 @@ static int stat_entry(int at, const char *name, HostStat *out)
     stat_convert(&st, out);
     if (out->kind == HOST_FILE || out->kind == HOST_DIRECTORY) {
         out->readable = is_readable(at, name, &st);
-        out->writable = is_writable(at, name, &st);
+        out->writable = is_writable(at, name, &st, euid);
     }
     return 0;
 }
@@ -102,37 +104,37 @@ int posix_stat_fd(int fd, HostStat *out)
         return -errno;
     }
     stat_convert(&st, out);
-    out->writable = is_writable(fd, "", &st);
+    out->writable = is_writable(fd, "", &st, geteuid());
     return 0;
 }
 
 static int posix_dos_attrib_at(HostFs *fs, HostDir *dir, const char *name,
                                unsigned *attr)
 {
-    (void)fs;
-    return posix_entry_dos_attrib(dirfd(dir->stream), name, attr);
+    return posix_entry_dos_attrib(posix_fs(fs), dirfd(dir->stream), name,
+                                  attr);
 }
 
 static int posix_stat_at(HostFs *fs, HostDir *dir, const char *name,
                          HostStat *st)
 {
     (void)fs;
-    return stat_entry(dirfd(dir->stream), name, st);
+    return stat_entry(dirfd(dir->stream), name, dir->euid, st);
 }
 
 static int posix_stat(HostFs *fs, const char *path, HostStat *st)
 {
     PosixFs *p = posix_fs(fs);
     const char *name = ".";
-    int fd = *path ? posix_open_parent(p, path, &name)
-                   : posix_open_beneath(p, "", O_PATH | O_DIRECTORY);
+    int fd = *path ? posix_get_parent(p, path, &name)
+                   : posix_dir_get(p, "", 0);
     int r;
 
     if (fd < 0) {
         return fd;
     }
-    r = stat_entry(fd, name, st);
-    close(fd);
+    r = stat_entry(fd, name, geteuid(), st);
+    posix_dir_put(p, fd);
     return r;
 }
 
@@ -179,6 +181,7 @@ static int posix_dir_open(HostFs *fs, const char *path, HostDir **dir)
     }
     *dir = g_new(HostDir, 1);
     (*dir)->stream = stream;
+    (*dir)->euid = geteuid();
     return 0;
 }
 
@@ -289,6 +292,7 @@ static void posix_destroy(HostFs *fs)
 {
     PosixFs *p = posix_fs(fs);
 
+    posix_batch(fs, false);
     close(p->root);
     free(p->real);
     g_free(p);
@@ -322,6 +326,8 @@ static const HostFsOps posix_ops = {
     .file_sync = posix_file_sync,
     .dir_sync = posix_dir_sync,
     .sync_fs = posix_sync_fs,
+    .batch = posix_batch,
+    .file_set_times = posix_file_set_times,
     .set_times = posix_set_times,
     .set_mode = posix_set_mode,
     .set_read_only = posix_set_read_only,
@@ -356,5 +362,6 @@ HostFs *hostfs_posix_new(const char *dir, GError **errp)
     p->root = root;
     p->real = real;
     posix_probe(p);
+    posix_probe_attr(p);
     return &p->fs;
 }

@@ -5,10 +5,29 @@
 #include <errno.h>
 #include <limits.h>
 
+static HostFsOpener *opener = hostfs_posix_new;
+
+HostFs *hostfs_open(const char *dir, GError **errp)
+{
+    return opener(dir, errp);
+}
+
+void hostfs_set_opener(HostFsOpener *other)
+{
+    opener = other ? other : hostfs_posix_new;
+}
+
 void hostfs_free(HostFs *fs)
 {
     if (fs) {
         fs->ops->destroy(fs);
+    }
+}
+
+void hostfs_batch(HostFs *fs, bool begin)
+{
+    if (fs->ops->batch) {
+        fs->ops->batch(fs, begin);
     }
 }
 

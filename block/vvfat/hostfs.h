@@ -156,6 +156,8 @@ typedef struct HostFsOps {
     /* The modification time; the access time stays. */
     int (*set_times)(HostFs *fs, const char *path, int64_t mtime,
                      uint32_t mtime_ns);
+    int (*file_set_times)(HostFs *fs, HostFile *file, int64_t mtime,
+                          uint32_t mtime_ns);
     int (*set_mode)(HostFs *fs, const char *path, unsigned mode);
     /* Take everybody's write permission away, or give the owner's back: who
      * else had it is not known any more. */
@@ -168,8 +170,9 @@ typedef struct HostFsOps {
     int (*set_dos_attrib)(HostFs *fs, const char *path, unsigned attr);
     /* Mode, owner and all extended attributes with access lists, so that `to`
      * can take the place of `from`. Not being allowed to give a file away is
-     * no error; set-user-ID and set-group-ID bits are not copied then. Goes
-     * on after an error and returns the first. */
+     * no error. What runs with the rights of others (set-user-ID and
+     * set-group-ID bits, capabilities) is not copied: the bytes are a guest's.
+     * Goes on after an error and returns the first. */
     int (*copy_metadata)(HostFs *fs, const char *from, const char *to);
 
     /* ---- The whole ---- */
@@ -178,6 +181,12 @@ typedef struct HostFsOps {
     /* Be the only one to write below the root, of those who ask, until this
      * HostFs is freed. -EWOULDBLOCK: another one is; -ENOTSUP. */
     int (*lock)(HostFs *fs);
+    /* Many calls of this thread follow, or they are over. In between they may
+     * find a directory once for several calls, and so for a moment where it was
+     * before somebody else moved it. One batch at a time, begun and ended by
+     * the only thread that changes names meanwhile. NULL: it makes no
+     * difference. */
+    void (*batch)(HostFs *fs, bool begin);
 } HostFsOps;
 
 struct HostFs {
@@ -188,8 +197,20 @@ struct HostFs {
 /* The host's own file system, rooted at `dir`. */
 HostFs *hostfs_posix_new(const char *dir, GError **errp);
 
+/*
+ * What the driver opens a directory with: hostfs_posix_new(), or what a test
+ * has put in its place, while nothing was being opened (NULL: the host's own
+ * again).
+ */
+typedef HostFs *HostFsOpener(const char *dir, GError **errp);
+HostFs *hostfs_open(const char *dir, GError **errp);
+void hostfs_set_opener(HostFsOpener *opener);
+
 void hostfs_free(HostFs *fs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFs, hostfs_free)
+
+/* HostFsOps.batch, where there is one. */
+void hostfs_batch(HostFs *fs, bool begin);
 
 /*
  * Read exactly `bytes` bytes into the vector, from `iov_offset` of it on.

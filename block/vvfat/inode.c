@@ -20,6 +20,7 @@ static const char *const held_texts[] = {
     "its entry is damaged",
     "its name is still taken on the host by one that is held back",
     "it still holds something that is held back",
+    "what is to take its place is held back",
     "it was not committed yet",
 };
 

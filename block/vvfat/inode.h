@@ -46,7 +46,8 @@ typedef struct InodeChange InodeChange;
                                      without a chain, and the like */
 #define INODE_NAME_TAKEN 0x4000u /* what has the name on the host is held */
 #define INODE_NOT_EMPTY 0x8000u  /* a directory to go that holds what stays */
-#define INODE_WAITS 0x10000u     /* nothing was committed yet */
+#define INODE_SUCCESSOR 0x10000u /* to go, but what has its name now waits */
+#define INODE_WAITS 0x20000u     /* nothing was committed yet */
 
 /* Words for the lowest bit set; static. NULL for 0. */
 const char *inode_held_text(unsigned held);
@@ -99,6 +100,7 @@ struct Inode {
     bool is_linked_to : 1; /* reached through a symbolic link */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
+    bool is_known : 1;     /* a directory: guest-dir-parts.c */
 };
 
 /* What is known of the contents of a file, compared to its host file. */

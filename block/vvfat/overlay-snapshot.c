@@ -70,20 +70,27 @@ void overlay_thaw(Overlay *o)
     pthread_rwlock_unlock(&o->gate);
 }
 
-/* Whether the next unit is to be preserved, and how many more like it. */
-static uint64_t unsaved_run(Overlay *o, uint64_t first, uint64_t end,
-                            bool *unsaved)
+/* Whether the snapshot has the next unit, and how many more like it. Thawed,
+ * it has none. */
+static uint64_t saved_run(Overlay *o, uint64_t first, uint64_t end,
+                          bool *saved)
 {
-    bool saved = true;
-    uint64_t n = end - first;
+    uint64_t n;
 
     pthread_mutex_lock(&o->lock);
-    if (o->is_frozen) {
-        n = sparse_bitmap_run(o->saved, first, end - first, &saved);
-    }
+    n = sparse_bitmap_run(o->saved, first, end - first, saved);
     pthread_mutex_unlock(&o->lock);
-    *unsaved = !saved;
     return n;
+}
+
+static bool is_frozen(Overlay *o)
+{
+    bool frozen;
+
+    pthread_mutex_lock(&o->lock);
+    frozen = o->is_frozen;
+    pthread_mutex_unlock(&o->lock);
+    return frozen;
 }
 
 static int preserve_run(Overlay *o, uint64_t first, uint64_t n)
@@ -112,11 +119,14 @@ int overlay_preserve(Overlay *o, uint64_t first, uint64_t end)
     uint64_t most = CHUNK / o->config.unit;
     int ret = 0;
 
+    if (!is_frozen(o)) {
+        return 0;
+    }
     while (ret == 0 && first < end) {
-        bool unsaved;
-        uint64_t n = unsaved_run(o, first, end, &unsaved);
+        bool saved;
+        uint64_t n = saved_run(o, first, end, &saved);
 
-        if (unsaved) {
+        if (!saved) {
             n = MIN(n, most);
             ret = preserve_run(o, first, n);
         }
@@ -136,17 +146,16 @@ static int read_piece(Overlay *o, int64_t offset, size_t bytes, uint8_t *buf)
         int64_t at = offset + (int64_t)done;
         uint64_t unit = overlay_unit(o, at);
         uint64_t end = overlay_unit_end(o, offset + (int64_t)bytes);
-        bool unsaved;
-        uint64_t n_units = unsaved_run(o, unit, end, &unsaved);
+        bool saved;
+        uint64_t n_units = saved_run(o, unit, end, &saved);
         size_t n = (size_t)MIN(overlay_unit_offset(o, unit + n_units) - at,
                                (int64_t)(bytes - done));
         IOVector iov;
         int ret;
 
         iov_init_buf(&iov, buf + done, n);
-        ret = unsaved
-                  ? overlay_read_now(o, at, &iov, 0, n)
-                  : scratch_read(o->snapshot, at + o->shift, buf + done, n);
+        ret = saved ? scratch_read(o->snapshot, at + o->shift, buf + done, n)
+                    : overlay_read_now(o, at, &iov, 0, n);
         if (ret < 0) {
             return ret;
         }

@@ -116,7 +116,7 @@ int overlay_read_gated(Overlay *overlay, int64_t offset, int64_t bytes,
 typedef void OverlayVisitor(int64_t offset, int64_t bytes, void *opaque);
 
 /* Take the state of this moment: until overlay_thaw(), overlay_read_frozen()
- * gives it. Visits what was touched since the last freeze. */
+ * gives it; afterwards, the disk as it is. Visits what was touched since the last freeze. */
 void overlay_freeze(Overlay *overlay, OverlayVisitor *touched, void *opaque);
 int overlay_read_frozen(Overlay *overlay, int64_t offset, int64_t bytes,
                         void *buf) G_GNUC_WARN_UNUSED_RESULT;

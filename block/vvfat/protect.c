@@ -6,8 +6,15 @@
 
 /* Entries of protected inodes, by the sector of the disk they are in. */
 struct Protect {
+    const Geometry *geometry;
+    GArray *members;     /* Member: all protected inodes */
     GHashTable *sectors; /* number -> GArray of Guarded */
 };
+
+typedef struct Member {
+    const Inode *inode;
+    int64_t place; /* of its first entry on the disk; -1: it has none */
+} Member;
 
 typedef struct Guarded {
     const Inode *inode;
@@ -51,14 +58,50 @@ static int64_t directory_offset(const Inode *dir, const Geometry *g,
            (int64_t)(byte % cluster_size);
 }
 
-static void guard_inode(Protect *p, const Inode *inode, const Geometry *g)
+/* Where an entry of an inode stands; -1: nowhere. */
+static int64_t slot_offset(const Protect *p, const Inode *inode, uint32_t i)
 {
-    for (uint32_t i = 0; i < inode->n_slots; i++) {
-        int64_t offset = directory_offset(
-            inode->parent, g, (uint64_t)(inode->slot + i) * FAT_DIRENT_SIZE);
+    if (!inode->parent) {
+        return -1;
+    }
+    return directory_offset(inode->parent, p->geometry,
+                            (uint64_t)(inode->slot + i) * FAT_DIRENT_SIZE);
+}
 
-        if (offset >= 0) {
-            guard_slot(p, inode, offset);
+static void guard_all(Protect *p)
+{
+    g_hash_table_remove_all(p->sectors);
+    for (guint i = 0; i < p->members->len; i++) {
+        Member *m = &g_array_index(p->members, Member, i);
+
+        m->place = slot_offset(p, m->inode, 0);
+        for (uint32_t slot = 0; slot < m->inode->n_slots; slot++) {
+            int64_t offset = slot_offset(p, m->inode, slot);
+
+            if (offset >= 0) {
+                guard_slot(p, m->inode, offset);
+            }
+        }
+    }
+}
+
+static void find_members(Protect *p, const Inode *root)
+{
+    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+
+    g_ptr_array_add(dirs, (gpointer)root);
+    while (dirs->len) {
+        const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
+
+        for (uint32_t i = 0; i < dir->n_children; i++) {
+            Member m = { .inode = dir->children[i] };
+
+            if (m.inode->is_protected) {
+                g_array_append_val(p->members, m);
+            }
+            if (m.inode->is_directory) {
+                g_ptr_array_add(dirs, dir->children[i]);
+            }
         }
     }
 }
@@ -66,31 +109,32 @@ static void guard_inode(Protect *p, const Inode *inode, const Geometry *g)
 Protect *protect_new(const Inode *root, const Geometry *g)
 {
     g_autoptr(Protect) p = g_new0(Protect, 1);
-    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
 
+    p->geometry = g;
+    p->members = g_array_new(FALSE, FALSE, sizeof(Member));
     p->sectors = g_hash_table_new_full(NULL, NULL, NULL,
                                        (GDestroyNotify)g_array_unref);
-    g_ptr_array_add(dirs, (gpointer)root);
-    while (dirs->len) {
-        const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
+    find_members(p, root);
+    guard_all(p);
+    return p->members->len ? g_steal_pointer(&p) : NULL;
+}
 
-        for (uint32_t i = 0; i < dir->n_children; i++) {
-            Inode *child = dir->children[i];
+void protect_refresh(Protect *p)
+{
+    for (guint i = 0; i < p->members->len; i++) {
+        const Member *m = &g_array_index(p->members, Member, i);
 
-            if (child->is_protected) {
-                guard_inode(p, child, g);
-            }
-            if (child->is_directory) {
-                g_ptr_array_add(dirs, child);
-            }
+        if (slot_offset(p, m->inode, 0) != m->place) {
+            guard_all(p);
+            return;
         }
     }
-    return g_hash_table_size(p->sectors) ? g_steal_pointer(&p) : NULL;
 }
 
 void protect_free(Protect *p)
 {
     if (p) {
+        g_array_unref(p->members);
         g_hash_table_unref(p->sectors);
         g_free(p);
     }

@@ -2,10 +2,11 @@
 /*
  * Files and directories that the host does not let us write: the guest's
  * writes to their clusters and to their directory entries are refused at once,
- * where they are when the disk is opened. (What a guest moves elsewhere first
- * is held back by the commit.) Access dates may change: reading does that.
+ * where the last commit found them. (What a guest moves elsewhere first is held
+ * back by the commit.) Access dates may change: reading does that.
  *
- * Immutable, but for the data map that it asks; with the overlay's gate held.
+ * Not locked: it is asked with the overlay's gate held, and changed with it
+ * held alone.
  */
 #ifndef VVFAT_PROTECT_H
 #define VVFAT_PROTECT_H
@@ -19,11 +20,14 @@
 
 typedef struct Protect Protect;
 
-/* root: of inodes as they stand on the disk now. NULL: no file or directory is
- * protected. */
+/* root: of inodes as they stand on the disk now; those that are protected and
+ * the geometry outlive it. NULL: no file or directory is protected. */
 Protect *protect_new(const Inode *root, const Geometry *geometry);
 void protect_free(Protect *protect);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Protect, protect_free)
+
+/* The guest's side of inodes may have changed: entries may stand elsewhere. */
+void protect_refresh(Protect *protect);
 
 /* Reads bytes of the disk as it is: 0 or -errno. */
 typedef int ProtectRead(void *opaque, int64_t offset, int64_t bytes,

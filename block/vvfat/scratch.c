@@ -138,6 +138,17 @@ char *scratch_named(const char *pattern, GError **errp)
     return g_steal_pointer(&path);
 }
 
+int scratch_claim(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    close(fd);
+    return 0;
+}
+
 void scratch_remove(const char *path)
 {
     unlink(path);

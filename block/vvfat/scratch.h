@@ -32,6 +32,11 @@ void scratch_clear(Scratch *scratch);
  * g_free(). NULL and *errp.
  */
 char *scratch_named(const char *pattern, GError **errp);
+
+/* A new empty file of that name, for its owner alone: bytes of others may go
+ * into it. 0 or -errno; -EEXIST: there is something. */
+int scratch_claim(const char *path) G_GNUC_WARN_UNUSED_RESULT;
+
 void scratch_remove(const char *path);
 
 #endif

@@ -41,7 +41,7 @@ const OptionDesc vvfat_option_table[] = {
     { .name = "rw",
       .type = OPTION_BOOL,
       .def = "off",
-      .help = "write into the directory what the guest writes" },
+      .help = "what is written to the disk becomes files in the directory" },
     { .name = "size",
       .type = OPTION_SIZE,
       .min = 64 << 10,
@@ -110,33 +110,37 @@ const OptionDesc vvfat_option_table[] = {
       .type = OPTION_ENUM,
       .def = "flush",
       .values = commit_names,
-      .help = "with rw, when to write into the directory: each includes those "
-              "behind it" },
+      .help = "with rw, when that comes to the directory: after each write, "
+              "when the guest flushes, when it is idle, at the end, or on "
+              "request alone; each includes those behind it" },
     { .name = "commit-delay",
       .type = OPTION_NUMBER,
       .def = "1000",
       .max = 3600000,
-      .help = "milliseconds without a write after which the guest is idle" },
+      .help = "with rw, milliseconds without a write after which the guest is "
+              "idle" },
     { .name = "protect",
       .type = OPTION_ENUM,
       .def = "error",
       .values = protect_names,
-      .help = "writes to files without write permission: refuse them, or hold "
-              "them back" },
+      .help = "with rw, writes to files without write permission: refuse "
+              "them, or accept them and hold them back" },
     { .name = "file-mode",
       .type = OPTION_STRING,
       .def = "0666",
-      .help = "permissions of new files, octal, less the umask" },
+      .help = "with rw, permissions of new files, octal, less the umask" },
     { .name = "dir-mode",
       .type = OPTION_STRING,
       .def = "0777",
-      .help = "permissions of new directories, octal, less the umask" },
+      .help = "with rw, permissions of new directories, octal, less the "
+              "umask" },
     { .name = "overlay-max",
       .type = OPTION_SIZE,
-      .help = "most bytes that the overlay may hold (default: no limit)" },
+      .help = "with rw, most bytes that wait outside of the directory "
+              "(default: no limit)" },
     { .name = "overlay",
       .type = OPTION_STRING,
-      .help = "file that keeps what the guest wrote, and the volume, for the "
+      .help = "with rw, file that keeps what the guest wrote, and the volume, for the "
               "next time; made when it is not there" },
     { .name = NULL },
 };

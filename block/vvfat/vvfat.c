@@ -16,7 +16,6 @@
 #include "block/vvfat/report.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/vvfat-options.h"
-#include "block/vvfat/vvfat.h"
 #include "block/vvfat/writable.h"
 
 typedef struct Vvfat {
@@ -30,13 +29,6 @@ typedef struct Vvfat {
 } Vvfat;
 
 /* ---- Opening ---- */
-
-static VvfatHostOpener *open_host = hostfs_posix_new;
-
-void vvfat_set_host(VvfatHostOpener *opener)
-{
-    open_host = opener ? opener : hostfs_posix_new;
-}
 
 static void vvfat_clear(Vvfat *s)
 {
@@ -69,12 +61,15 @@ static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
 {
     if (!config->rw) {
         return bdrv_apply_auto_read_only(
-            bs, "vvfat shows the directory read-only", errp);
+            bs,
+            "vvfat shows the directory read-only; with rw=on, what is written "
+            "goes into it",
+            errp);
     }
     if (bdrv_is_read_only(bs)) {
         block_error_set(errp, EINVAL,
-                        "Unable to set VVFAT to 'rw' when "
-                        "drive is read-only");
+                        "Unable to set VVFAT to 'rw' when drive is read-only; "
+                        "leave out rw to read the directory");
         return false;
     }
     return true;
@@ -109,7 +104,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     const VvfatConfig *config = s->config;
     Tree *tree;
 
-    s->fs = open_host(config->dir, errp);
+    s->fs = hostfs_open(config->dir, errp);
     if (!s->fs) {
         return false;
     }

@@ -29,7 +29,6 @@ struct Writable {
     /* Where the volume stands on the disk, bytes. */
     int64_t disk_bytes, volume_offset, volume_bytes, data_offset, data_end;
     uint32_t cluster_size;
-    uint8_t partition_entries[64]; /* of the MBR, as opened */
 
     Overlay *overlay;
     GuestState *state; /* the committer's, while it runs */
@@ -59,7 +58,6 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
 /* The state of a volume with this boot sector and this MBR; initial: what the
  * FATs were when it was opened (GuestStateConfig). */
 bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
-                         const uint8_t mbr[SECTOR_SIZE],
                          GuestStateRead *initial, GError **errp);
 /* Entries and clusters that may not be written; then commits can begin. With
  * the hooks that are set in `hooks`, and nothing else of it. */

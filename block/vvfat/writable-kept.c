@@ -220,7 +220,7 @@ static bool fill_image(Writable *w, GError **errp)
     writable_make_overlay(w, w->kept->child, DISK, true);
     w->map = data_map_new(w->fs, w->cluster_size);
     if (directory_id(w, &id, errp) &&
-        writable_make_state(w, id.boot, id.mbr, writable_read_initial, errp)) {
+        writable_make_state(w, id.boot, writable_read_initial, errp)) {
         guest_state_add_layout(w->state, w->layout);
         ret = write_all(w, &id);
         if (ret < 0) {
@@ -434,7 +434,7 @@ static bool load_state(Writable *w, const KeptIdentity *kept,
     g_autoptr(GPtrArray) inodes = NULL;
     int ret;
 
-    if (!writable_make_state(w, kept->boot, kept->mbr, NULL, errp) ||
+    if (!writable_make_state(w, kept->boot, NULL, errp) ||
         !check_boot(w, errp)) {
         return false;
     }

@@ -13,6 +13,7 @@
 #include "block/vvfat/writable-int.h"
 
 #define CHUNK (1 << 20)
+#define MAX_SAME_TIME 1000 /* images of one second */
 
 typedef struct Rescue {
     Writable *w;
@@ -138,17 +139,31 @@ static void copy_held(Rescue *r)
 
 /* ---- The image ---- */
 
-static char *choose_name(const char *dir, const char *where)
+/* An empty file of a new name: what an earlier one keeps is not to be lost. */
+static char *claim_name(const char *dir, const char *where, GError **errp)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
     g_autofree char *absolute = g_canonicalize_filename(dir, NULL);
     g_autofree char *base = g_path_get_basename(absolute);
     g_autofree char *parent = g_path_get_dirname(absolute);
+    g_autofree char *start =
+        g_strdup_printf("%s/%s.vvfat-rescue-%s", where ? where : parent,
+                        strcmp(base, "/") ? base : "root", time);
+    int ret = -EEXIST;
 
-    return g_strdup_printf("%s/%s.vvfat-rescue-%s.qcow2",
-                           where ? where : parent,
-                           strcmp(base, "/") ? base : "root", time);
+    for (unsigned i = 1; ret == -EEXIST && i <= MAX_SAME_TIME; i++) {
+        g_autofree char *path = i == 1
+                                    ? g_strdup_printf("%s.qcow2", start)
+                                    : g_strdup_printf("%s-%u.qcow2", start, i);
+
+        ret = scratch_claim(path);
+        if (ret == 0) {
+            return g_steal_pointer(&path);
+        }
+    }
+    block_error_set_errno(errp, -ret, "Could not create '%s.qcow2'", start);
+    return NULL;
 }
 
 static bool fill_image(Writable *w, const char *path, GError **errp)
@@ -183,10 +198,8 @@ static bool make_image(Writable *w, const char *path, GError **errp)
     g_autoptr(Options) create = options_new();
 
     options_set_int(create, "size", w->disk_bytes);
-    if (!bdrv_create("qcow2", path, create, errp)) {
-        return false;
-    }
-    if (!fill_image(w, path, errp)) {
+    if (!bdrv_create("qcow2", path, create, errp) ||
+        !fill_image(w, path, errp)) {
         scratch_remove(path);
         return false;
     }
@@ -198,10 +211,11 @@ char *writable_rescue(Writable *w, GError **errp)
     const char *const places[] = { NULL, g_get_tmp_dir() };
 
     for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        g_autofree char *path = choose_name(w->config->dir, places[i]);
+        g_autofree char *path = NULL;
 
         g_clear_error(errp);
-        if (make_image(w, path, errp)) {
+        path = claim_name(w->config->dir, places[i], errp);
+        if (path && make_image(w, path, errp)) {
             return g_steal_pointer(&path);
         }
     }

@@ -10,11 +10,12 @@
 #include <string.h>
 
 #include "block/error.h"
+#include "block/vvfat/partition.h"
 #include "block/vvfat/read.h"
 #include "block/vvfat/writable-int.h"
 
 #define UNIT_MAX 4096u
-#define MBR_TABLE 446 /* its four entries take 64 bytes */
+#define NOT_COMMITTED "nothing is committed by itself with commit=manual"
 
 /* ---- Base ---- */
 
@@ -156,24 +157,49 @@ static int check_write(void *opaque, int64_t offset, int64_t bytes,
     return inode ? refuse(inode, "directory entry") : ret;
 }
 
+static void refresh_protection(void *opaque)
+{
+    Writable *w = opaque;
+
+    if (w->protect) {
+        protect_refresh(w->protect);
+    }
+}
+
 /* ---- The partition ---- */
 
+static int read_frozen_disk(void *opaque, int64_t offset, int64_t bytes,
+                            void *buf)
+{
+    Writable *w = opaque;
+
+    return overlay_read_frozen(w->overlay, offset, bytes, buf);
+}
+
+/* The volume's partition must be where it was. Its type, name and flags, and
+ * the disk's signature, are the guest's affair. */
 static char *check_partition(void *opaque)
 {
     Writable *w = opaque;
-    uint8_t sector[SECTOR_SIZE];
+    g_autoptr(PartitionList) list = NULL;
 
     if (w->volume_offset == 0) {
         return NULL;
     }
-    if (overlay_read_frozen(w->overlay, 0, sizeof(sector), sector) < 0) {
+    list = partition_find(read_frozen_disk, w, (uint64_t)w->disk_bytes, NULL);
+    if (!list) {
         return g_strdup("the partition table cannot be read");
     }
-    if (memcmp(sector + MBR_TABLE, w->partition_entries,
-               sizeof(w->partition_entries)) != 0) {
-        return g_strdup("the guest has changed the partition table");
+    for (guint i = 0; i < list->partitions->len; i++) {
+        const Partition *p = &g_array_index(list->partitions, Partition, i);
+
+        if (p->start == (uint64_t)w->volume_offset &&
+            p->bytes >= (uint64_t)w->volume_bytes) {
+            return NULL;
+        }
     }
-    return NULL;
+    return g_strdup("the guest has changed the partition table: the volume's "
+                    "partition is not where it was");
 }
 
 /* ---- Events ---- */
@@ -312,7 +338,6 @@ static bool make_overlay(Writable *w, BlockDriverState *bs, Options *options,
 }
 
 bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
-                         const uint8_t mbr[SECTOR_SIZE],
                          GuestStateRead *initial, GError **errp)
 {
     GuestStateConfig config = {
@@ -329,19 +354,16 @@ bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
     }
     w->state = guest_state_new(&config);
     w->facts.volume_id = config.boot.volume_id;
-    memcpy(w->partition_entries, mbr + MBR_TABLE,
-           sizeof(w->partition_entries));
     return true;
 }
 
 static bool make_state(Writable *w, GError **errp)
 {
     const Tree *tree = layout_tree(w->layout);
-    uint8_t boot[SECTOR_SIZE], mbr[SECTOR_SIZE];
+    uint8_t boot[SECTOR_SIZE];
 
     layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, boot);
-    layout_read_metadata(w->layout, 0, SECTOR_SIZE, mbr);
-    if (!writable_make_state(w, boot, mbr, writable_read_initial, errp)) {
+    if (!writable_make_state(w, boot, writable_read_initial, errp)) {
         return false;
     }
     guest_state_add_layout(w->state, w->layout);
@@ -386,6 +408,7 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .begin = hooks->begin,
         .staged = hooks->staged,
         .done = hooks->done,
+        .updated = refresh_protection,
         .opaque = w,
     };
 
@@ -401,9 +424,18 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
 
 bool writable_lock_directory(Writable *w, GError **errp)
 {
-    int ret = w->fs->ops->lock(w->fs);
     g_autofree char *dir = report_escape(w->config->dir);
+    HostStat st;
+    int ret = w->fs->ops->stat(w->fs, "", &st);
 
+    if (ret == 0 && !st.writable) {
+        block_error_set(errp, EACCES,
+                        "The host does not allow to make files in '%s'; "
+                        "without rw it can be read",
+                        dir);
+        return false;
+    }
+    ret = w->fs->ops->lock(w->fs);
     if (ret == -EWOULDBLOCK) {
         block_error_set(errp, EBUSY,
                         "'%s' is open for writing already, by another disk; "
@@ -603,12 +635,15 @@ static int finish(Writable *w, GError **errp)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *image = NULL;
+    g_autofree char *reason = NULL;
+    g_autofree char *dir = report_escape(w->config->dir);
 
     w->is_finished = true;
     committer_stop(w->committer);
     if (!writable_has_loss(w)) {
         return 0;
     }
+    reason = committer_reason(w->committer);
     if (w->kept) {
         block_error_set(errp, EIO,
                         "Not everything that the guest wrote could be written "
@@ -621,16 +656,17 @@ static int finish(Writable *w, GError **errp)
     image = writable_rescue(w, &error);
     if (image) {
         block_error_set(errp, EIO,
-                        "Not everything that the guest wrote could be written "
-                        "into the directory. It is kept in '%s': vvfat-img ls "
-                        "and vvfat-img extract show it and take it out",
-                        image);
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s). What is missing is kept in '%s': "
+                        "vvfat-img ls and vvfat-img extract show it and take "
+                        "it out",
+                        dir, reason ? reason : NOT_COMMITTED, image);
     } else {
         block_error_set(errp, EIO,
-                        "Not everything that the guest wrote could be written "
-                        "into the directory, and it could not be kept either: "
-                        "%s",
-                        error->message);
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s), and what is missing could not be kept, "
+                        "either: %s",
+                        dir, reason ? reason : NOT_COMMITTED, error->message);
     }
     return -EIO;
 }

@@ -209,7 +209,9 @@ typedef struct BdrvInfo {
     char *full_backing_filename; /* resolved; NULL: none */
     Options *specific; /* driver-specific facts, nested by dots; a list
                                "report.N.{kind,path,detail}" names everything
-                               skipped, renamed or clamped */
+                               skipped, renamed or clamped, and conflicts;
+                               "pending.N.{path,reason}" what waits to be
+                               committed */
 } BdrvInfo;
 
 BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp);
@@ -265,10 +267,15 @@ void blk_drained_end(BlockBackend *blk);
 /*
  * Bring what was written into what lies beneath the image, now: a writable
  * vvfat disk into its directory. Images that write through have nothing to do.
- * finish: nothing will be written any more (writes fail from then on); what
- * could not be brought there is kept in a file, and *errp says what happened
- * and where it is. blk_close() does that too, but has nobody to tell. 0; or
- * -errno and *errp when not everything is there.
+ * May be called on any thread, beside requests. 0; or -errno and *errp when
+ * the host failed: what is not there stays pending, and is tried again. What
+ * waits because the guest has written half of it, or because it is damaged, is
+ * no error: blk_get_info() lists it ("pending.N.path", "pending.N.reason").
+ *
+ * finish: nothing will be written any more (writes fail from then on). Now
+ * everything that waits is an error, -EIO: it is kept in an image, and *errp
+ * gives a reason and that image's name. A disk with commit=manual is not
+ * committed by that. blk_close() does the same, but has nobody to tell.
  */
 int blk_commit(BlockBackend *blk, bool finish, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;

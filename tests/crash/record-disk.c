@@ -85,7 +85,7 @@ void record_disk_save(const RecordDisk *disk, const char *path)
     close(fd);
 }
 
-/* ---- The journal ---- */
+/* ---- The tape ---- */
 
 static void record_add(RecordDisk *disk, RecordEvent event,
                        const IOVector *iov)

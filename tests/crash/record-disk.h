@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol driver "record": a disk in memory that keeps a journal of what
+ * The protocol driver "record": a disk in memory that keeps a tape of what
  * was done to it, and fails when a test says so.
  *
  * A disk outlives the nodes that show it, so an image can be closed and opened
@@ -59,7 +59,7 @@ RecordDisk *record_disk_load(const char *path);
 void record_disk_free(RecordDisk *disk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RecordDisk, record_disk_free)
 
-/* Add a mark to the journal. */
+/* Add a mark to the tape. */
 void record_note(RecordDisk *disk, int64_t number);
 
 /* Carry out an event on another disk: the whole, or of a change by its first

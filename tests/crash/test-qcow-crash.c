@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A qcow image, killed and cut off at each step of what is done to it. */
-#include "tests/crash/journal.h"
+#include "tests/crash/tape.h"
 
 int main(void)
 {
-    return journal_main(qcow_scenarios);
+    return tape_main(qcow_scenarios);
 }

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "block/block.h"
-#include "block/vvfat/vvfat.h"
 #include "tests/crash/record-disk.h"
 #include "tests/unit/fault-hostfs.h"
 #include "tests/unit/memory-hostfs.h"
@@ -619,7 +618,7 @@ int main(void)
         return SKIPPED;
     }
     record_init();
-    vvfat_set_host(give_host);
+    hostfs_set_opener(give_host);
     make_world();
     make_volumes();
     calls = run_whole();

@@ -118,9 +118,24 @@ while kill -0 "${EXPORT_PID[daemon]}" 2>/dev/null; do
 done
 unset 'EXPORT_PID[daemon]'
 
-# ---- With -r, and without rw, nothing can be written ----
+# ---- What cannot be brought into the directory is told at the end ----
 
 [ "$STAND_IN" = no ] || exit 0
+plain_tree formatted
+cp -a formatted formatted.before
+img convert -q fat:size=8M:fat-type=12:partition=none:formatted formatted.img
+mkfs.fat -F 12 -i 12345678 formatted.img >mkfs.out
+nbdkit --foreground --verbose --unix - "$PLUGIN" formatted rw=on size=8M \
+    fat-type=12 partition=none --run 'nbdcopy --flush formatted.img "$uri"' \
+    2>formatted.log || fail "formatting: $(tail -n 5 formatted.log)"
+grep -q "error: closing: Not all .*format.* is kept in '$PWD/formatted\." \
+    formatted.log || fail "nothing was said: $(tail -n 20 formatted.log)"
+grep -q 'at the end: commit.suspended=' formatted.log || fail 'no facts'
+same_tree formatted.before formatted
+img compare -q formatted.vvfat-rescue-*.qcow2 formatted.img
+
+# ---- With -r, and without rw, nothing can be written ----
+
 for arguments in '-r rw=on' '--threads=4 rw=off'; do
     # shellcheck disable=SC2086 # words
     set -- $arguments

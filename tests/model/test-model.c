@@ -31,8 +31,6 @@
 #include "tests/model/episode.h"
 #include "tests/model/hostdir.h"
 
-/* What a driver that cannot write into a directory says. */
-#define NO_RW "not part of this version"
 #define CHECK_SEED 1
 #define CHECK_SECONDS 6
 
@@ -208,17 +206,6 @@ static int replay(Plan *plan)
     return episode->why != NULL;
 }
 
-/* Whether this driver can write into a directory at all. */
-static bool has_rw(const Plan *plan)
-{
-    Config config = plan->config;
-    g_autoptr(Episode) episode = NULL;
-
-    config.n_ops = 0;
-    episode = episode_run(&config, NULL);
-    return !episode->why || !strstr(episode->why, NO_RW);
-}
-
 /* Episodes until the bound is reached. False: one has failed. */
 static bool run_plan(Plan *plan)
 {
@@ -266,11 +253,7 @@ static bool run_everything(Plan *plan)
     plan->config.no_dir = true;
     ok = run_plan(plan);
     plan->config.no_dir = false;
-    if (ok && !has_rw(plan)) {
-        printf("no directories: this driver does not write into them\n");
-        plan->config.no_dir = true;
-    }
-    ok = ok && (plan->config.no_dir || run_plan(plan));
+    ok = ok && run_plan(plan);
     plan->config.garbage = true;
     return ok && run_plan(plan);
 }

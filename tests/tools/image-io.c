@@ -11,7 +11,12 @@
  *   discard OFFSET LENGTH
  *   read [-P PATTERN] OFFSET LENGTH  fails unless the pattern is there
  *   status OFFSET LENGTH             a line about each piece
+ *   load FILE                        the file's bytes, from the start on:
+ *                                    writes the sectors that differ
  *   flush, truncate SIZE, empty
+ *   commit, finish                   into what lies beneath; the last time
+ *   facts                            "key=value" lines of the driver
+ *   host COMMAND                     of the shell, which must succeed
  *   verify                           fails if the image's check finds anything
  *   abort                            ends at once: nothing is closed or flushed
  *
@@ -29,6 +34,7 @@
 #include "util/size.h"
 
 #define MAX_WORDS 6
+#define SECTOR INT64_C(512)
 #define MAX_REQUEST (INT64_C(1) << 30)
 
 typedef struct Words {
@@ -213,6 +219,81 @@ static void do_empty(BlockBackend *blk, const Words *words)
     }
 }
 
+/* One that cannot be read differs, too. */
+static bool differs(BlockBackend *blk, int64_t at, const char *bytes,
+                    int64_t length)
+{
+    int64_t n = MIN(SECTOR, length - at);
+    char old[SECTOR];
+
+    return n > 0 && (blk_pread(blk, at, n, old, 0) < 0 ||
+                     memcmp(old, bytes + at, (gsize)n) != 0);
+}
+
+static void load_sectors(BlockBackend *blk, const Words *words,
+                         const char *bytes, int64_t length)
+{
+    int64_t at = 0, n;
+
+    while (at < length) {
+        for (n = 0; differs(blk, at + n, bytes, length); n += SECTOR) {
+        }
+        n = MIN(n, length - at);
+        must(words, blk_pwrite(blk, at, n, bytes + at, 0));
+        at += n + SECTOR;
+    }
+}
+
+static void do_load(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *bytes = NULL;
+    gsize length;
+
+    if (words->n != 2) {
+        die(words, "FILE");
+    }
+    if (!g_file_get_contents(words->word[1], &bytes, &length, &error)) {
+        die(words, error->message);
+    }
+    load_sectors(blk, words, bytes, (int64_t)length);
+}
+
+static void do_commit(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (blk_commit(blk, word_is(words, 0, "finish"), &error) < 0) {
+        die(words, error->message);
+    }
+}
+
+static void print_fact(const char *key, const char *value, void *opaque)
+{
+    (void)opaque;
+    printf("%s=%s\n", key, value);
+}
+
+static void do_facts(BlockBackend *blk, const Words *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, &error);
+
+    if (!info) {
+        die(words, error->message);
+    }
+    options_foreach(info->specific, print_fact, NULL);
+    fflush(stdout);
+}
+
+static void do_host(BlockBackend *blk, const Words *words)
+{
+    (void)blk;
+    if (system(words->command + strlen("host")) != 0) {
+        die(words, "failed");
+    }
+}
+
 static void print_finding(const char *text, void *opaque)
 {
     (void)opaque;
@@ -250,6 +331,9 @@ static const struct {
     { "status", do_status },     { "flush", do_flush },
     { "truncate", do_truncate }, { "empty", do_empty },
     { "verify", do_verify },     { "abort", do_abort },
+    { "load", do_load },         { "commit", do_commit },
+    { "finish", do_commit },     { "facts", do_facts },
+    { "host", do_host },
 };
 
 static void run_command(BlockBackend *blk, const char *text)
@@ -323,6 +407,8 @@ int main(int argc, char **argv)
         g_autofree char *text = blk_strerror(ret);
 
         fprintf(stderr, "image-io: flush at the end: %s\n", text);
+    } else if ((ret = blk_commit(blk, true, &error)) < 0) {
+        fprintf(stderr, "image-io: %s\n", error->message);
     }
     blk_close(blk);
     return ret < 0;

@@ -128,6 +128,7 @@ ApplyWorld *apply_world_new(HostFs *fs)
 void apply_world_free(ApplyWorld *w)
 {
     if (w) {
+        apply_free(w->apply);
         g_hash_table_destroy(w->data);
         g_ptr_array_unref(w->saved);
         g_ptr_array_unref(w->inodes);
@@ -269,13 +270,16 @@ void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
 int apply_world_run(ApplyWorld *w)
 {
     ApplyHooks mine = hooks;
-    g_autoptr(Apply) apply = NULL;
     int r;
 
-    mine.opaque = w;
-    apply = apply_new(w->fs, &w->options, &mine);
-    apply_stage(apply, &w->plan);
-    r = apply_run(apply, &w->plan);
+    if (!w->apply || w->apply_fs != w->fs) {
+        mine.opaque = w;
+        apply_free(w->apply);
+        w->apply = apply_new(w->fs, &w->options, &mine);
+        w->apply_fs = w->fs;
+    }
+    apply_stage(w->apply, &w->plan);
+    r = apply_run(w->apply, &w->plan);
     cr_assert_not(w->is_locked);
     return r;
 }

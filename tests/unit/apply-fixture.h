@@ -21,6 +21,8 @@ typedef struct ApplyWorld {
     int n_locked;    /* calls of lock() so far */
     bool is_locked;
     int read_error; /* that reading the guest's bytes gives */
+    Apply *apply;   /* of the last run, on apply_fs */
+    HostFs *apply_fs;
 } ApplyWorld;
 
 ApplyWorld *apply_world_new(HostFs *fs);

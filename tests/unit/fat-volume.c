@@ -16,7 +16,7 @@
     "PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8 TZ=UTC; "  \
     "export PATH MTOOLS_SKIP_CHECK LC_ALL TZ; "
 
-char *scratch_dir_new(void)
+char *workdir_new(void)
 {
     g_autoptr(GError) error = NULL;
     char *dir = g_dir_make_tmp("vvfat-test-XXXXXX", &error);
@@ -25,9 +25,9 @@ char *scratch_dir_new(void)
     return dir;
 }
 
-void scratch_dir_free(char *dir)
+void workdir_free(char *dir)
 {
-    scratch_run("/", "chmod -R u+rwX '%s' && rm -rf '%s'", dir, dir);
+    workdir_run("/", "chmod -R u+rwX '%s' && rm -rf '%s'", dir, dir);
     g_free(dir);
 }
 
@@ -50,7 +50,7 @@ static int run(const char *dir, const char *command, char **output)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-int scratch_status(const char *dir, const char *fmt, ...)
+int workdir_status(const char *dir, const char *fmt, ...)
 {
     g_autofree char *command = NULL;
     va_list ap;
@@ -61,7 +61,7 @@ int scratch_status(const char *dir, const char *fmt, ...)
     return run(dir, command, NULL);
 }
 
-void scratch_run(const char *dir, const char *fmt, ...)
+void workdir_run(const char *dir, const char *fmt, ...)
 {
     g_autofree char *command = NULL;
     va_list ap;
@@ -74,7 +74,7 @@ void scratch_run(const char *dir, const char *fmt, ...)
     cr_assert(status == 0, "'%s' failed: %d", command, status);
 }
 
-char *scratch_output(const char *dir, const char *fmt, ...)
+char *workdir_output(const char *dir, const char *fmt, ...)
 {
     g_autofree char *command = NULL;
     char *output = NULL;
@@ -89,7 +89,7 @@ char *scratch_output(const char *dir, const char *fmt, ...)
     return output;
 }
 
-unsigned scratch_replace(const char *dir, const char *file, const void *old,
+unsigned workdir_replace(const char *dir, const char *file, const void *old,
                          const void *new, size_t bytes)
 {
     g_autofree char *path = g_build_filename(dir, file, NULL);

@@ -12,24 +12,24 @@
 
 #include "block/vvfat/guest-view.h"
 
-/* A new directory of the test's own. scratch_dir_free() removes it. */
-char *scratch_dir_new(void);
-void scratch_dir_free(char *dir);
+/* A new directory of the test's own. workdir_free() removes it. */
+char *workdir_new(void);
+void workdir_free(char *dir);
 
 /* Run a shell command in the directory; its exit status. The command finds
  * mkfs.fat and the like; mtools does not check geometries, and the time zone
  * is UTC. */
-int scratch_status(const char *dir, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+int workdir_status(const char *dir, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* The same; a failure fails the test. */
-void scratch_run(const char *dir, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void workdir_run(const char *dir, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* Standard output of a command; a failure fails the test. g_free(). */
-char *scratch_output(const char *dir, const char *fmt, ...)
+char *workdir_output(const char *dir, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
 /* Replace bytes of a file, wherever they stand; how often (at least once). */
-unsigned scratch_replace(const char *dir, const char *file, const void *old,
+unsigned workdir_replace(const char *dir, const char *file, const void *old,
                          const void *new, size_t bytes);
 
 /* A volume on an image file, and its view. */

@@ -102,6 +102,9 @@ FORWARD(HOST_CALL_DATA, int, file_copy,
 FORWARD(HOST_CALL_ATTR, int, set_times,
         (const char *path, int64_t mtime, uint32_t mtime_ns),
         (path, mtime, mtime_ns))
+FORWARD(HOST_CALL_ATTR, int, file_set_times,
+        (HostFile * file, int64_t mtime, uint32_t mtime_ns),
+        (file, mtime, mtime_ns))
 FORWARD(HOST_CALL_ATTR, int, set_mode, (const char *path, unsigned mode),
         (path, mode))
 FORWARD(HOST_CALL_ATTR, int, set_read_only, (const char *path, bool read_only),
@@ -128,6 +131,11 @@ static int fault_lock(HostFs *fs)
     int r = count_call(f, HOST_CALL_OPEN);
 
     return r ? r : f->inner->ops->lock(f->inner);
+}
+
+static void fault_batch(HostFs *fs, bool begin)
+{
+    hostfs_batch(fault_fs(fs)->inner, begin);
 }
 
 /* ---- Calls with more to them ---- */
@@ -309,6 +317,7 @@ static const HostFsOps fault_ops = {
     .dir_sync = fault_dir_sync,
     .sync_fs = fault_sync_fs,
     .set_times = fault_set_times,
+    .file_set_times = fault_file_set_times,
     .set_mode = fault_set_mode,
     .set_read_only = fault_set_read_only,
     .get_dos_attrib = fault_get_dos_attrib,
@@ -316,6 +325,7 @@ static const HostFsOps fault_ops = {
     .copy_metadata = fault_copy_metadata,
     .space = fault_space,
     .lock = fault_lock,
+    .batch = fault_batch,
 };
 
 FaultFs *fault_fs_new(HostFs *inner)

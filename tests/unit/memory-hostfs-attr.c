@@ -10,26 +10,44 @@
 #define NS INT64_C(1000000000)
 #define DOS_ATTRIB "user.DOSATTRIB"
 
-static int memory_set_times(HostFs *fs, const char *path, int64_t mtime,
-                            uint32_t mtime_ns)
+static int change_time(MemoryFs *m, const MemoryNode *node, int64_t mtime,
+                       uint32_t mtime_ns)
 {
-    MemoryFs *m = memory_fs(fs);
-    MemoryNode *node;
     int64_t time;
-    int r;
+    MemoryOp *op;
 
     if (mtime_ns >= NS || __builtin_mul_overflow(mtime, NS, &time) ||
         __builtin_add_overflow(time, (int64_t)mtime_ns, &time)) {
         return -EINVAL;
     }
+    op = memory_op_new(MEMORY_TIME, node, memory_tick(m));
+    op->mtime = time;
+    memory_commit(m, op);
+    return 0;
+}
+
+static int memory_set_times(HostFs *fs, const char *path, int64_t mtime,
+                            uint32_t mtime_ns)
+{
+    MemoryFs *m = memory_fs(fs);
+    MemoryNode *node;
+    int r;
+
     pthread_mutex_lock(&m->lock);
     r = memory_lookup_plain(m, path, &node);
-    if (r == 0) {
-        MemoryOp *op = memory_op_new(MEMORY_TIME, node, memory_tick(m));
+    r = r < 0 ? r : change_time(m, node, mtime, mtime_ns);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
 
-        op->mtime = time;
-        memory_commit(m, op);
-    }
+static int memory_file_set_times(HostFs *fs, HostFile *file, int64_t mtime,
+                                 uint32_t mtime_ns)
+{
+    MemoryFs *m = memory_fs(fs);
+    int r;
+
+    pthread_mutex_lock(&m->lock);
+    r = change_time(m, ((MemoryFile *)file)->node, mtime, mtime_ns);
     pthread_mutex_unlock(&m->lock);
     return r;
 }
@@ -202,6 +220,7 @@ static int memory_copy_metadata(HostFs *fs, const char *from, const char *to)
 void memory_attr_ops(HostFsOps *ops)
 {
     ops->set_times = memory_set_times;
+    ops->file_set_times = memory_file_set_times;
     ops->set_mode = memory_set_mode;
     ops->set_read_only = memory_set_read_only;
     ops->get_dos_attrib = memory_get_dos_attrib;

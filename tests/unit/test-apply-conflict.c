@@ -41,7 +41,8 @@ Test(apply_conflict, a_new_name_is_taken)
         apply_world_check_sides(w, host.fs);
         cr_assert_str_eq(file->alias, "notes.txt");
         cr_assert_str_eq(w->events->str,
-                         "conflict notes.txt: notes (guest 2).txt\n");
+                         "conflict notes.txt: the guest's version is "
+                         "'notes (guest 2).txt'\n");
     }
 }
 
@@ -59,7 +60,7 @@ Test(apply_conflict, its_own_file_changed_before_it_is_replaced)
     apply_world_check_tree(host.fs,
                            "file (guest): guest\nfile: by the host\n");
     apply_world_check_sides(w, host.fs);
-    check_event(w, "conflict file: file (guest)\n");
+    check_event(w, "conflict file: the guest's version is 'file (guest)'\n");
 }
 
 Test(apply_conflict, one_that_was_to_be_replaced_changed)
@@ -118,7 +119,8 @@ static void check_write(bool replaced, bool removed, const char *tree)
     apply_world_check_tree(host.fs, tree);
     apply_world_check_sides(w, host.fs);
     cr_assert_str_eq(file->alias, "file.c");
-    check_event(w, "conflict file.c: file (guest).c\n");
+    check_event(w, "conflict file.c: the guest's version is "
+                   "'file (guest).c'\n");
 }
 
 Test(apply_conflict, a_file_to_be_written_changed)
@@ -175,7 +177,8 @@ Test(apply_conflict, what_is_to_go_and_changed_stays)
     cr_assert_eq(file->change->held, 0);
     cr_assert_eq(dir->change->held, INODE_NOT_EMPTY);
     cr_assert_str_eq(dir->host_name, "dir");
-    check_event(w, "conflict dir/file: was changed: kept\n");
+    check_event(w, "conflict dir/file: it was changed on the host, and is "
+                   "kept\n");
     check_event(w, "conflict dir: ");
 }
 
@@ -193,7 +196,8 @@ Test(apply_conflict, a_directory_of_the_name_is_used)
     apply_world_run_well(w);
     apply_world_check_tree(host.fs,
                            "dir/\ndir/file: guest\ndir/other: host\n");
-    check_event(w, "conflict dir: was there: used\n");
+    check_event(w,
+                "conflict dir: a directory was there already, and is used\n");
     cr_assert_null(dir->alias);
 }
 

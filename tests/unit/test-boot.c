@@ -190,19 +190,19 @@ static const struct {
 
 Test(boot, fsck_accepts_volumes_of_every_shape)
 {
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
         Geometry g = choose(shapes[i].fat_type, shapes[i].floppy,
                             shapes[i].size);
 
         write_volume(&g, dir);
-        scratch_run(dir, "fsck.fat -n volume >out || { cat out; false; }");
-        cr_assert_neq(scratch_status(dir, "grep -i 'differ\\|wrong\\|fix' "
+        workdir_run(dir, "fsck.fat -n volume >out || { cat out; false; }");
+        cr_assert_neq(workdir_status(dir, "grep -i 'differ\\|wrong\\|fix' "
                                           "out"),
                       0);
     }
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(boot, what_is_written_is_read)
@@ -334,7 +334,7 @@ Test(boot, volumes_of_mkfs_are_read)
         "-F 32 -s 1 -C v 64000",
         "-F 32 -b 0 -C v 64000",
     };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
         g_autoptr(GError) error = NULL;
@@ -344,12 +344,12 @@ Test(boot, volumes_of_mkfs_are_read)
         BootInfo info;
         gsize n;
 
-        scratch_run(dir, "rm -f v && mkfs.fat -n LABEL %s >/dev/null",
+        workdir_run(dir, "rm -f v && mkfs.fat -n LABEL %s >/dev/null",
                     options[i]);
         cr_assert(g_file_get_contents(path, &bytes, &n, NULL));
         cr_assert(boot_parse((const uint8_t *)bytes, n, &info, &error),
                   "%s: %s", options[i], error ? error->message : "");
-        seen = scratch_output(dir, "fsck.fat -nv v | awk '/data clusters/ "
+        seen = workdir_output(dir, "fsck.fat -nv v | awk '/data clusters/ "
                                    "{ print $1 }'");
         cr_assert_eq(info.cluster_count, g_ascii_strtoull(seen, NULL, 10),
                      "%s: %u, not %s", options[i], info.cluster_count, seen);
@@ -357,7 +357,7 @@ Test(boot, volumes_of_mkfs_are_read)
         cr_assert_eq(info.fat_type,
                      g_ascii_strtoull(options[i] + 3, NULL, 10));
     }
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 static void check_refused(const uint8_t *good, uint64_t bytes, size_t offset,

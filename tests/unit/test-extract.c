@@ -92,7 +92,7 @@ static bool has_said(const Run *run, const char *path, const char *words)
 
 static void make_volume(const char *dir)
 {
-    scratch_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192");
+    workdir_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192");
 }
 
 /* ---- Whole trees ---- */
@@ -116,10 +116,10 @@ ParameterizedTest(unsigned *fat_type, extract, gives_the_tree_back)
                                          : "-s 1 40000";
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "mkfs.fat -F %u -C disk.img %s", *fat_type, mkfs);
-    scratch_run(dir,
+    workdir_run(dir, "mkfs.fat -F %u -C disk.img %s", *fat_type, mkfs);
+    workdir_run(dir,
                 "mkdir -p 'src/A long directory/inner' src/EMPTY.DIR && "
                 "cd src && : >empty && echo text >'gr\xc3\xbc\xc3\x9f.txt' && "
                 "for n in 1 511 512 513 70000 300000; do "
@@ -135,31 +135,31 @@ ParameterizedTest(unsigned *fat_type, extract, gives_the_tree_back)
     cr_assert_eq(run.result.files, 8);
     cr_assert_eq(run.result.directories, 3);
     cr_assert_eq(run.result.bytes, 5 + 1 + 511 + 512 + 513 + 370000);
-    scratch_run(dir, "diff -r src out");
+    workdir_run(dir, "diff -r src out");
     /* mcopy does not keep the times of directories. */
-    scratch_run(dir, "(cd src && " LIST_TIMES ") | grep -v -e inner -e DIR "
+    workdir_run(dir, "(cd src && " LIST_TIMES ") | grep -v -e inner -e DIR "
                      "-e 'directory$' >want && (cd out && " LIST_TIMES ") | "
                      "grep -v -e inner -e DIR -e 'directory$' >have && "
                      "cmp want have");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, directories_get_their_times)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
+    workdir_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
                      "mcopy -s -i disk.img sub ::/");
     /* 2001-09-09 01:46:40 into the times of all entries of sub */
     v = fat_volume_open(dir, "disk.img", false);
     tree_lookup(v->view->tree, "sub")->mtime = (FatTime){ 0x2b29, 0x0dd4 };
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
-    scratch_run(dir, "test \"$(stat -c %%Y out/sub)\" = 1000000000");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test \"$(stat -c %%Y out/sub)\" = 1000000000");
+    workdir_free(dir);
 }
 
 Test(extract, part_of_a_volume)
@@ -167,37 +167,37 @@ Test(extract, part_of_a_volume)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) tree = { 0 };
     g_auto(Run) file = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
+    workdir_run(dir, "mkdir -p sub/deep && echo x >sub/deep/x && "
                      "echo y >y && mcopy -s -i disk.img sub y ::/");
     v = fat_volume_open(dir, "disk.img", false);
     extract(&tree, v, "sub", dir, "tree", false);
     must_be_whole(&tree);
-    scratch_run(dir, "diff -r sub tree");
+    workdir_run(dir, "diff -r sub tree");
     extract(&file, v, "sub/deep/x", dir, "file", false);
     must_be_whole(&file);
-    scratch_run(dir, "cmp sub/deep/x file/x && test $(ls file | wc -l) = 1");
-    scratch_dir_free(dir);
+    workdir_run(dir, "cmp sub/deep/x file/x && test $(ls file | wc -l) = 1");
+    workdir_free(dir);
 }
 
 Test(extract, zeroes_become_holes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "truncate -s 4M sparse && "
+    workdir_run(dir, "truncate -s 4M sparse && "
                      "printf data | dd of=sparse bs=1 seek=2000000 "
                      "conv=notrunc && mcopy -i disk.img sparse ::/");
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
-    scratch_run(dir, "cmp sparse out/sparse && "
+    workdir_run(dir, "cmp sparse out/sparse && "
                      "test $(stat -c %%b out/sparse) -le 64");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, deeper_than_path_max)
@@ -207,7 +207,7 @@ Test(extract, deeper_than_path_max)
     g_autofree char *image = NULL;
     g_auto(Run) run = { 0 };
     g_autofree char *deep = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     uint8_t sector[512], fat[64 * 512] = { 0 };
     FatDirent *entry = (FatDirent *)sector;
     int fd;
@@ -258,16 +258,16 @@ Test(extract, deeper_than_path_max)
     }
     close(fd);
     fat_volume_close(g_steal_pointer(&v));
-    cr_assert_eq(scratch_status(dir, "fsck.fat -n disk.img"), 0);
+    cr_assert_eq(workdir_status(dir, "fsck.fat -n disk.img"), 0);
 
     v = fat_volume_open(dir, "disk.img", true);
     cr_assert_eq(v->view->problems->len, 0);
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
     cr_assert_eq(run.result.directories, DEPTH);
-    deep = scratch_output(dir, "find out -type d | wc -l");
+    deep = workdir_output(dir, "find out -type d | wc -l");
     cr_assert_eq(atoi(deep), DEPTH + 1);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 /* ---- Attributes ---- */
@@ -276,7 +276,7 @@ Test(extract, attributes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     g_autofree char *hidden = g_build_filename(dir, "out/hidden", NULL);
     g_autofree char *read_only = g_build_filename(dir, "out/ro", NULL);
     g_autofree char *none = g_build_filename(dir, "out/none", NULL);
@@ -285,7 +285,7 @@ Test(extract, attributes)
     struct stat st;
 
     make_volume(dir);
-    scratch_run(dir, "for f in hidden ro none plain; do echo $f >$f; "
+    workdir_run(dir, "for f in hidden ro none plain; do echo $f >$f; "
                      "mcopy -i disk.img $f ::/; done; "
                      "mattrib -i disk.img +h +s +r ::/hidden && "
                      "mattrib -i disk.img +r ::/ro && "
@@ -300,7 +300,7 @@ Test(extract, attributes)
     cr_assert_neq(st.st_mode & 0200, 0);
     if (run.result.unstored) {
         cr_assert_eq(run.said->len, 1);
-        scratch_dir_free(dir);
+        workdir_free(dir);
         cr_skip_test("no extended attributes here");
     }
     cr_assert_eq(getxattr(hidden, "user.DOSATTRIB", text, 16), 4);
@@ -309,7 +309,7 @@ Test(extract, attributes)
     cr_assert_eq(memcmp(text, "0x0", 3), 0);
     cr_assert_lt(getxattr(plain, "user.DOSATTRIB", text, 16), 0);
     cr_assert_lt(getxattr(read_only, "user.DOSATTRIB", text, 16), 0);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 /* ---- Targets ---- */
@@ -318,17 +318,17 @@ Test(extract, refuses_a_directory_that_is_not_empty)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "echo new >x && mcopy -i disk.img x ::/ && "
+    workdir_run(dir, "echo new >x && mcopy -i disk.img x ::/ && "
                      "mkdir out && echo old >out/other");
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", false);
     cr_assert_not(run.ok);
     cr_assert_eq(run.error->code, ENOTEMPTY);
-    scratch_run(dir, "test $(ls out | wc -l) = 1");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test $(ls out | wc -l) = 1");
+    workdir_free(dir);
 }
 
 Test(extract, target_that_cannot_be)
@@ -336,7 +336,7 @@ Test(extract, target_that_cannot_be)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) missing = { 0 };
     g_auto(Run) file = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
     v = fat_volume_open(dir, "disk.img", false);
@@ -344,17 +344,17 @@ Test(extract, target_that_cannot_be)
     cr_assert_eq(missing.error->code, ENOENT);
     extract(&file, v, "", dir, "disk.img", true);
     cr_assert_eq(file.error->code, ENOTDIR);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, overwriting_replaces_files_and_links)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "for f in file link hard; do echo new >$f; "
+    workdir_run(dir, "for f in file link hard; do echo new >$f; "
                      "mcopy -i disk.img $f ::/; done; "
                      "mkdir -p sub && echo new >sub/x && "
                      "mcopy -s -i disk.img sub ::/ && "
@@ -365,21 +365,21 @@ Test(extract, overwriting_replaces_files_and_links)
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", true);
     must_be_whole(&run);
-    scratch_run(dir, "for f in file link hard sub/x; do "
+    workdir_run(dir, "for f in file link hard sub/x; do "
                      "test \"$(cat out/$f)\" = new || exit 1; done; "
                      "test ! -L out/link && test $(cat outside) = precious "
                      "&& test $(cat out/kept) = kept");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, links_to_directories_are_not_followed)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "mkdir sub && echo new >sub/x && echo last >z && "
+    workdir_run(dir, "mkdir sub && echo new >sub/x && echo last >z && "
                      "mcopy -s -i disk.img sub z ::/ && "
                      "mkdir out outside && ln -s ../outside out/sub");
     v = fat_volume_open(dir, "disk.img", false);
@@ -387,8 +387,8 @@ Test(extract, links_to_directories_are_not_followed)
     cr_assert(run.ok);
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "sub:", "cannot create"));
-    scratch_run(dir, "test -z \"$(ls outside)\" && cmp z out/z");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test -z \"$(ls outside)\" && cmp z out/z");
+    workdir_free(dir);
 }
 
 /* ---- Hostile names ---- */
@@ -401,14 +401,14 @@ static void extract_renamed(const char *units, size_t bytes, Run *run,
     g_autoptr(FatVolume) v = NULL;
 
     make_volume(dir);
-    scratch_run(dir, "mkdir src out && echo evil >src/evil-long-name && "
+    workdir_run(dir, "mkdir src out && echo evil >src/evil-long-name && "
                      "echo good >src/good && mcopy -i disk.img src/* ::/ && "
                      "rm -r src && ls >before");
-    scratch_replace(dir, "disk.img", "\1e\0v\0i\0l\0-", units, bytes);
+    workdir_replace(dir, "disk.img", "\1e\0v\0i\0l\0-", units, bytes);
     v = fat_volume_open(dir, "disk.img", false);
     extract(run, v, "", dir, "out", false);
     cr_assert(run->ok);
-    scratch_run(dir, "test -z \"$(ls | grep -v -x -F -f before)\" && "
+    workdir_run(dir, "test -z \"$(ls | grep -v -x -F -f before)\" && "
                      "test -z \"$(find out -mindepth 2)\" && "
                      "test \"$(cat out/good)\" = good");
 }
@@ -416,24 +416,24 @@ static void extract_renamed(const char *units, size_t bytes, Run *run,
 Test(extract, names_with_slashes_stay_inside)
 {
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     extract_renamed("\1.\0.\0/\0l\0-", 10, &run, dir);
     cr_assert(has_said(&run, "EVIL-L~1", "slash"));
-    scratch_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
+    workdir_free(dir);
 }
 
 Test(extract, names_that_end_early_stay_inside)
 {
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     /* "..", a NUL, and the rest of the name */
     extract_renamed("\1.\0.\0\0\0\0\0", 10, &run, dir);
     cr_assert_gt(run.result.problems + run.result.damages, 0);
-    scratch_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test \"$(cat out/EVIL-L~1)\" = evil");
+    workdir_free(dir);
 }
 
 Test(extract, name_no_host_can_hold_is_reported)
@@ -441,37 +441,37 @@ Test(extract, name_no_host_can_hold_is_reported)
     g_autofree char *name = g_strnfill(100, 'q');
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir,
+    workdir_run(dir,
                 "echo x >x && mcopy -i disk.img x '::/%s' && "
                 "mcopy -i disk.img x ::/",
                 name);
-    scratch_replace(dir, "disk.img", "q", "\x42\x30", 2);
+    workdir_replace(dir, "disk.img", "q", "\x42\x30", 2);
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", false);
     cr_assert(run.ok);
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "\xe3\x81\x82", "skipped"));
-    scratch_run(dir, "test $(ls out) = x");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test $(ls out) = x");
+    workdir_free(dir);
 }
 
 Test(extract, mapped_characters_come_back)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "echo x >x && mcopy -i disk.img x '::/what qx when'");
-    scratch_replace(dir, "disk.img", "q\0x", "\x3a\xf0\x3f\xf0", 4);
+    workdir_run(dir, "echo x >x && mcopy -i disk.img x '::/what qx when'");
+    workdir_replace(dir, "disk.img", "q\0x", "\x3a\xf0\x3f\xf0", 4);
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", false);
     must_be_whole(&run);
-    scratch_run(dir, "test \"$(cat 'out/what :? when')\" = x");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test \"$(cat 'out/what :? when')\" = x");
+    workdir_free(dir);
 }
 
 Test(extract, second_file_of_a_name_does_not_replace_the_first)
@@ -479,12 +479,12 @@ Test(extract, second_file_of_a_name_does_not_replace_the_first)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) fresh = { 0 };
     g_auto(Run) over = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "echo first >FIRST && echo second >SECOND && "
+    workdir_run(dir, "echo first >FIRST && echo second >SECOND && "
                      "mcopy -i disk.img FIRST SECOND ::/");
-    scratch_replace(dir, "disk.img", "SECOND     ", "FIRST      ", 11);
+    workdir_replace(dir, "disk.img", "SECOND     ", "FIRST      ", 11);
     v = fat_volume_open(dir, "disk.img", false);
     extract(&fresh, v, "", dir, "out", false);
     extract(&over, v, "", dir, "out", true);
@@ -496,30 +496,30 @@ Test(extract, second_file_of_a_name_does_not_replace_the_first)
         cr_assert(has_said(run, "FIRST:", "short name"));
         cr_assert(has_said(run, "FIRST:", "File exists"));
     }
-    scratch_run(dir, "cmp FIRST out/FIRST");
-    scratch_dir_free(dir);
+    workdir_run(dir, "cmp FIRST out/FIRST");
+    workdir_free(dir);
 }
 
 Test(extract, second_directory_of_a_name_is_not_mixed_with_the_first)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "mkdir FIRST SECOND && echo 1 >FIRST/A && "
+    workdir_run(dir, "mkdir FIRST SECOND && echo 1 >FIRST/A && "
                      "echo 2 >SECOND/A && echo 2 >SECOND/B && "
                      "mcopy -s -i disk.img FIRST SECOND ::/ && "
                      "mkdir -p out/FIRST && echo kept >out/FIRST/C");
-    scratch_replace(dir, "disk.img", "SECOND     ", "FIRST      ", 11);
+    workdir_replace(dir, "disk.img", "SECOND     ", "FIRST      ", 11);
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", true);
     cr_assert(run.ok);
     cr_assert_eq(run.result.directories, 1);
     cr_assert(has_said(&run, "FIRST:", "File exists"));
-    scratch_run(dir, "cmp FIRST/A out/FIRST/A && test ! -e out/FIRST/B && "
+    workdir_run(dir, "cmp FIRST/A out/FIRST/A && test ! -e out/FIRST/B && "
                      "test $(cat out/FIRST/C) = kept");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 /* ---- Damage and failures ---- */
@@ -528,11 +528,11 @@ Test(extract, damaged_file_as_far_as_it_goes)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     TreeNode *node;
 
     make_volume(dir);
-    scratch_run(dir, "head -c 9000 /dev/urandom >CUT && echo whole >WHOLE && "
+    workdir_run(dir, "head -c 9000 /dev/urandom >CUT && echo whole >WHOLE && "
                      "mcopy -i disk.img CUT WHOLE ::/");
     v = fat_volume_open(dir, "disk.img", false);
     node = tree_lookup(v->view->tree, "CUT");
@@ -541,9 +541,9 @@ Test(extract, damaged_file_as_far_as_it_goes)
     cr_assert(run.ok);
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "CUT:", "first 3584 of its 9000 bytes"));
-    scratch_run(dir, "head -c 3584 CUT | cmp - out/CUT && "
+    workdir_run(dir, "head -c 3584 CUT | cmp - out/CUT && "
                      "cmp WHOLE out/WHOLE");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, damage_found_by_loading_is_reported)
@@ -551,12 +551,12 @@ Test(extract, damage_found_by_loading_is_reported)
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) all = { 0 };
     g_auto(Run) part = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "mkdir sub && head -c 9000 /dev/urandom >BAD && "
+    workdir_run(dir, "mkdir sub && head -c 9000 /dev/urandom >BAD && "
                      "echo whole >sub/x && mcopy -s -i disk.img BAD sub ::/");
-    scratch_replace(dir, "disk.img", "\x28\x23\0", "\x00\x93\0", 3);
+    workdir_replace(dir, "disk.img", "\x28\x23\0", "\x00\x93\0", 3);
     v = fat_volume_open(dir, "disk.img", false);
     extract(&all, v, "", dir, "out", false);
     cr_assert(all.ok);
@@ -565,17 +565,17 @@ Test(extract, damage_found_by_loading_is_reported)
     cr_assert(has_said(&all, "BAD:", "first 9216 of its 37632 bytes"));
     extract(&part, v, "sub", dir, "part", false);
     must_be_whole(&part);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, unreadable_cluster_ends_one_file)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { 0 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "head -c 90000 /dev/urandom >CUT && echo whole >WHOLE && "
+    workdir_run(dir, "head -c 90000 /dev/urandom >CUT && echo whole >WHOLE && "
                      "mcopy -i disk.img CUT WHOLE ::/");
     v = fat_volume_open(dir, "disk.img", false);
     v->bad_offset = volume_cluster_offset(v->volume, 2) + 40000;
@@ -584,26 +584,26 @@ Test(extract, unreadable_cluster_ends_one_file)
     cr_assert_eq(run.result.problems, 1);
     cr_assert(has_said(&run, "CUT:", "first 39936 of its 90000 bytes"));
     cr_assert(has_said(&run, "CUT:", "Input/output error"));
-    scratch_run(dir, "head -c 39936 CUT | cmp - out/CUT && "
+    workdir_run(dir, "head -c 39936 CUT | cmp - out/CUT && "
                      "cmp WHOLE out/WHOLE");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(extract, stops_when_told)
 {
     g_autoptr(FatVolume) v = NULL;
     g_auto(Run) run = { .stop_at = 1 << 20 };
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir);
-    scratch_run(dir, "head -c 3000000 /dev/urandom >BIG && "
+    workdir_run(dir, "head -c 3000000 /dev/urandom >BIG && "
                      "mcopy -i disk.img BIG ::/");
     v = fat_volume_open(dir, "disk.img", false);
     extract(&run, v, "", dir, "out", false);
     cr_assert_not(run.ok);
     cr_assert_eq(run.error->code, ECANCELED);
-    scratch_run(dir, "test -z \"$(ls out)\"");
-    scratch_dir_free(dir);
+    workdir_run(dir, "test -z \"$(ls out)\"");
+    workdir_free(dir);
 }
 
 Test(extract, full_host_file_system, .init = image_dir_init,
@@ -616,7 +616,7 @@ Test(extract, full_host_file_system, .init = image_dir_init,
         cr_skip_test("cannot mount a file system here");
     }
     make_volume(image_dir);
-    scratch_run(image_dir, "mkdir src && echo a >src/a && "
+    workdir_run(image_dir, "mkdir src && echo a >src/a && "
                            "head -c 200000 /dev/urandom >src/b && "
                            "echo c >src/c && mcopy -i disk.img src/* ::/");
     v = fat_volume_open(image_dir, "disk.img", false);
@@ -625,5 +625,5 @@ Test(extract, full_host_file_system, .init = image_dir_init,
     cr_assert_eq(run.error->code, ENOSPC);
     cr_assert_not_null(strstr(run.error->message, "'b'"));
     /* What was extracted before is whole, and nothing is there in part. */
-    scratch_run(image_dir, "test $(ls full) = a && cmp src/a full/a");
+    workdir_run(image_dir, "test $(ls full) = a && cmp src/a full/a");
 }

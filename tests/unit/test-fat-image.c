@@ -26,7 +26,7 @@ static BlockBackend *open_disk(const char *dir)
  * that should have it. */
 static void make_disk(const char *dir, const char *label)
 {
-    scratch_run(dir,
+    workdir_run(dir,
                 "truncate -s 40M disk.img && "
                 "printf 'label: %s\\n,4M,L\\n,8M,%s\\n,1M,%s\\n,4M,%s\\n' | "
                 "sfdisk -q disk.img && "
@@ -81,7 +81,7 @@ Test(fat_image, mbr_partitions)
 {
     g_autoptr(BlockBackend) blk = NULL;
     g_autoptr(PartitionList) list = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_disk(dir, "dos");
     blk = open_disk(dir);
@@ -96,65 +96,65 @@ Test(fat_image, mbr_partitions)
     must_fail(blk, 1, EMEDIUMTYPE, "Partition 1: ");
     must_fail(blk, 4, EINVAL, "Partition 4: ");
     must_fail(blk, 7, ENOENT, "no partition 7");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(fat_image, gpt_partitions)
 {
     g_autoptr(BlockBackend) blk = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_disk(dir, "gpt");
     blk = open_disk(dir);
     must_hold(blk, FAT_IMAGE_ANY_PARTITION, 2, 16, "one");
     must_hold(blk, 3, 3, 12, "two");
     must_fail(blk, 1, EMEDIUMTYPE, "Partition 1: ");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(fat_image, bare_volume)
 {
     g_autoptr(BlockBackend) blk = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
+    workdir_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
                      "&& mcopy -i disk.img one ::/");
     blk = open_disk(dir);
     must_hold(blk, FAT_IMAGE_ANY_PARTITION, 0, 16, "one");
     must_hold(blk, 0, 0, 16, "one");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(fat_image, no_volume_anywhere)
 {
     g_autoptr(BlockBackend) blk = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "truncate -s 1M disk.img");
+    workdir_run(dir, "truncate -s 1M disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EMEDIUMTYPE, "Not a FAT volume");
     blk_close(g_steal_pointer(&blk));
-    scratch_run(dir, "printf 'label: dos\\n,,L\\n' | sfdisk -q disk.img");
+    workdir_run(dir, "printf 'label: dos\\n,,L\\n' | sfdisk -q disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EMEDIUMTYPE,
               "No partition of the disk");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(fat_image, volume_that_ought_to_be_there)
 {
     g_autoptr(BlockBackend) blk = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "truncate -s 8M disk.img && "
+    workdir_run(dir, "truncate -s 8M disk.img && "
                      "printf 'label: dos\\n,,c\\n' | sfdisk -q disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EINVAL, "Partition 1: Not a FAT");
     blk_close(g_steal_pointer(&blk));
-    scratch_run(dir, "printf 'label: gpt\\n,,U\\n' | sfdisk -q disk.img");
+    workdir_run(dir, "printf 'label: gpt\\n,,U\\n' | sfdisk -q disk.img");
     blk = open_disk(dir);
     must_fail(blk, FAT_IMAGE_ANY_PARTITION, EINVAL, "Partition 1: Not a FAT");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(fat_image, code_page_of_short_names)
@@ -163,11 +163,11 @@ Test(fat_image, code_page_of_short_names)
     g_autoptr(FatImage) image = NULL;
     g_autoptr(GError) error = NULL;
     const GuestView *view;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
+    workdir_run(dir, "mkfs.fat -F 16 -s 1 -C disk.img 8192 && echo one >one "
                      "&& mcopy -i disk.img one ::/ONE");
-    scratch_replace(dir, "disk.img", "ONE     ", "\x82NE     ", 8);
+    workdir_replace(dir, "disk.img", "ONE     ", "\x82NE     ", 8);
     blk = open_disk(dir);
     image = fat_image_open(blk, FAT_IMAGE_ANY_PARTITION, 866, &error);
     cr_assert_not_null(image, "%s", error ? error->message : "");
@@ -181,5 +181,5 @@ Test(fat_image, code_page_of_short_names)
     image = fat_image_open(blk, FAT_IMAGE_ANY_PARTITION, 99999, &error);
     cr_assert_null(image);
     cr_assert_not_null(error);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }

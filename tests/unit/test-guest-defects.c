@@ -269,7 +269,7 @@ static void judge(const Fixture *f)
     g_autofree char *all = fat_volume_describe(v);
     g_autofree char *found_text = NULL;
     g_autofree char *expected_text = sorted_lines(f->expected);
-    bool fsck_finds = scratch_status(f->dir, "fsck.fat -n damaged.img") != 0;
+    bool fsck_finds = workdir_status(f->dir, "fsck.fat -n damaged.img") != 0;
 
     for (guint i = 0; i < v->view->problems->len; i++) {
         const Problem *p = g_ptr_array_index(v->view->problems, i);
@@ -308,7 +308,7 @@ static void run_fixture(const char *dir, FatVolume *sound, const char *name)
     };
 
     cr_assert(g_file_get_contents(path, &text, NULL, NULL), "%s", path);
-    scratch_run(dir, "cp --sparse=always sound.img damaged.img");
+    workdir_run(dir, "cp --sparse=always sound.img damaged.img");
     f.fd = open(image, O_RDWR | O_CLOEXEC);
     cr_assert(f.fd >= 0);
     lines = g_strsplit(text, "\n", -1);
@@ -326,12 +326,12 @@ static void run_all(const char *mkfs)
     g_autoptr(FatVolume) sound = NULL;
     g_autoptr(GDir) fixtures = g_dir_open("tests/fixtures/volumes", 0, NULL);
     const char *only = g_getenv("FIXTURE");
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     const char *name;
     unsigned n = 0;
 
     cr_assert_not_null(fixtures, "run this from the top of the source");
-    scratch_run(
+    workdir_run(
         dir,
         "mkfs.fat %s -n SOUND && mkdir -p src/sub/deep && cd src && : >EMPTY && "
         "yes A | head -c 2500 >a.bin && "
@@ -347,7 +347,7 @@ static void run_all(const char *mkfs)
     if (strstr(mkfs, "-F 32")) {
         /* FSInfo: the count is not known. Else every lost cluster is a wrong
          * count, too. */
-        scratch_run(dir, "printf '\\377\\377\\377\\377' | dd of=sound.img "
+        workdir_run(dir, "printf '\\377\\377\\377\\377' | dd of=sound.img "
                          "bs=1 seek=1000 conv=notrunc");
     }
     sound = fat_volume_open(dir, "sound.img", true);
@@ -359,7 +359,7 @@ static void run_all(const char *mkfs)
         }
     }
     cr_assert_gt(n, 0);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_defects, fat12)

@@ -17,7 +17,7 @@ static void make_volume(const char *dir, unsigned fat_type)
                           : fat_type == 16 ? "-s 1 4096"
                                            : "-s 1 36000";
 
-    scratch_run(dir, "mkfs.fat -F %u -n 'TEST DISK' -C disk.img %s", fat_type,
+    workdir_run(dir, "mkfs.fat -F %u -n 'TEST DISK' -C disk.img %s", fat_type,
                 options);
 }
 
@@ -26,7 +26,7 @@ static void must_be_clean(const char *dir, const FatVolume *v)
 {
     g_autofree char *problems = fat_volume_describe(v);
 
-    cr_assert_eq(scratch_status(dir, "fsck.fat -n disk.img"), 0);
+    cr_assert_eq(workdir_status(dir, "fsck.fat -n disk.img"), 0);
     cr_assert_eq(v->view->problems->len, 0, "%s", problems);
     cr_assert_eq(v->view->n_damage, 0);
 }
@@ -68,11 +68,11 @@ ParameterizedTestParameters(guest_view, tree)
 ParameterizedTest(unsigned *fat_type, guest_view, tree)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     const TreeNode *node;
 
     make_volume(dir, *fat_type);
-    scratch_run(dir, "mkdir -p 'src/A long directory/inner' src/EMPTY.DIR && "
+    workdir_run(dir, "mkdir -p 'src/A long directory/inner' src/EMPTY.DIR && "
                      "head -c 5000 /dev/urandom >src/README.TXT && "
                      "head -c 70000 /dev/urandom >'src/A long directory/"
                      "inner/some data.bin' && : >src/empty && "
@@ -94,7 +94,7 @@ ParameterizedTest(unsigned *fat_type, guest_view, tree)
     cr_assert_eq(node->attr, FAT_ATTR_ARCHIVE);
     cr_assert_str_eq(node->host_name, "README.TXT");
     cr_assert_eq(must_find(v, "EMPTY.DIR")->n_children, 0);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, counts_are_those_of_fsck)
@@ -102,10 +102,10 @@ Test(guest_view, counts_are_those_of_fsck)
     g_autoptr(FatVolume) v = NULL;
     g_autofree char *summary = NULL;
     g_autofree char *expected = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir, 16);
-    scratch_run(dir, "mkdir src src/sub && "
+    workdir_run(dir, "mkdir src src/sub && "
                      "for i in $(seq 40); do "
                      "head -c ${i}00 /dev/zero >src/sub/file-number-$i; done "
                      "&& mcopy -s -i disk.img src/sub ::/");
@@ -115,20 +115,20 @@ Test(guest_view, counts_are_those_of_fsck)
         "%" G_GUINT64_FORMAT " files, %" G_GUINT64_FORMAT "/%u clusters",
         v->view->tree->n_files + v->view->tree->n_directories,
         v->view->used_clusters, volume_boot_info(v->volume)->cluster_count);
-    summary = scratch_output(dir, "fsck.fat -n disk.img");
+    summary = workdir_output(dir, "fsck.fat -n disk.img");
     /* fsck counts the label as a file, and not the root */
     cr_assert_not_null(strstr(summary, expected), "%s not in:\n%s", expected,
                        summary);
     cr_assert_eq(v->view->used_clusters + v->view->free_clusters +
                      v->view->bad_clusters,
                  volume_boot_info(v->volume)->cluster_count);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, names_of_all_kinds)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     g_autofree char *longest = g_strnfill(255, 'x');
     GString *wide = g_string_new(NULL);
 
@@ -136,7 +136,7 @@ Test(guest_view, names_of_all_kinds)
         g_string_append(wide, "\xe3\x81\x82"); /* hiragana a */
     }
     make_volume(dir, 32);
-    scratch_run(dir,
+    workdir_run(dir,
                 "mkdir src && cd src && : >'%s' && : >'%s' && "
                 ": >'gr\xc3\xbc\xc3\x9f.txt' && "
                 ": >lower.txt && : >MiXeD.TxT && : >.hidden && "
@@ -155,24 +155,24 @@ Test(guest_view, names_of_all_kinds)
     must_find(v, "thirteen unit");
     must_find(v, "a.b.c.d");
     g_string_free(wide, TRUE);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, surrogates)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir, 16);
-    scratch_run(dir, ": >x && mcopy -i disk.img x ::/PQ-penguin && "
+    workdir_run(dir, ": >x && mcopy -i disk.img x ::/PQ-penguin && "
                      "mcopy -i disk.img x ::/R-half-a-penguin");
-    scratch_replace(dir, "disk.img", "P\0Q", "\x3d\xd8\x27\xdc", 4);
-    scratch_replace(dir, "disk.img", "\1R\0-", "\1\x3d\xd8-", 4);
+    workdir_replace(dir, "disk.img", "P\0Q", "\x3d\xd8\x27\xdc", 4);
+    workdir_replace(dir, "disk.img", "\1R\0-", "\1\x3d\xd8-", 4);
     v = fat_volume_open(dir, "disk.img", true);
     must_be_clean(dir, v);
     must_find(v, "\xf0\x9f\x90\xa7-penguin");
     must_find(v, "\xed\xa0\xbd-half-a-penguin");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, name_too_long_for_a_host_is_a_note)
@@ -181,14 +181,14 @@ Test(guest_view, name_too_long_for_a_host_is_a_note)
     g_autofree char *problems = NULL;
     g_autofree char *plain = g_strnfill(100, 'q');
     GString *wide = g_string_new(NULL);
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     for (int i = 0; i < 100; i++) {
         g_string_append(wide, "\xe3\x81\x82"); /* 300 bytes, 100 units */
     }
     make_volume(dir, 16);
-    scratch_run(dir, ": >x && mcopy -i disk.img x '::/%s'", plain);
-    scratch_replace(dir, "disk.img", "q", "\x42\x30", 2);
+    workdir_run(dir, ": >x && mcopy -i disk.img x '::/%s'", plain);
+    workdir_replace(dir, "disk.img", "q", "\x42\x30", 2);
     v = fat_volume_open(dir, "disk.img", true);
     problems = fat_volume_describe(v);
     cr_assert_eq(v->view->n_damage, 0, "%s", problems);
@@ -196,20 +196,20 @@ Test(guest_view, name_too_long_for_a_host_is_a_note)
                  "%s", problems);
     cr_assert_null(must_find(v, wide->str)->host_name);
     g_string_free(wide, TRUE);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, deep_tree)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     GString *path = g_string_new("src");
 
     for (int i = 0; i < 60; i++) {
         g_string_append_printf(path, "/level-%d", i);
     }
     make_volume(dir, 16);
-    scratch_run(dir,
+    workdir_run(dir,
                 "mkdir -p %s && echo deep >%s/file && "
                 "mcopy -s -i disk.img src/level-0 ::/",
                 path->str, path->str);
@@ -219,19 +219,19 @@ Test(guest_view, deep_tree)
     g_string_append(path, "/file");
     must_hold(v, path->str + 4, dir, path->str);
     g_string_free(path, TRUE);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, fragmented_files)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     const TreeNode *node;
     uint8_t piece[700], whole[60000];
 
     make_volume(dir, 16);
     /* Fill the volume, make a hole of every other file, and fill those. */
-    scratch_run(dir, "mkdir src && head -c 3000 /dev/urandom >x && "
+    workdir_run(dir, "mkdir src && head -c 3000 /dev/urandom >x && "
                      "for i in $(seq 1000 1290); do cp x src/f$i; done && "
                      "(mcopy -i disk.img src/* ::/; "
                      "head -c 3000000 /dev/zero >pad; "
@@ -256,16 +256,16 @@ Test(guest_view, fragmented_files)
         cr_assert_eq(memcmp(piece, whole + offset, sizeof(piece)), 0);
     }
     cr_assert_lt(volume_read_file(v->volume, node, 59999, 2, piece), 0);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, deleted_and_moved)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir, 12);
-    scratch_run(dir, "echo one >'first long name'; echo two >second; "
+    workdir_run(dir, "echo one >'first long name'; echo two >second; "
                      "mcopy -i disk.img 'first long name' second ::/ && "
                      "mmd -i disk.img ::/sub && mdel -i disk.img ::/second && "
                      "mmove -i disk.img '::/first long name' ::/sub && "
@@ -277,16 +277,16 @@ Test(guest_view, deleted_and_moved)
     cr_assert_eq(v->view->tree->n_files, 1);
     cr_assert_eq(v->view->tree->n_directories, 2);
     must_hold(v, "sub/another long name", dir, "first long name");
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, attributes_and_label)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     make_volume(dir, 16);
-    scratch_run(dir, "echo x >x && mcopy -i disk.img x ::/x && "
+    workdir_run(dir, "echo x >x && mcopy -i disk.img x ::/x && "
                      "mcopy -i disk.img x ::/plain && "
                      "mattrib -i disk.img +r +h +s -a ::/x && "
                      "mlabel -i disk.img ::RENAMED");
@@ -296,7 +296,7 @@ Test(guest_view, attributes_and_label)
                  FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM);
     cr_assert_eq(must_find(v, "plain")->attr, FAT_ATTR_ARCHIVE);
     cr_assert_eq(memcmp(v->view->tree->label, "RENAMED    ", 11), 0);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 /* ---- Volumes of other shapes ---- */
@@ -305,7 +305,7 @@ static void must_read_back(const char *dir)
 {
     g_autoptr(FatVolume) v = NULL;
 
-    scratch_run(dir, "mkdir -p src/sub && "
+    workdir_run(dir, "mkdir -p src/sub && "
                      "head -c 100000 /dev/urandom >src/sub/data && "
                      "mcopy -s -i disk.img src/sub ::/");
     v = fat_volume_open(dir, "disk.img", true);
@@ -315,40 +315,40 @@ static void must_read_back(const char *dir)
 
 Test(guest_view, sectors_of_4096_bytes)
 {
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "mkfs.fat -S 4096 -s 1 -F 16 -C disk.img 24000");
+    workdir_run(dir, "mkfs.fat -S 4096 -s 1 -F 16 -C disk.img 24000");
     must_read_back(dir);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, made_by_mformat)
 {
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "truncate -s 1440K disk.img && "
+    workdir_run(dir, "truncate -s 1440K disk.img && "
                      "mformat -i disk.img -f 1440 ::");
     must_read_back(dir);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, one_fat_only)
 {
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
-    scratch_run(dir, "mkfs.fat -f 1 -F 16 -s 1 -C disk.img 4096");
+    workdir_run(dir, "mkfs.fat -f 1 -F 16 -s 1 -C disk.img 4096");
     must_read_back(dir);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, fat_larger_than_the_cache)
 {
     g_autoptr(FatVolume) v = NULL;
     g_autoptr(GuestView) again = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
 
     /* 9 million clusters: a FAT of 36 MB. */
-    scratch_run(dir, "truncate -s 4500M disk.img && "
+    workdir_run(dir, "truncate -s 4500M disk.img && "
                      "mkfs.fat -F 32 -s 1 disk.img && "
                      "head -c 3000 /dev/urandom >x && "
                      "mcopy -i disk.img x ::/");
@@ -361,7 +361,7 @@ Test(guest_view, fat_larger_than_the_cache)
     cr_assert_eq(again->problems->len, 0);
     cr_assert_eq(again->used_clusters, 7);
     cr_assert_eq(again->free_clusters, v->view->free_clusters);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 /* ---- Failures ---- */
@@ -369,11 +369,11 @@ Test(guest_view, fat_larger_than_the_cache)
 Test(guest_view, every_read_error_is_reported)
 {
     g_autoptr(FatVolume) v = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     int failures = 0;
 
     make_volume(dir, 32);
-    scratch_run(dir, "mkdir -p src/sub && echo x >src/sub/x && "
+    workdir_run(dir, "mkdir -p src/sub && echo x >src/sub/x && "
                      "mcopy -s -i disk.img src/sub ::/");
     v = fat_volume_open(dir, "disk.img", true);
     for (int64_t k = 0;; k++) {
@@ -395,7 +395,7 @@ Test(guest_view, every_read_error_is_reported)
         failures++;
     }
     cr_assert_gt(failures, 10);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, problems_are_bounded)
@@ -403,12 +403,12 @@ Test(guest_view, problems_are_bounded)
     g_autoptr(FatVolume) v = NULL;
     g_autofree char *image = NULL;
     g_autofree char *bytes = NULL;
-    char *dir = scratch_dir_new();
+    char *dir = workdir_new();
     uint8_t *entry, others[21];
     gsize size;
 
     make_volume(dir, 16);
-    scratch_run(dir, "mkdir src src/sub && echo x >src/first && "
+    workdir_run(dir, "mkdir src src/sub && echo x >src/first && "
                      "for i in $(seq 1000 3999); do : >src/sub/F$i; done && "
                      "touch -d '2021-03-04 05:06:08' src/sub/* && "
                      "mcopy -m -s -i disk.img src/first src/sub ::/");
@@ -422,10 +422,10 @@ Test(guest_view, problems_are_bounded)
     others[26 - 11] = 2;
     others[28 - 11] = 1;
     cr_assert_eq(
-        scratch_replace(dir, "disk.img", entry + 11, others, sizeof(others)),
+        workdir_replace(dir, "disk.img", entry + 11, others, sizeof(others)),
         3000);
     /* A lost cluster, in one FAT, which has to be said all the same. */
-    scratch_run(dir,
+    workdir_run(dir,
                 "printf '\\377\\377' | dd of=disk.img bs=1 conv=notrunc "
                 "seek=%u",
                 512 * le16_get(((const FatBpb *)bytes)->reserved_sectors) +
@@ -437,7 +437,7 @@ Test(guest_view, problems_are_bounded)
     cr_assert_eq(fat_volume_problems(v, PROBLEM_LOST_CLUSTERS, NULL), 1);
     cr_assert_eq(fat_volume_problems(v, PROBLEM_FAT_MIRROR, NULL), 1);
     cr_assert_eq(v->view->tree->n_files, 3001);
-    scratch_dir_free(dir);
+    workdir_free(dir);
 }
 
 Test(guest_view, what_is_no_volume_is_an_error)

@@ -234,7 +234,7 @@ Test(hostfs_attr, metadata_is_copied)
     cr_assert_eq(test_host_stat(fs, "to").mode, acl ? 0440 : 0444);
     cr_assert_eq(fs->ops->set_mode(fs, "from", 04751), 0);
     cr_assert_eq(fs->ops->copy_metadata(fs, "from", "to"), 0);
-    cr_assert_eq(test_host_stat(fs, "to").mode, 04751);
+    cr_assert_eq(test_host_stat(fs, "to").mode, 0751);
     cr_assert_eq(run_command(NULL,
                              "cd '%s' && test \"$(stat -c %%u:%%g from)\" = "
                              "\"$(stat -c %%u:%%g to)\"",

@@ -309,3 +309,71 @@ Test(hostfs_beneath, what_we_own_but_may_not_read_can_be_changed)
     cr_assert_eq(fs->ops->dir_sync(fs, "d"), 0);
     cr_assert_eq(fs->ops->set_mode(fs, "d", 0700), 0);
 }
+
+/* ---- Batches ---- */
+
+Test(hostfs_beneath, a_batch_forgets_what_it_moved_itself)
+{
+    g_auto(TestHost) host = test_host_new();
+    HostFs *fs = host.fs;
+
+    temp_tree_text(host.t, "a/b/file", "old");
+    hostfs_batch(fs, true);
+    cr_assert(test_host_exists(fs, "a/b/file"));
+    cr_assert_eq(fs->ops->rename(fs, "a", "c", 0), 0);
+    cr_assert(!test_host_exists(fs, "a/b/file"));
+    cr_assert(test_host_exists(fs, "c/b/file"));
+    cr_assert_eq(fs->ops->mkdir(fs, "a", 0777), 0);
+    cr_assert_eq(fs->ops->mkdir(fs, "a/b", 0777), 0);
+    test_host_create(fs, "a/b/new", "new");
+    cr_assert(!test_host_exists(fs, "c/b/new"));
+    cr_assert_eq(fs->ops->rename(fs, "a", "c", HOST_RENAME_EXCHANGE), 0);
+    cr_assert(test_host_exists(fs, "a/b/file"));
+    cr_assert(test_host_exists(fs, "c/b/new"));
+
+    cr_assert_eq(fs->ops->unlink(fs, "c/b/new"), 0);
+    cr_assert_eq(fs->ops->rmdir(fs, "c/b"), 0);
+    test_host_create(fs, "c/b", "a file now");
+    cr_assert_eq(close_created(fs, "c/b/x"), -ENOTDIR);
+    hostfs_batch(fs, false);
+}
+
+Test(hostfs_beneath, a_batch_notices_what_others_moved)
+{
+    g_auto(TestHost) host = test_host_new();
+    g_autofree char *outside = temp_tree_beside(host.t, "outside");
+    g_autofree char *dir = temp_tree_path(host.t, "d");
+    HostFs *fs = host.fs;
+
+    temp_tree_text(host.t, "d/file", "text");
+    hostfs_batch(fs, true);
+    cr_assert(test_host_exists(fs, "d/file"));
+    cr_assert_eq(rename(dir, outside), 0);
+    g_usleep(100000);
+    cr_assert_eq(close_created(fs, "d/new"), -ENOENT);
+    hostfs_batch(fs, false);
+    cr_assert_eq(rename(outside, dir), 0);
+    cr_assert(!test_host_exists(fs, "d/new"));
+}
+
+Test(hostfs_beneath, a_batch_takes_more_directories_than_it_keeps)
+{
+    g_auto(TestHost) host = test_host_new();
+    HostFs *fs = host.fs;
+
+    hostfs_batch(fs, true);
+    for (int i = 0; i < 200; i++) {
+        g_autofree char *dir = g_strdup_printf("d%d", i % 50);
+        g_autofree char *from = g_strdup_printf("d%d/%d", (i * 7) % 50, i);
+        g_autofree char *to = g_strdup_printf("d%d/%d", (i * 3) % 50, i);
+
+        if (i < 50) {
+            cr_assert_eq(fs->ops->mkdir(fs, dir, 0777), 0);
+        } else {
+            test_host_create(fs, from, "x");
+            cr_assert_eq(fs->ops->rename(fs, from, to, 0), 0);
+            cr_assert(test_host_exists(fs, to));
+        }
+    }
+    hostfs_batch(fs, false);
+}

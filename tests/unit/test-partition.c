@@ -56,7 +56,7 @@ typedef struct Disk {
 
 static Disk disk_new(uint64_t bytes)
 {
-    Disk disk = { .dir = scratch_dir_new(), .bytes = bytes, .fail_at = -1 };
+    Disk disk = { .dir = workdir_new(), .bytes = bytes, .fail_at = -1 };
     g_autofree char *path = g_build_filename(disk.dir, "disk", NULL);
 
     disk.fd = open(path, O_RDWR | O_CREAT, 0600);
@@ -68,7 +68,7 @@ static Disk disk_new(uint64_t bytes)
 static void disk_free(Disk *disk)
 {
     close(disk->fd);
-    scratch_dir_free(disk->dir);
+    workdir_free(disk->dir);
 }
 
 static int disk_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
@@ -239,13 +239,13 @@ Test(partition, sfdisk_and_sgdisk_find_nothing_wrong)
         disk = disk_render(&g);
         want = g_strdup_printf("start=%*" PRIu64 ", size=%*" PRIu64, 12,
                                g.volume_start, 12, end - g.volume_start);
-        verify = scratch_output(disk.dir, "sfdisk --verify disk 2>&1");
+        verify = workdir_output(disk.dir, "sfdisk --verify disk 2>&1");
         cr_assert_not_null(strstr(verify, "No errors detected"), "%zu: %s", i,
                            verify);
-        dump = scratch_output(disk.dir, "sfdisk --dump disk");
+        dump = workdir_output(disk.dir, "sfdisk --dump disk");
         cr_assert_not_null(strstr(dump, want), "%zu: %s", i, dump);
         if (cases[i].table == PARTITION_GPT) {
-            g_autofree char *sgdisk = scratch_output(disk.dir,
+            g_autofree char *sgdisk = workdir_output(disk.dir,
                                                      "sgdisk -v disk 2>&1");
 
             cr_assert_not_null(strstr(sgdisk, "No problems found"), "%zu: %s",
@@ -319,7 +319,7 @@ static Disk disk_by_sfdisk(uint64_t bytes, const char *script)
 {
     Disk disk = disk_new(bytes);
 
-    scratch_run(disk.dir, "printf '%s' | sfdisk -q disk >/dev/null 2>&1",
+    workdir_run(disk.dir, "printf '%s' | sfdisk -q disk >/dev/null 2>&1",
                 script);
     return disk;
 }
@@ -367,7 +367,7 @@ Test(partition, hybrid_mbr_is_a_gpt)
     Disk disk = disk_by_sfdisk(64 * MIB, "label: gpt\\nstart=4096\\n");
     g_autoptr(PartitionList) list = NULL;
 
-    scratch_run(disk.dir, "sgdisk -h 1 disk >/dev/null");
+    workdir_run(disk.dir, "sgdisk -h 1 disk >/dev/null");
     list = disk_find(&disk);
     cr_assert_eq(list->table, PARTITION_GPT);
     cr_assert_eq(list->partitions->len, 1);
@@ -428,7 +428,7 @@ Test(partition, fat_without_a_table_is_the_bare_disk)
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
         Disk disk = disk_new(20 * MIB);
 
-        scratch_run(disk.dir, "mkfs.fat %s disk >/dev/null", options[i]);
+        workdir_run(disk.dir, "mkfs.fat %s disk >/dev/null", options[i]);
         check_bare(&disk);
         disk_free(&disk);
     }

@@ -131,15 +131,37 @@ Test(vvfat, wrong_options_are_refused_in_words)
     check_refused(t, "floppy:size=64k:esp=on:", EINVAL, "'esp'");
 }
 
-Test(vvfat, rw_is_refused_in_this_version)
+Test(vvfat, one_disk_at_a_time_writes_into_a_directory)
 {
     g_autoptr(TempTree) t = temp_tree_new();
     g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend) blk = open_image(t, "rw:", BDRV_O_RDWR, &error);
+    BlockBackend *blk = open_image(t, "rw:", BDRV_O_RDWR, &error);
+    g_auto(GStrv) blockers = NULL;
 
-    cr_assert_null(blk);
-    cr_assert_not_null(strstr(error->message, "not part of this version"),
-                       "%s", error->message);
+    cr_assert_not_null(blk, "%s", error ? error->message : "");
+    blockers = blk_get_state_save_blockers(blk);
+    cr_assert_eq(g_strv_length(blockers), 1);
+    cr_assert_not_null(strstr(blockers[0], "does not support live migration"));
+    cr_assert_null(open_image(t, "rw:", BDRV_O_RDWR, &error));
+    cr_assert_eq(error->code, EBUSY);
+    cr_assert_not_null(strstr(error->message, "open for writing already"));
+    /* Reading is no matter of that. */
+    blk_close(opened(t, ""));
+    blk_close(blk);
+    blk_close(open_image(t, "rw:", BDRV_O_RDWR, NULL));
+}
+
+Test(vvfat, options_of_writing_need_rw)
+{
+    static const char *const words[] = {
+        "commit=flush:",   "commit-delay=1:", "protect=report:",
+        "file-mode=0644:", "dir-mode=0755:",  "overlay-max=1M:",
+    };
+    g_autoptr(TempTree) t = temp_tree_new();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        check_refused(t, words[i], EINVAL, "needs rw=on");
+    }
 }
 
 Test(vvfat, without_rw_only_auto_read_only_opens_for_writing)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/crash/journal.h"
+#include "tests/crash/tape.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,11 +12,11 @@
 
 /* Notes: 2 * request when it begins, and one more when it has ended. */
 
-void journal_destroy(Journal *journal)
+void tape_free(Tape *tape)
 {
-    record_disk_free(journal->disk);
-    g_ptr_array_unref(journal->leftover);
-    g_free(journal);
+    record_disk_free(tape->disk);
+    g_ptr_array_unref(tape->leftover);
+    g_free(tape);
 }
 
 /* What the disk shows beside the model, after a request. */
@@ -47,10 +47,10 @@ static void compare_now(Judge *judge, RecordDisk *disk, BlockBackend *blk,
     }
 }
 
-Journal *journal_record(Judge *judge)
+Tape *tape_record(Judge *judge)
 {
     const Workload *w = judge->workload;
-    Journal *journal = g_new0(Journal, 1);
+    Tape *tape = g_new0(Tape, 1);
     g_autoptr(GError) error = NULL;
     g_autoptr(GuestModel) model = model_copy(w->start);
     gsize length;
@@ -59,12 +59,12 @@ Journal *journal_record(Judge *judge)
     BlockBackend *blk = workload_open(
         w, disk, BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_UNMAP, &error);
 
-    journal->workload = w;
-    journal->disk = disk;
-    journal->leftover = g_ptr_array_new_with_free_func(g_free);
+    tape->workload = w;
+    tape->disk = disk;
+    tape->leftover = g_ptr_array_new_with_free_func(g_free);
     if (blk == NULL) {
         judge_complain(judge, disk, "opening", error->message);
-        return journal;
+        return tape;
     }
     disk->recording = true;
     for (guint i = 0; i < w->requests->len; i++) {
@@ -81,30 +81,30 @@ Journal *journal_record(Judge *judge)
         }
         record_note(disk, 2 * (int64_t)i + 1);
         compare_now(judge, disk, blk, model, request, &leftover);
-        g_ptr_array_add(journal->leftover, leftover);
+        g_ptr_array_add(tape->leftover, leftover);
     }
     blk_close(blk);
-    return journal;
+    return tape;
 }
 
 /* ---- Going through it ---- */
 
 typedef struct Replay {
-    const Journal *journal;
+    const Tape *tape;
     GuestModel *model;
     const Request *request; /* the one under way, or the last */
 } Replay;
 
-static void replay_init(Replay *replay, const Journal *journal)
+static void replay_init(Replay *replay, const Tape *tape)
 {
-    *replay = (Replay){ .journal = journal,
-                        .model = model_copy(journal->workload->start) };
+    *replay = (Replay){ .tape = tape,
+                        .model = model_copy(tape->workload->start) };
 }
 
 /* A request begins or ends. True when the guest may rely on more now. */
 static bool replay_note(Replay *replay, int64_t note)
 {
-    const Workload *w = replay->journal->workload;
+    const Workload *w = replay->tape->workload;
     guint i = (guint)(note / 2);
     const Request *request = &g_array_index(w->requests, Request, i);
     bool flushes = request->kind == REQUEST_FLUSH ||
@@ -112,9 +112,9 @@ static bool replay_note(Replay *replay, int64_t note)
 
     replay->request = request;
     if (note % 2 == 0) {
-        if (!flushes && i < replay->journal->leftover->len) {
+        if (!flushes && i < replay->tape->leftover->len) {
             request_model(replay->model, request,
-                          g_ptr_array_index(replay->journal->leftover, i));
+                          g_ptr_array_index(replay->tape->leftover, i));
         }
         return false;
     }
@@ -134,21 +134,21 @@ static char *replay_label(const Replay *replay, const char *what, guint event)
     return g_strdup_printf("%s after event %u, %s", what, event, text);
 }
 
-static const RecordEvent *journal_event(const Journal *journal, guint i)
+static const RecordEvent *tape_event(const Tape *tape, guint i)
 {
-    return &g_array_index(journal->disk->events, RecordEvent, i);
+    return &g_array_index(tape->disk->events, RecordEvent, i);
 }
 
-void journal_kill(const Journal *journal, Judge *judge)
+void tape_kill(const Tape *tape, Judge *judge)
 {
     gsize length;
-    const uint8_t *image = g_bytes_get_data(journal->workload->image, &length);
+    const uint8_t *image = g_bytes_get_data(tape->workload->image, &length);
     g_autoptr(RecordDisk) disk = record_disk_new(image, (int64_t)length);
     Replay replay;
 
-    replay_init(&replay, journal);
-    for (guint i = 0; i < journal->disk->events->len; i++) {
-        const RecordEvent *event = journal_event(journal, i);
+    replay_init(&replay, tape);
+    for (guint i = 0; i < tape->disk->events->len; i++) {
+        const RecordEvent *event = tape_event(tape, i);
 
         if (event->kind == RECORD_FLUSH ||
             (event->kind == RECORD_NOTE &&
@@ -203,14 +203,14 @@ typedef struct PowerCut {
 
 static void cut_power(PowerCut *cut, const Choice *choice)
 {
-    const Journal *journal = cut->replay.journal;
+    const Tape *tape = cut->replay.tape;
     g_autoptr(RecordDisk)
         disk = record_disk_new(cut->durable->data, cut->durable->length);
     guint last = 0;
 
     for (guint n = 0; n < cut->pending->len; n++) {
         last = g_array_index(cut->pending, guint, n);
-        const RecordEvent *event = journal_event(journal, last);
+        const RecordEvent *event = tape_event(tape, last);
 
         if (event->durable && n + 1 < cut->pending->len) {
             record_apply(disk, event);
@@ -251,15 +251,15 @@ static void make_durable(PowerCut *cut)
     for (guint n = 0; n < cut->pending->len; n++) {
         guint i = g_array_index(cut->pending, guint, n);
 
-        record_apply(cut->durable, journal_event(cut->replay.journal, i));
+        record_apply(cut->durable, tape_event(cut->replay.tape, i));
     }
     g_array_set_size(cut->pending, 0);
 }
 
-void journal_cut_power(const Journal *journal, Judge *judge, uint32_t seed)
+void tape_cut_power(const Tape *tape, Judge *judge, uint32_t seed)
 {
     gsize length;
-    const uint8_t *image = g_bytes_get_data(journal->workload->image, &length);
+    const uint8_t *image = g_bytes_get_data(tape->workload->image, &length);
     g_autoptr(RecordDisk) durable = record_disk_new(image, (int64_t)length);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(guint));
@@ -269,9 +269,9 @@ void journal_cut_power(const Journal *journal, Judge *judge, uint32_t seed)
                      .rand = rand,
                      .seed = seed };
 
-    replay_init(&cut.replay, journal);
-    for (guint i = 0; i < journal->disk->events->len; i++) {
-        const RecordEvent *event = journal_event(journal, i);
+    replay_init(&cut.replay, tape);
+    for (guint i = 0; i < tape->disk->events->len; i++) {
+        const RecordEvent *event = tape_event(tape, i);
 
         if (event->kind == RECORD_FLUSH) {
             make_durable(&cut);
@@ -289,7 +289,7 @@ void journal_cut_power(const Journal *journal, Judge *judge, uint32_t seed)
 
 /* ---- Tests ---- */
 
-int journal_main(const Scenario *scenarios)
+int tape_main(const Scenario *scenarios)
 {
     const char *seed = g_getenv("CRASH_SEED");
     int failed = 0;
@@ -305,10 +305,10 @@ int journal_main(const Scenario *scenarios)
         Judge judge;
 
         judge_init(&judge, workload);
-        g_autoptr(Journal) journal = journal_record(&judge);
-        journal_kill(journal, &judge);
+        g_autoptr(Tape) tape = tape_record(&judge);
+        tape_kill(tape, &judge);
         judge.qemu_every *= POWER_QEMU;
-        journal_cut_power(journal, &judge,
+        tape_cut_power(tape, &judge,
                           seed ? (uint32_t)strtoul(seed, NULL, 0) : 1);
         failed |= judge_result(&judge);
     }

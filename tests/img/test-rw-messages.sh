@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Commands on names with rw: which of them write into the directory, and what
+# the others say.
+# shellcheck source=tests/img/rw-lib.sh
+. "$(dirname "$0")/rw-lib.sh"
+need flock
+
+mkdir dir
+echo hello >dir/hello.txt
+ln -s nowhere dir/link
+find dir -exec touch -h -d '2020-02-02 02:02:02' {} +
+cp -a dir before
+json='{"driver":"vvfat","dir":"dir","rw":true}'
+copy_disk dir 2>copy.err
+grep -q "skipped 'link'" copy.err || fail "convert: $(<copy.err)"
+
+# ---- Reading ----
+
+# What reads says how to read.
+for name in fat:rw:dir "json:$json"; do
+    for command in info map check ls 'cat NAME hello.txt' 'extract NAME out' \
+        'convert NAME out.img' measure 'bench -c 1' 'dd if=NAME of=out.img' \
+        'commit' 'info -U' 'ls -U'; do
+        [[ $command = *NAME* ]] || command+=' NAME'
+        mapfile -t words <<<"${command// /$'\n'}"
+        expect_error 1 "'rw' when drive is read-only; leave out rw to read" \
+            img "${words[@]/NAME/$name}"
+    done
+    expect_error 2 'leave out rw' img compare "$name" disk.img
+done
+expect_error 1 'leave out rw' img info --image-opts driver=vvfat,dir=dir,rw=on
+expect_error 1 'leave out rw' img create -f qcow2 -b fat:rw:dir -F vvfat x
+[ ! -e out ] || fail 'a command that failed left a directory'
+[ ! -e out.img ] || fail 'a command that failed left an image'
+
+# ---- Writing ----
+
+# A directory exists: it is not created.
+for command in "create -f raw fat:rw:dir 1M" "dd if=disk.img of=fat:rw:dir" \
+    "convert disk.img fat:rw:dir"; do
+    mapfile -t words <<<"${command// /$'\n'}"
+    expect_error 1 'cannot be created' img "${words[@]}"
+done
+grep -q -- '-n' <<<"$ERR" || fail "no hint: $ERR"
+expect_error 1 'does not support image creation' \
+    img create -f vvfat fat:rw:dir 1M
+expect_error 1 "'vvfat' cannot be resized" img resize fat:rw:dir 1G
+expect_error 1 'read-only; with rw=on' img convert -n disk.img "fat:$SHAPE:dir"
+expect_error 1 'smaller than input' img convert -n disk.img fat:floppy:rw:dir
+expect_error 63 'does not support checks' img check -r all fat:rw:dir
+
+head -c 1024 disk.img >dir/inside.img
+for source in dir/inside.img fat:dir; do
+    expect_error 1 "source lies in the directory 'dir'" \
+        img convert -n "$source" "fat:rw:$SHAPE:dir"
+done
+rm dir/inside.img
+
+# Directories that cannot be written to.
+expect_error 1 "directory 'missing': No such file" \
+    img convert -n disk.img fat:rw:missing
+expect_error 1 "directory 'disk.img': Not a directory" \
+    img convert -n disk.img fat:rw:disk.img
+(
+    exec 9<dir
+    flock 9
+    expect_error 1 "'dir' is open for writing already" \
+        img convert -n disk.img "fat:rw:$SHAPE:dir"
+    expect_output hello img cat fat:dir hello.txt
+)
+if [ "$(id -u)" != 0 ]; then
+    chmod a-w dir
+    expect_error 1 "not allow to make files in 'dir'" \
+        img convert -n disk.img "fat:rw:$SHAPE:dir"
+    chmod u+w dir
+fi
+expect_error 1 "temporary file in '/nonexistent' \(TMPDIR" \
+    env TMPDIR=/nonexistent "$VVFAT_IMG" convert -n disk.img "fat:rw:$SHAPE:dir"
+
+# Options of writing.
+for word in commit=flush commit-delay=5 protect=report file-mode=0600 \
+    dir-mode=0700 overlay-max=1M; do
+    expect_error 1 "Option '${word%=*}' needs rw=on" img info "fat:$word:dir"
+done
+for word in commit=often commit-delay=3600001 protect=no file-mode=0888 \
+    file-mode=1000 dir-mode=u+w overlay-max=-1 rw=maybe; do
+    expect_error 1 "${word%=*}" img convert -n disk.img "fat:rw:$word:dir"
+done
+
+# None of that has changed anything.
+same_tree before dir
+[ "$(readlink dir/link)" = nowhere ] || fail 'a link is gone'
+
+# ---- It works ----
+
+seq 5000 >new.txt
+on_disk mcopy -m new.txt ::'A new file.text'
+on_disk mdel ::hello.txt
+expect_output '' img convert -n disk.img "fat:rw:$SHAPE:dir"
+cmp new.txt dir/'A new file.text'
+only_in dir link 'A new file.text'
+expect_output '' img convert -n -O vvfat -t writeback disk.img \
+    "json:{\"driver\":\"vvfat\",\"dir\":\"dir\",\"rw\":true,\"size\":\"8M\",
+    \"fat-type\":12,\"partition\":\"none\",\"timezone\":\"utc\"}"
+expect_output '' img bench -q -w -c 1 -s 512 -o 8388096 \
+    --image-opts "driver=vvfat,dir=dir,rw=on,${SHAPE//:/,}"
+only_in dir link 'A new file.text'
+
+# What the directory has already is not written: a file that may not be is no
+# hindrance.
+chmod a-w dir/'A new file.text'
+copy_disk dir 2>copy.err
+on_disk mcopy -m new.txt ::second.txt
+expect_output '' img convert -n disk.img "fat:rw:$SHAPE:dir"
+expect_output '' img convert -n -S 0 disk.img "fat:rw:$SHAPE:dir"
+only_in dir link 'A new file.text' second.txt
+
+# A commit into a directory goes through convert -n: as a backing file it is
+# read.
+img create -q -f qcow2 -b "fat:$SHAPE:dir" -F vvfat top.qcow2
+expect_error 1 'read-only; with rw=on' img commit top.qcow2
