@@ -31,6 +31,7 @@ static const char *const sizes_32[] = { "size=40M:cluster-size=512:",
 static char *device_name(const Run *run, bool rw)
 {
     const Config *config = run->config;
+    g_autofree char *overlay = NULL;
     Prng prng = { config->seed ^ 0x51 };
     const char *size =
         config->fat_type == 12
@@ -42,8 +43,11 @@ static char *device_name(const Run *run, bool rw)
     if (config->fat_type != 12 && prng_one_in(&prng, 24)) {
         size = "";
     }
-    return g_strdup_printf("fat:%s%d:%s%s%s", rw ? "rw:" : "",
-                           config->fat_type, size,
+    if (rw && config->overlay) {
+        overlay = g_strdup_printf("overlay=%s/overlay.qcow2:", config->work);
+    }
+    return g_strdup_printf("fat:%s%d:%s%s%s%s", rw ? "rw:" : "",
+                           config->fat_type, size, overlay ? overlay : "",
                            config->words ? config->words : "", run->dir);
 }
 
@@ -201,8 +205,8 @@ char *run_op(Run *run, const Op *op)
 
 static void add_fact(const char *key, const char *value, void *opaque)
 {
-    if (g_str_has_prefix(key, "pending.") || g_str_has_prefix(key, "commit.") ||
-        g_str_has_prefix(key, "report.")) {
+    if (g_str_has_prefix(key, "pending.") ||
+        g_str_has_prefix(key, "commit.") || g_str_has_prefix(key, "report.")) {
         g_string_append_printf(opaque, "\n    %s: %s", key, value);
     }
 }
