@@ -191,10 +191,10 @@ static char *tree_of(HostFs *fs)
 /* ---- The disk ---- */
 
 /* disk NULL: the file BASE_IMAGE. fs: owned by the disk. */
-static BlockBackend *open_disk(HostFs *fs, const RecordDisk *disk)
+static BlockBackend *try_open(HostFs *fs, const RecordDisk *disk,
+                              GError **errp)
 {
     g_autoptr(Options) options = options_new();
-    g_autoptr(GError) error = NULL;
     BlockBackend *blk;
 
     options_set(options, "driver", "vvfat");
@@ -212,11 +212,19 @@ static BlockBackend *open_disk(HostFs *fs, const RecordDisk *disk)
                         (int64_t)GPOINTER_TO_SIZE(disk));
     }
     next_host = fs;
-    blk = blk_open(NULL, options, BDRV_O_RDWR, &error);
+    blk = blk_open(NULL, options, BDRV_O_RDWR, errp);
+    g_clear_pointer(&next_host, hostfs_free);
+    return blk;
+}
+
+static BlockBackend *open_disk(HostFs *fs, const RecordDisk *disk)
+{
+    g_autoptr(GError) error = NULL;
+    BlockBackend *blk = try_open(fs, disk, &error);
+
     if (!blk) {
         fail("the overlay cannot be opened: %s", error->message);
     }
-    g_clear_pointer(&next_host, hostfs_free);
     return blk;
 }
 
@@ -383,6 +391,21 @@ typedef struct Cut {
     guint call;       /* index of the event that notes the fatal call */
 } Cut;
 
+/* Where the k-th call was made. */
+static bool find_call(Cut *cut, int k)
+{
+    for (guint i = 0; i < cut->disk->events->len; i++) {
+        const RecordEvent *e = &g_array_index(cut->disk->events, RecordEvent,
+                                              i);
+
+        if (e->kind == RECORD_NOTE && e->offset == k) {
+            cut->call = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Run until the k-th call. False: it does not come to that. */
 static bool run_until(int k, Cut *cut)
 {
@@ -410,24 +433,15 @@ static bool run_until(int k, Cut *cut)
         f->inner = memory_hostfs_new();
     }
     blk_close(blk);
-    for (guint i = 0; i < cut->disk->events->len; i++) {
-        const RecordEvent *e = &g_array_index(cut->disk->events, RecordEvent,
-                                              i);
-
-        if (e->kind == RECORD_NOTE && e->offset == k) {
-            cut->call = i;
-            return cut->host != NULL;
-        }
-    }
-    return false;
+    return cut->host && find_call(cut, k);
 }
 
 /* The overlay's disk after `n` events; seed: 0: all of them; else what was not
  * flushed only in part. */
-static RecordDisk *disk_after(const Cut *cut, guint n, uint32_t seed)
+static RecordDisk *disk_from(const RecordDisk *from, const Cut *cut, guint n,
+                             uint32_t seed)
 {
-    RecordDisk *disk = record_disk_new(world.overlay->data,
-                                       world.overlay->length);
+    RecordDisk *disk = record_disk_new(from->data, from->length);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     guint flushed = n;
 
@@ -446,6 +460,11 @@ static RecordDisk *disk_after(const Cut *cut, guint n, uint32_t seed)
         }
     }
     return disk;
+}
+
+static RecordDisk *disk_after(const Cut *cut, guint n, uint32_t seed)
+{
+    return disk_from(world.overlay, cut, n, seed);
 }
 
 static uint32_t le16_at(const uint8_t *data, size_t at)
@@ -562,10 +581,10 @@ static guint call_before(const Cut *cut)
     return i;
 }
 
-/* Whether all of the step was written when the call was made. */
-static bool was_written(const Cut *cut)
+/* Whether all of the step was written before event n. */
+static bool was_written(const Cut *cut, guint n)
 {
-    for (guint i = 0; i < cut->call; i++) {
+    for (guint i = 0; i < n; i++) {
         const RecordEvent *e = &g_array_index(cut->disk->events, RecordEvent,
                                               i);
 
@@ -577,15 +596,66 @@ static bool was_written(const Cut *cut)
     return false;
 }
 
+/* Opened again after a kill, and killed again at the j-th call. */
+static void check_twice(const Cut *cut, int j)
+{
+    Cut second = { .step = cut->step, .disk = disk_after(cut, cut->call, 0) };
+    FaultFs *f = fault_fs_new(memory_hostfs_kill(cut->host));
+    g_autoptr(RecordDisk) before = disk_after(cut, cut->call, 0);
+    BlockBackend *blk;
+
+    second.disk->recording = true;
+    f->kinds = HOST_CALL_CHANGE;
+    f->fail_at = j;
+    f->crash = true;
+    f->on_call = note_call;
+    f->opaque = second.disk;
+    blk = try_open(&f->fs, second.disk, NULL);
+    if (blk) {
+        (void)!blk_commit(blk, false, NULL);
+        if (f->crashed) {
+            second.host = fault_fs_take_inner(f);
+            f->inner = memory_hostfs_new();
+        }
+        blk_close(blk);
+    }
+    if (second.host && find_call(&second, j)) {
+        check_restart(cut, memory_hostfs_kill(second.host),
+                      disk_from(before, &second, second.call, 0), true);
+        check_restart(cut, memory_hostfs_crash(second.host, 1),
+                      disk_from(before, &second, second.call, 2), true);
+    }
+    hostfs_free(second.host);
+    record_disk_free(second.disk);
+}
+
+/* Between the call before and this one. */
+static void check_early(const Cut *cut, int k, guint n)
+{
+    guint before = call_before(cut);
+    guint early = before + (guint)(k * 7919 + (int)n * 104729) %
+                               (cut->call - before + 1);
+    bool is_whole = was_written(cut, early);
+
+    g_snprintf(context, sizeof(context),
+               "killed at event %u before call %d, step %zu", early, k,
+               cut->step);
+    check_restart(cut, memory_hostfs_kill(cut->host),
+                  disk_after(cut, early, 0), is_whole);
+    g_snprintf(context, sizeof(context),
+               "power cut at event %u before call %d, step %zu", early, k,
+               cut->step);
+    check_restart(cut, memory_hostfs_crash(cut->host, MEMORY_CRASH_NONE),
+                  disk_after(cut, early, 2 + (uint32_t)k), false);
+}
+
 static void check_cut(int k)
 {
     Cut cut = { 0 };
 
     g_snprintf(context, sizeof(context), "call %d", k);
     if (run_until(k, &cut)) {
-        bool is_whole = was_written(&cut);
-        guint before = call_before(&cut);
-        guint early = before + (guint)(k * 7919) % (cut.call - before + 1);
+        bool is_whole = was_written(&cut, cut.call);
 
         g_snprintf(context, sizeof(context), "killed at call %d, step %zu", k,
                    cut.step);
@@ -598,11 +668,15 @@ static void check_cut(int k)
             check_restart(&cut, memory_hostfs_crash(cut.host, seed),
                           disk_after(&cut, cut.call, seed), is_whole);
         }
-        g_snprintf(context, sizeof(context),
-                   "power cut at event %u before call %d, step %zu", early, k,
-                   cut.step);
-        check_restart(&cut, memory_hostfs_crash(cut.host, MEMORY_CRASH_NONE),
-                      disk_after(&cut, early, 2 + (uint32_t)k), false);
+        for (guint n = 0; n < 3; n++) {
+            check_early(&cut, k, n);
+        }
+        for (int j = 1; is_whole && j < 12; j += 1 + k % 4) {
+            g_snprintf(context, sizeof(context),
+                       "killed at call %d, step %zu, and again at call %d", k,
+                       cut.step, j);
+            check_twice(&cut, j);
+        }
     }
     hostfs_free(cut.host);
     record_disk_free(cut.disk);
