@@ -268,7 +268,7 @@ void world_make_volumes(void)
 {
     world_must(
         system(
-            "seq 9000 >big.txt; seq 5000 7000 >other.txt; mkdir many; "
+            "seq 9000 >big.txt; seq 5000 7000 >other.txt; mkdir -p many; "
             "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do "
             "seq $i 300 >many/file$i.txt; done; "
             "touch -d '2005-05-05 05:05:06 UTC' big.txt other.txt many/*") ==
