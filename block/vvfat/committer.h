@@ -62,13 +62,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
 /* Why nothing is committed any more, or NULL; g_free(). */
 char *committer_suspended(Committer *committer);
 
-/* Before anything was asked of it, with COMMIT_MANUAL: find out what is
- * pending, for committer_info(). */
-void committer_look(Committer *committer);
-
 /* Why something is not in the directory, the first reason in words; NULL when
  * nothing waits. g_free(). */
 char *committer_reason(Committer *committer);
+
+/* Before anything was asked of it, with COMMIT_MANUAL: find out what is
+ * pending, for committer_info(). */
+void committer_look(Committer *committer);
 
 /* Facts for the node's information: "commit.*", "pending.N.{path,reason}". */
 void committer_info(Committer *committer, Options *facts);

@@ -57,9 +57,9 @@ static void add_part(GArray *parts, const Inode *dir, uint32_t slots,
         .end_child = MIN(last + 1, dir->n_children),
         .end = last < dir->n_children ? end_of(dir->children[last]) : slots,
     };
-    DirPart *before = parts->len ? &g_array_index(parts, DirPart,
-                                                  parts->len - 1)
-                                 : NULL;
+    DirPart *before = parts->len
+                          ? &g_array_index(parts, DirPart, parts->len - 1)
+                          : NULL;
 
     if (before && part.first < before->end) {
         before->end = MAX(before->end, part.end);

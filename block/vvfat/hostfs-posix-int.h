@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the parts of the host's file system by POSIX calls share: hostfs-posix
- * reads, -path finds, -dirs keeps what was found, -write changes names and contents, -attr attributes. */
+ * reads, -path finds, -dirs keeps what was found for a moment, -write changes
+ * names and contents, -attr attributes. */
 #ifndef VVFAT_HOSTFS_POSIX_INT_H
 #define VVFAT_HOSTFS_POSIX_INT_H
 

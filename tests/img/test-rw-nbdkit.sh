@@ -107,6 +107,9 @@ if [ "$STAND_IN" != no ]; then
 fi
 nbdkit --unix "$(export_socket daemon)" --pidfile daemon.pid "$PLUGIN" \
     "${arguments[@]}"
+until [ -s daemon.pid ]; do # it is written in the background
+    sleep 0.05
+done
 EXPORT_PID[daemon]=$(<daemon.pid)
 EXPORT_DIR[daemon]=daemon.dir
 change_copy daemon
