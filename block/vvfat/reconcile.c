@@ -271,10 +271,7 @@ static int rank(const Fate *fate, const Found *f)
 static const Found *find(Reconcile *r, const Fate *fate, const InodeHostId *id)
 {
     const GPtrArray *list = g_hash_table_lookup(r->found, &id->ino);
-    HostKind kind = fate->inode->is_directory ? HOST_DIRECTORY
-                    : fate->inode->link_path && id == &fate->inode->host
-                        ? HOST_SYMLINK
-                        : HOST_FILE;
+    HostKind kind = fate->inode->is_directory ? HOST_DIRECTORY : HOST_FILE;
     const Found *best = NULL;
     int best_rank = INT_MAX;
 
@@ -369,6 +366,29 @@ static int settle_made(Reconcile *r, Fate *fate)
     return ret == -ENOENT || ret == -ENOTDIR || ret == -ELOOP ? 0 : ret;
 }
 
+/* A link is known by where it leads. */
+static bool leads_there(Reconcile *r, const Inode *link, const Inode *dir,
+                        const char *name)
+{
+    g_autofree char *path = inode_host_path_at(dir, name);
+    g_autofree char *real = NULL;
+
+    return r->fs->ops->resolve(r->fs, path, &real) == 0 &&
+           strcmp(real, link->link_path) == 0;
+}
+
+static void settle_link(Reconcile *r, Fate *fate)
+{
+    Inode *link = fate->inode;
+
+    if (fate->dir && inode_is_on_host(fate->dir) &&
+        leads_there(r, link, fate->dir, fate->name)) {
+        stand_at(fate, fate->dir, fate->name);
+    } else if (leads_there(r, link, link->host_parent, link->host_name)) {
+        fate->is_settled = true;
+    }
+}
+
 static int settle(Reconcile *r, Fate *fate)
 {
     const Found *f = NULL;
@@ -382,6 +402,10 @@ static int settle(Reconcile *r, Fate *fate)
     }
     if (!inode_is_on_host(fate->inode)) {
         return fate->inode->is_directory ? settle_made(r, fate) : 0;
+    }
+    if (fate->inode->link_path) {
+        settle_link(r, fate);
+        return 0;
     }
     f = find(r, fate, &fate->inode->host);
     if (f) {
