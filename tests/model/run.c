@@ -28,6 +28,9 @@ static const char *const sizes_32[] = { "size=40M:cluster-size=512:",
                                         "size=36M:cluster-size=512:",
                                         "size=80M:cluster-size=1k:" };
 
+/* Beside the directory for files, where nothing else may change. */
+#define OVERLAY "-overlay.qcow2"
+
 static char *device_name(const Run *run, bool rw)
 {
     const Config *config = run->config;
@@ -44,7 +47,7 @@ static char *device_name(const Run *run, bool rw)
         size = "";
     }
     if (rw && config->overlay) {
-        overlay = g_strdup_printf("overlay=%s/overlay.qcow2:", config->work);
+        overlay = g_strdup_printf("overlay=%s" OVERLAY ":", config->work);
     }
     return g_strdup_printf("fat:%s%d:%s%s%s%s", rw ? "rw:" : "",
                            config->fat_type, size, overlay ? overlay : "",
@@ -150,6 +153,11 @@ Run *run_open(const Config *config, char **why)
     if (!config->no_dir && setxattr(run->dir, XATTR, "", 0, 0) == 0) {
         removexattr(run->dir, XATTR);
         run->has_attributes = true;
+    }
+    if (config->overlay) {
+        g_autofree char *overlay = g_strconcat(config->work, OVERLAY, NULL);
+
+        unlink(overlay);
     }
     *why = config->no_dir ? make_image(run) : NULL;
     if (!*why) {
