@@ -11,6 +11,51 @@
 
 #include "block/vvfat/writable-int.h"
 
+/* ---- Where it is kept ---- */
+
+static int store_read(void *opaque, int64_t offset, int64_t bytes, void *buf)
+{
+    return bdrv_pread(((Kept *)opaque)->child, offset, bytes, buf, 0);
+}
+
+static int store_write(void *opaque, int64_t offset, int64_t bytes,
+                       const void *buf)
+{
+    return bdrv_pwrite(((Kept *)opaque)->child, offset, bytes, buf, 0);
+}
+
+static int store_flush(void *opaque)
+{
+    return bdrv_flush(bdrv_child_bs(((Kept *)opaque)->child));
+}
+
+static void store_discard(void *opaque, int64_t offset, int64_t bytes)
+{
+    /* Space alone. */
+    (void)!bdrv_pdiscard(((Kept *)opaque)->child, offset, bytes);
+}
+
+Kept *kept_new(BdrvChild *child)
+{
+    Kept *kept = g_new0(Kept, 1);
+    JournalStore store = {
+        .read = store_read,
+        .write = store_write,
+        .flush = store_flush,
+        .discard = store_discard,
+        .opaque = kept,
+        .supers = { 0, JOURNAL_SUPER_BYTES },
+        .areas = { KEPT_AREAS, KEPT_AREAS + KEPT_AREA_BYTES },
+        .area_bytes = KEPT_AREA_BYTES,
+    };
+
+    kept->child = child;
+    kept->journal = journal_new(&store);
+    kept->redo = redo_new(child, KEPT_REDO);
+    kept->planned = g_hash_table_new(NULL, NULL);
+    return kept;
+}
+
 void kept_free(Kept *kept)
 {
     if (kept) {
@@ -20,6 +65,8 @@ void kept_free(Kept *kept)
         g_free(kept);
     }
 }
+
+/* ---- Commits ---- */
 
 static int checkpoint(Writable *w)
 {

@@ -5,6 +5,7 @@
 
 #include "block/vvfat/committer.h"
 #include "block/vvfat/journal.h"
+#include "block/vvfat/kept-identity.h"
 #include "block/vvfat/protect.h"
 #include "block/vvfat/scratch.h"
 #include "block/vvfat/writable.h"
@@ -68,10 +69,34 @@ int writable_read_initial(void *opaque, int64_t offset, int64_t bytes,
 
 /* ---- An overlay that is kept ---- */
 
+/* Places in the image, bytes. */
+#define KEPT_AREA_BYTES (INT64_C(1) << 30)
+#define KEPT_REDO (INT64_C(1) << 20)
+#define KEPT_AREAS (INT64_C(16) << 20)
+#define KEPT_DISK (KEPT_AREAS + 2 * KEPT_AREA_BYTES)
+
+Kept *kept_new(BdrvChild *child);
 void kept_free(Kept *kept);
+
+/* CommitConfig's. */
 int kept_begin(const Plan *plan, void *opaque);
 int kept_staged(const Plan *plan, void *opaque);
 int kept_done(void *opaque);
+
+/* The image (kept-make.c), opened: w->kept. *layout is set, and is the
+ * caller's, when the image was not there. */
+bool kept_get_image(Writable *w, BlockDriverState *bs, Options *options,
+                    Layout **layout, GError **errp);
+/* One that has no volume yet gets one, and *layout is set. *identity: what the
+ * image says of itself; g_byte_array_unref(). */
+bool kept_prepare(Writable *w, Layout **layout, GByteArray **identity,
+                  GError **errp);
+/* Bytes that the image has for the volume. */
+int64_t kept_image_bytes(const Writable *w);
+/* What says whose the directory is, as it is now. */
+bool kept_directory_id(Writable *w, KeptIdentity *id, GError **errp);
+/* Set *errp: the image is not this directory's, and why. False. */
+bool kept_refuse(const Writable *w, const char *why, GError **errp);
 
 /*
  * Keep what could not be committed in an image (writable-rescue.c). The name

@@ -95,7 +95,7 @@ static char *reopen(Run *run, const Op *op)
         return why;
     }
     run_detach(run);
-    if (!run->config->no_dir) {
+    if (!run->config->no_dir && !run->config->overlay) {
         hostdir_unprotect(run->dir, run->root);
     }
     why = run_attach(run);

@@ -28,9 +28,13 @@ static const char *const sizes_32[] = { "size=40M:cluster-size=512:",
                                         "size=36M:cluster-size=512:",
                                         "size=80M:cluster-size=1k:" };
 
+/* Beside the directory for files, where nothing else may change. */
+#define OVERLAY "-overlay.qcow2"
+
 static char *device_name(const Run *run, bool rw)
 {
     const Config *config = run->config;
+    g_autofree char *overlay = NULL;
     Prng prng = { config->seed ^ 0x51 };
     const char *size =
         config->fat_type == 12
@@ -42,8 +46,11 @@ static char *device_name(const Run *run, bool rw)
     if (config->fat_type != 12 && prng_one_in(&prng, 24)) {
         size = "";
     }
-    return g_strdup_printf("fat:%s%d:%s%s%s", rw ? "rw:" : "",
-                           config->fat_type, size,
+    if (rw && config->overlay) {
+        overlay = g_strdup_printf("overlay=%s" OVERLAY ":", config->work);
+    }
+    return g_strdup_printf("fat:%s%d:%s%s%s%s", rw ? "rw:" : "",
+                           config->fat_type, size, overlay ? overlay : "",
                            config->words ? config->words : "", run->dir);
 }
 
@@ -147,6 +154,11 @@ Run *run_open(const Config *config, char **why)
         removexattr(run->dir, XATTR);
         run->has_attributes = true;
     }
+    if (config->overlay) {
+        g_autofree char *overlay = g_strconcat(config->work, OVERLAY, NULL);
+
+        unlink(overlay);
+    }
     *why = config->no_dir ? make_image(run) : NULL;
     if (!*why) {
         *why = run_attach(run);
@@ -201,8 +213,8 @@ char *run_op(Run *run, const Op *op)
 
 static void add_fact(const char *key, const char *value, void *opaque)
 {
-    if (g_str_has_prefix(key, "pending.") || g_str_has_prefix(key, "commit.") ||
-        g_str_has_prefix(key, "report.")) {
+    if (g_str_has_prefix(key, "pending.") ||
+        g_str_has_prefix(key, "commit.") || g_str_has_prefix(key, "report.")) {
         g_string_append_printf(opaque, "\n    %s: %s", key, value);
     }
 }

@@ -30,6 +30,7 @@ typedef struct Config {
     bool keeps_free;   /* freed clusters have to keep their contents */
     uint32_t without;  /* bits: kinds of operations that do not happen */
     const char *words; /* further ones for the device's name, or NULL */
+    bool overlay;      /* one that is kept from one opening to the next */
     const char *work;  /* an empty directory */
 } Config;
 

@@ -15,6 +15,7 @@
  *   --keeps-free    freed clusters keep what they hold
  *   --without A,B   operations that are not made (see op.c)
  *   --words W:      further options in the device's name
+ *   --overlay       with an overlay that is kept
  *   --work DIR      for files (default: a temporary directory)
  *   --shrink N      seconds spent on a shorter list after a failure (60)
  *   --replay FILE   the operations in FILE, with --seed and --fat
@@ -55,6 +56,7 @@ enum {
     ARG_KEEPS_FREE,
     ARG_WITHOUT,
     ARG_WORDS,
+    ARG_OVERLAY,
     ARG_WORK,
     ARG_SHRINK,
     ARG_REPLAY,
@@ -73,6 +75,7 @@ static const struct option arguments[] = {
     { "keeps-free", no_argument, NULL, ARG_KEEPS_FREE },
     { "without", required_argument, NULL, ARG_WITHOUT },
     { "words", required_argument, NULL, ARG_WORDS },
+    { "overlay", no_argument, NULL, ARG_OVERLAY },
     { "work", required_argument, NULL, ARG_WORK },
     { "shrink", required_argument, NULL, ARG_SHRINK },
     { "replay", required_argument, NULL, ARG_REPLAY },
@@ -144,6 +147,8 @@ static bool take_argument(Plan *plan, int arg)
     case ARG_WORDS:
         config->words = optarg;
         return true;
+    case ARG_OVERLAY:
+        return config->overlay = true;
     case ARG_WORK:
         config->work = optarg;
         return true;

@@ -46,9 +46,9 @@ commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
 committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
-writable    writable*,kept-journal.c          options,protect,read,reconcile,kept-identity
+writable    writable*,kept-journal.c,kept-make.c          options,protect,read,reconcile,kept-identity
 kept-probe  kept-probe.*                      kept-identity,options
-vvfat       vvfat.c,vvfat.h                   writable
+vvfat       vvfat.c                           writable
 END
 }
 
