@@ -264,7 +264,6 @@ Test(journal, a_checkpoint_that_fails_leaves_the_old_one)
 Test(journal, a_damaged_log_ends_at_the_damage)
 {
     g_autoptr(GPtrArray) inodes = make_tree();
-    g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     Store s = { 0 };
     g_autoptr(Journal) j = journal_on(&s);
     Plan plan;
