@@ -336,6 +336,7 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
     Inode *inode = op->inode;
     InodeChange *change = inode->change;
     bool on_host = inode_is_on_host(inode);
+    HostStat st;
 
     if (change->content == CONTENT_SAME ||
         !apply_has_dir(apply, inode, op->dir)) {
@@ -348,9 +349,14 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
     }
     if (!change->temp_name && on_host &&
         inode->host.size == inode_size(inode) &&
-        apply_look(apply, inode, NULL) == LOOK_SAME && is_same(apply, inode)) {
+        apply_look(apply, inode, &st) == LOOK_SAME && is_same(apply, inode)) {
         change->content = CONTENT_SAME;
-        change->is_torn = false;
+        if (change->is_torn) { /* which version it is was not known */
+            apply_lock(apply);
+            inode->host = apply_host_id(&st);
+            apply_unlock(apply);
+            change->is_torn = false;
+        }
         return;
     }
     apply_stage_guest(apply, inode, op->dir,

@@ -52,10 +52,8 @@ static bool is_elsewhere(const Inode *inode)
 static bool has_other_attributes(const Inode *inode)
 {
     return ((inode->entry.attr ^ inode->host_entry.attr) & HOST_ATTRIBUTES) ||
-           memcmp(&inode->entry.mtime, &inode->host_entry.mtime,
-                  sizeof(inode->entry.mtime)) ||
-           memcmp(&inode->entry.mdate, &inode->host_entry.mdate,
-                  sizeof(inode->entry.mdate));
+           le16_get(inode->entry.mtime) != le16_get(inode->host_entry.mtime) ||
+           le16_get(inode->entry.mdate) != le16_get(inode->host_entry.mdate);
 }
 
 bool commit_differs(const Commit *c, const Inode *inode)

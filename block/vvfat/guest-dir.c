@@ -171,10 +171,10 @@ void guest_entry_apply(GuestState *s, Inode *child, GuestEntry *e)
 {
     unsigned chain_defects = child->defects & CHAIN_DEFECTS;
     bool is_new_size = le32_get(child->entry.size) != le32_get(e->entry.size);
-    bool is_changed = memcmp(&child->entry, &e->entry, sizeof(e->entry)) ||
-                      g_strcmp0(child->name, e->name) != 0 ||
-                      child->parent != e->dir ||
-                      child->defects != (e->defects | chain_defects);
+    bool is_changed =
+        memcmp(&child->entry, &e->entry, sizeof(e->entry)) != 0 ||
+        g_strcmp0(child->name, e->name) != 0 || child->parent != e->dir ||
+        child->defects != (e->defects | chain_defects);
 
     child->parent = e->dir;
     child->entry = e->entry;
@@ -392,7 +392,8 @@ int guest_dirs_read(GuestState *s)
             g_hash_table_add(s->unlinked, dir);
             continue;
         }
-        r = read_dir(s, dir);
+        r = dir->is_stale ? guest_chain_update(s, dir) : 0;
+        r = r < 0 ? r : read_dir(s, dir);
         if (r < 0) {
             g_hash_table_add(s->touched_dirs, dir); /* next time */
             ret = ret ? ret : r;

@@ -45,8 +45,9 @@ static void add_child(Inode *dir, Inode *child, uint32_t slot)
     child->parent = dir;
 }
 
-/* Out of a directory that is itself without an entry. */
-static void remove_child(Inode *dir, const Inode *child)
+/* Out of a directory that is itself without an entry. It may have the child
+ * still, when it is in the tree again. */
+static void remove_child(GuestState *s, Inode *dir, const Inode *child)
 {
     uint32_t kept = 0;
 
@@ -57,6 +58,7 @@ static void remove_child(Inode *dir, const Inode *child)
     }
     dir->n_children = kept;
     dir->is_known = false;
+    g_hash_table_add(s->unlinked, dir);
 }
 
 /* ---- Which inode ---- */
@@ -248,12 +250,16 @@ static void take_place(Match *m, Inode *inode, GuestEntry *e)
     if (inode->is_orphan) {
         guest_orphan_adopt(m->s, inode);
     } else if (inode->parent) {
-        remove_child(inode->parent, inode);
+        remove_child(m->s, inode->parent, inode);
     }
     add_child(e->dir, inode, e->slot);
     guest_entry_apply(m->s, inode, e);
     guest_state_change(m->s, inode);
     guest_mark_stale(m->s, inode, 0);
+    if (inode->is_directory) {
+        /* While it had no entry its chain was not followed, nor it read. */
+        g_hash_table_add(m->s->touched_dirs, inode);
+    }
 }
 
 /* What a cluster tells; the others wait. */

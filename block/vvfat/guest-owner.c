@@ -212,6 +212,9 @@ int guest_chain_update(GuestState *s, Inode *inode)
         return ret;
     }
     inode->is_known = false;
+    if (!inode->is_directory) {
+        guest_state_change(s, inode); /* the entry may be as it was */
+    }
     guest_chain_release(s, inode, keep);
     chain_truncate(&inode->chain, keep);
     if (inode->defects & CHAIN_DEFECTS) {
@@ -220,6 +223,10 @@ int guest_chain_update(GuestState *s, Inode *inode)
     }
     if (cluster != 0 && cluster != FAT_ENTRY_EOC) {
         ret = walk(&w, cluster);
+    }
+    if (!inode->is_directory) {
+        /* Other clusters, other bytes: its entry need not say so. */
+        guest_state_change(s, inode);
     }
     if (ret == 0) {
         check_length(s, inode);

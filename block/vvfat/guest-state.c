@@ -11,6 +11,8 @@
 
 #include "block/vvfat/guest-state-int.h"
 
+#define MAX_PASSES 8u /* beside the first, in one update */
+
 /* ---- The state ---- */
 
 Inode *guest_inode_new(GuestState *s, bool is_directory)
@@ -454,6 +456,7 @@ static void touch_unlinked(GuestState *s)
 static int update_entries(GuestState *s)
 {
     int ret = 0, r;
+    bool any;
 
     do {
         r = update_dirs(s);
@@ -464,7 +467,8 @@ static int update_entries(GuestState *s)
         r = guest_match(s);
         ret = ret ? ret : r;
         retire(s); /* doubles, before their place is taken */
-    } while (ret == 0 && touch_relinked(s));
+        any = touch_relinked(s);
+    } while (ret == 0 && (any || g_hash_table_size(s->touched_dirs) > 0));
     return ret;
 }
 
@@ -511,21 +515,30 @@ static bool has_cross_links(const GuestState *s)
 
 int guest_state_update(GuestState *s, bool closing)
 {
+    guint n_defective = 0;
     int ret;
 
     g_clear_pointer(&s->suspended, g_free);
     s->closing = closing;
     ret = check_boot(s);
-    if (ret < 0 || s->suspended) {
-        return ret;
+    if (ret == 0 && !s->suspended) {
+        ret = guest_fat_update(s);
     }
-    ret = guest_fat_update(s);
     if (ret < 0) {
+        /* Nothing can be said of any file. */
+        s->suspended = g_strdup("the volume's boot sector or FAT could not be "
+                                "read");
+    }
+    if (s->suspended) {
         return ret;
     }
     ret = update_pass(s);
-    /* A chain can have met one that was found to be gone later. */
-    if (ret == 0 && !s->suspended && has_cross_links(s)) {
+    /* A chain can have met one that was found to be gone later, and that one
+     * another: as long as less and less is wrong. */
+    for (unsigned i = 0; i < MAX_PASSES && n_defective != s->defective->len &&
+                         ret == 0 && !s->suspended && has_cross_links(s);
+         i++) {
+        n_defective = s->defective->len;
         ret = update_pass(s);
     }
     return ret;

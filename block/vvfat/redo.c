@@ -249,7 +249,7 @@ static int half_epoch(const Redo *r, unsigned half, uint64_t *epoch)
 
 int redo_repeat(Redo *r, RedoVisitor *visit, void *opaque)
 {
-    uint64_t epochs[2], last;
+    uint64_t epochs[2] = { 0 }, last;
     int ret = half_epoch(r, 0, &epochs[0]);
 
     if (ret == 0) {

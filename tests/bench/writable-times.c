@@ -275,11 +275,11 @@ static void run_open(char **argv)
 {
     int64_t before = resident_bytes();
     gint64 start = g_get_monotonic_time();
-    g_autoptr(BlockBackend)
-        blk = open_disk(argv[0], strcmp(argv[1], "rw") == 0);
+    BlockBackend *blk = open_disk(argv[0], strcmp(argv[1], "rw") == 0);
 
     printf("%.6f", seconds_since(start));
     printf(" %" PRId64 "\n", resident_bytes() - before);
+    blk_close(blk);
 }
 
 int main(int argc, char **argv)

@@ -259,6 +259,9 @@ static char *do_plant(Run *run, const Op *op)
     g_autofree char *target = g_build_filename(
         run->config->work, CANARY, op->a ? NULL : CANARY_FILE, NULL);
 
+    if (model_walk(run->root, op->path)) {
+        return NULL; /* the guest has something of that name */
+    }
     hostdir_remove(link);
     if (symlink(target, link) < 0) {
         return g_strdup_printf("cannot make the link '%s'", link);

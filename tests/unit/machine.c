@@ -56,19 +56,35 @@ void machine_free(Machine *m)
 
 /* ---- The disk ---- */
 
+static void attach(Machine *m, BlockBackend *blk)
+{
+    char *why = NULL;
+
+    m->disk = disk_new(blk, &why);
+    cr_assert_not_null(m->disk, "%s", why);
+    m->vol = fatvol_open(m->disk, &why);
+    cr_assert_not_null(m->vol, "%s", why);
+}
+
 void machine_open(Machine *m, const char *more)
 {
     g_autofree char *options = g_strconcat(OPTIONS, more ? "," : "", more,
                                            NULL);
-    char *why = NULL;
+    BlockBackend *blk;
 
     lent_now = &m->lent;
     hostfs_set_opener(lend);
-    m->disk = disk_new(image_open(BDRV_O_RDWR | BDRV_O_UNMAP, options), &why);
+    blk = image_open(BDRV_O_RDWR | BDRV_O_UNMAP, options);
     hostfs_set_opener(NULL);
-    cr_assert_not_null(m->disk, "%s", why);
-    m->vol = fatvol_open(m->disk, &why);
-    cr_assert_not_null(m->vol, "%s", why);
+    attach(m, blk);
+}
+
+void machine_open_image(Machine *m, const char *path)
+{
+    g_autofree char *options = g_strdup_printf(
+        "driver=qcow2,file.driver=file,file.filename=%s", path);
+
+    attach(m, image_open(BDRV_O_RDWR, options));
 }
 
 char *machine_close(Machine *m)

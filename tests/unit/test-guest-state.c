@@ -240,7 +240,7 @@ static void change(Rig *r, FatEntry *e)
     uint8_t data[900];
 
     if (entry_is_dir(e)) {
-        cr_assert(fatvol_defragment(r->vol, e));
+        fatvol_defragment(r->vol, e); /* if there is room */
         return;
     }
     prng_fill(&r->prng, data, sizeof(data));
@@ -253,7 +253,7 @@ static void change(Rig *r, FatEntry *e)
         cr_assert(fatvol_write(r->vol, e, 0, data, sizeof(data)));
         break;
     case 2:
-        cr_assert(fatvol_defragment(r->vol, e));
+        fatvol_defragment(r->vol, e); /* if there is room */
         return;
     default:
         cr_assert(fatvol_write(r->vol, e, prng_below(&r->prng, 1500), data,
@@ -506,6 +506,17 @@ Test(guest_state, same_as_loaded_afresh_fat12)
 {
     for (uint64_t seed = 1; seed <= 40; seed++) {
         run_rounds(12, seed, 120);
+    }
+}
+
+/* What was found at some time: a directory that came back to the tree in a
+ * chain that had grown; two that were cross-linked one after the other; one
+ * that had lost a file to another while it was without an entry. */
+Test(guest_state, seeds_that_found_something)
+{
+    run_rounds(12, 135, 120);
+    for (uint64_t seed = 1100; seed <= 1162; seed++) {
+        run_rounds(12, seed, 60);
     }
 }
 

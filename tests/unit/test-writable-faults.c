@@ -111,6 +111,42 @@ Test(writable_faults, directory_moved_away_on_the_host)
     }
 }
 
+/* The image that a message names. */
+static char *image_in(const char *words)
+{
+    const char *start = strstr(words, "kept in '");
+    const char *end = start ? strchr(start + 9, '\'') : NULL;
+
+    cr_assert(end, "%s", words);
+    return g_strndup(start + 9, (size_t)(end - start - 9));
+}
+
+/* Nothing can be written any more, and the guest goes: an image has all. */
+Test(writable_faults, what_never_reached_the_host_is_in_an_image)
+{
+    g_autoptr(Machine) m = morning();
+    g_autofree char *guest = NULL;
+    g_autofree char *kept = NULL;
+    g_autofree char *words = NULL;
+    g_autofree char *image = NULL;
+
+    m->fault->error = -EROFS;
+    m->fault->kinds = HOST_CALL_CHANGE | HOST_CALL_OPEN;
+    m->fault->fail_at = 1;
+    m->fault->fail_on = true;
+    for (unsigned i = 0; i < DAY_STEPS; i++) {
+        day_step(m, i);
+        cr_assert_lt(guest_sync(m, (unsigned)ORDER_LINUX), 0);
+    }
+    guest = machine_guest_dump(m);
+    words = machine_close(m);
+    cr_assert_not_null(words);
+    image = image_in(words);
+    machine_open_image(m, image);
+    kept = machine_guest_dump(m);
+    cr_assert_str_eq(kept, guest);
+}
+
 Test(writable_faults, io_error)
 {
     check_all(-EIO);

@@ -114,3 +114,31 @@ Test(writable_halves, all_moved_back)
 {
     check_step(5);
 }
+
+/* The second cluster of a file is another one, with other bytes; its entry is
+ * as it was. */
+Test(writable_halves, chain_that_changes_below_an_entry_that_stays)
+{
+    for (unsigned order = 0; order < N_ORDERS; order++) {
+        g_autoptr(Machine) m = machine_new();
+        uint32_t first, second, other;
+        FatEntry entry;
+
+        start(m, 0);
+        cr_assert(fatvol_walk(m->vol, "large", &entry));
+        first = entry_cluster(m->vol, &entry);
+        fatvol_entry_clear(&entry);
+        second = fatvol_next(m->vol, first);
+        other = fatvol_alloc(m->vol, first);
+        cr_assert(other && other != second);
+        fatvol_link(m->vol, other, fatvol_next(m->vol, second));
+        fatvol_link(m->vol, second, 0);
+        fatvol_free_chain(m->vol, second);
+        memset(m->disk->mem + fatvol_cluster_at(m->vol, other), 'N',
+               m->vol->cluster_size);
+        disk_touch(m->disk, fatvol_cluster_at(m->vol, other),
+                   m->vol->cluster_size, CLASS_DATA);
+        cr_assert_eq(guest_sync(m, order), 0);
+        machine_check_same(m, "order %u", order);
+    }
+}
