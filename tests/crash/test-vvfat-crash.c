@@ -10,6 +10,7 @@
  * exactly the files that it has without a crash: each old or new, nothing
  * beside them.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #define SKIPPED 77
 
-static unsigned n_cuts;
+static unsigned n_cuts, n_faults;
 
 /* ---- Runs ---- */
 
@@ -290,6 +291,59 @@ static void check_cut(int k)
     record_disk_free(cut.disk);
 }
 
+/* ---- Faults of the overlay ---- */
+
+/* A call to the overlay's file fails, once or for a while: the guest is told,
+ * tries again, and everything is there. False: there are not so many calls. */
+static bool check_fault(FaultOn fault, unsigned after, bool stays)
+{
+    g_autoptr(RecordDisk) disk = copy_overlay();
+    HostFs *host = memory_hostfs_kill(world.host);
+    BlockBackend *blk = world_open(host, disk);
+    bool struck;
+
+    world_must(blk != NULL, "opening");
+    disk->recording = false;
+    disk->fault = fault;
+    disk->fault_errno = ENOSPC;
+    disk->fault_after = after;
+    disk->fault_stays = stays;
+    for (size_t i = 0; i < N_STEPS; i++) {
+        if (world_write_step(blk, i, NULL) < 0) {
+            disk->fault = FAULT_NOTHING; /* somebody has made room */
+            world_must(world_write_step(blk, i, NULL) == 0, "a second try");
+        }
+        if (disk->faults && stays && i % 2) {
+            disk->fault = FAULT_NOTHING;
+        }
+    }
+    struck = disk->faults > 0;
+    disk->fault = FAULT_NOTHING;
+    world_must(blk_commit(blk, false, NULL) == 0, "the last commit");
+    world_check_tree(blk, "at the end", host, world.trees[N_STEPS]);
+    world_check_disk("at the end", blk, world.volumes[N_STEPS],
+                     world.volumes[N_STEPS]);
+    blk_close(blk);
+    return struck;
+}
+
+static void check_faults(unsigned by)
+{
+    static const FaultOn faults[] = { FAULT_CHANGES, FAULT_ANY };
+
+    for (size_t f = 0; f < G_N_ELEMENTS(faults); f++) {
+        for (unsigned after = 0;; after += by) {
+            g_snprintf(world_context, sizeof(world_context),
+                       "fault %zu of the overlay after %u calls", f, after);
+            n_faults++;
+            if (!check_fault(faults[f], after, false)) {
+                break;
+            }
+            check_fault(faults[f], after, true);
+        }
+    }
+}
+
 int main(void)
 {
     const char *stride = getenv("STRIDE");
@@ -308,6 +362,8 @@ int main(void)
     for (int k = 1; k <= calls; k += by) {
         check_cut(k);
     }
-    printf("%u crashes, %u failures\n", n_cuts, world_failures);
+    check_faults(stride ? 7 * (unsigned)by : 5);
+    printf("%u crashes, %u faults, %u failures\n", n_cuts, n_faults,
+           world_failures);
     return world_failures ? 1 : 0;
 }
