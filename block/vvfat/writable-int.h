@@ -45,6 +45,13 @@ struct Writable {
 int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
                        size_t iov_offset, size_t bytes);
 
+/* OverlayConfig.check_write. */
+int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
+                         const IOVector *iov);
+/* CommitConfig.updated and .check_partition. */
+void writable_refresh_protection(void *opaque);
+char *writable_check_partition(void *opaque);
+
 /* ---- Parts of opening (writable.c); each false with *errp ---- */
 
 /* An empty one. w->config, fs and report are set. */

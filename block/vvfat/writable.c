@@ -10,197 +10,10 @@
 #include <string.h>
 
 #include "block/error.h"
-#include "block/vvfat/partition.h"
-#include "block/vvfat/read.h"
 #include "block/vvfat/writable-int.h"
 
 #define UNIT_MAX 4096u
 #define NOT_COMMITTED "nothing is committed by itself with commit=manual"
-
-/* ---- Base ---- */
-
-/* What the layout has: metadata as computed, else zeroes. Its files are in
- * the data map. */
-static void read_layout(const Writable *w, int64_t offset, const IOVector *iov,
-                        size_t at, size_t bytes)
-{
-    if (!w->layout) {
-        iov_memset(iov, at, 0, bytes);
-        return;
-    }
-    while (bytes) {
-        Region region;
-        size_t n;
-
-        layout_region(w->layout, offset, &region);
-        n = MIN(bytes, (size_t)(region.end - offset));
-        if (region.kind == REGION_METADATA) {
-            disk_read_metadata(w->layout, offset, iov, at, n);
-        } else {
-            iov_memset(iov, at, 0, n);
-        }
-        offset += (int64_t)n;
-        at += n;
-        bytes -= n;
-    }
-}
-
-/* Bytes of the data area: of a host file, or of the layout. */
-static int read_clusters(Writable *w, int64_t offset, const IOVector *iov,
-                         size_t at, size_t bytes, size_t *done)
-{
-    int64_t in_data = offset - w->data_offset;
-    uint32_t index = (uint32_t)(in_data / w->cluster_size);
-    uint32_t cluster = index + FAT_FIRST_CLUSTER;
-    uint32_t in_cluster = (uint32_t)(in_data % w->cluster_size);
-    Interval found;
-    bool mapped = data_map_lookup(w->map, cluster, &found);
-    uint64_t room = (found.end - cluster) * w->cluster_size;
-
-    if (found.end < UINT32_MAX) {
-        bytes = (size_t)MIN(bytes, room - in_cluster);
-    }
-    *done = bytes;
-    if (mapped) {
-        return data_map_read(w->map, cluster, in_cluster, iov, at, bytes);
-    }
-    read_layout(w, offset, iov, at, bytes);
-    return 0;
-}
-
-int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
-                       size_t iov_offset, size_t bytes)
-{
-    Writable *w = opaque;
-    size_t done = 0;
-    int ret = 0;
-
-    while (ret == 0 && done < bytes) {
-        int64_t at = offset + (int64_t)done;
-        size_t n = bytes - done;
-
-        if (at >= w->data_offset && at < w->data_end) {
-            n = (size_t)MIN((int64_t)n, w->data_end - at);
-            ret = read_clusters(w, at, iov, iov_offset + done, n, &n);
-        } else {
-            if (at < w->data_offset) {
-                n = (size_t)MIN((int64_t)n, w->data_offset - at);
-            }
-            read_layout(w, at, iov, iov_offset + done, n);
-        }
-        done += n;
-    }
-    return ret;
-}
-
-/* ---- Protection ---- */
-
-static int refuse(const Inode *inode, const char *what)
-{
-    g_autofree char *path = inode_host_path(inode);
-    g_autofree char *text = report_escape(path ? path : inode->name);
-
-    bdrv_set_io_error("The host does not allow to write '%s'; its %s cannot "
-                      "be changed (protect=report accepts such writes, and "
-                      "holds them back)",
-                      text, what);
-    return -EACCES;
-}
-
-static int read_gated(void *opaque, int64_t offset, int64_t bytes, void *buf)
-{
-    return overlay_read_gated(((Writable *)opaque)->overlay, offset, bytes,
-                              buf);
-}
-
-static int check_clusters(Writable *w, int64_t offset, int64_t bytes)
-{
-    int64_t end = MIN(offset + bytes, w->data_end) - w->data_offset;
-    int64_t at = MAX(offset - w->data_offset, 0);
-
-    while (at < end) {
-        uint32_t cluster = (uint32_t)(at / w->cluster_size) +
-                           FAT_FIRST_CLUSTER;
-        Interval found;
-
-        if (data_map_lookup(w->map, cluster, &found)) {
-            const Inode *inode = found.value;
-
-            if (inode->is_protected) {
-                return refuse(inode, "data");
-            }
-        }
-        if (found.end >= UINT32_MAX) {
-            break;
-        }
-        at = (int64_t)(found.end - FAT_FIRST_CLUSTER) * w->cluster_size;
-    }
-    return 0;
-}
-
-static int check_write(void *opaque, int64_t offset, int64_t bytes,
-                       const IOVector *iov)
-{
-    Writable *w = opaque;
-    const Inode *inode;
-    int ret;
-
-    if (!w->protect) {
-        return 0;
-    }
-    ret = check_clusters(w, offset, bytes);
-    if (ret < 0) {
-        return ret;
-    }
-    inode = protect_check_entries(w->protect, offset, bytes, iov, read_gated,
-                                  w, &ret);
-    return inode ? refuse(inode, "directory entry") : ret;
-}
-
-static void refresh_protection(void *opaque)
-{
-    Writable *w = opaque;
-
-    if (w->protect) {
-        protect_refresh(w->protect);
-    }
-}
-
-/* ---- The partition ---- */
-
-static int read_frozen_disk(void *opaque, int64_t offset, int64_t bytes,
-                            void *buf)
-{
-    Writable *w = opaque;
-
-    return overlay_read_frozen(w->overlay, offset, bytes, buf);
-}
-
-/* The volume's partition must be where it was. Its type, name and flags, and
- * the disk's signature, are the guest's affair. */
-static char *check_partition(void *opaque)
-{
-    Writable *w = opaque;
-    g_autoptr(PartitionList) list = NULL;
-
-    if (w->volume_offset == 0) {
-        return NULL;
-    }
-    list = partition_find(read_frozen_disk, w, (uint64_t)w->disk_bytes, NULL);
-    if (!list) {
-        return g_strdup("the partition table cannot be read");
-    }
-    for (guint i = 0; i < list->partitions->len; i++) {
-        const Partition *p = &g_array_index(list->partitions, Partition, i);
-
-        if (p->start == (uint64_t)w->volume_offset &&
-            p->bytes >= (uint64_t)w->volume_bytes) {
-            return NULL;
-        }
-    }
-    return g_strdup("the guest has changed the partition table: the volume's "
-                    "partition is not where it was");
-}
 
 /* ---- Events ---- */
 
@@ -224,17 +37,6 @@ static int read_frozen(void *opaque, int64_t offset, int64_t bytes, void *buf)
 
     return overlay_read_frozen(w->overlay, w->volume_offset + offset, bytes,
                                buf);
-}
-
-int writable_read_initial(void *opaque, int64_t offset, int64_t bytes,
-                          void *buf)
-{
-    Writable *w = opaque;
-    IOVector iov;
-
-    iov_init_buf(&iov, buf, (size_t)bytes);
-    read_layout(w, w->volume_offset + offset, &iov, 0, (size_t)bytes);
-    return 0;
 }
 
 static bool cluster_is_dirty(void *opaque, uint32_t cluster)
@@ -319,7 +121,8 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .data_offset = w->data_offset,
         .unit = writable_unit(w),
         .read_base = writable_read_base,
-        .check_write = w->config->report_protected ? NULL : check_write,
+        .check_write = w->config->report_protected ? NULL
+                                                   : writable_check_write,
         .opaque = w,
     };
 
@@ -403,12 +206,12 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .apply = { .file_mode = w->config->file_mode,
                    .dir_mode = w->config->dir_mode,
                    .utc = w->config->scan.utc },
-        .check_partition = check_partition,
+        .check_partition = writable_check_partition,
         .event = on_event,
         .begin = hooks->begin,
         .staged = hooks->staged,
         .done = hooks->done,
-        .updated = refresh_protection,
+        .updated = writable_refresh_protection,
         .opaque = w,
     };
 
@@ -577,56 +380,6 @@ int writable_flush(Writable *w)
     /* What was written is durable where it is kept, whatever the host does:
      * the node's information tells. */
     return w->kept ? 0 : ret;
-}
-
-/* What the base has at an offset: how far it is of one kind. */
-static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
-                           bool *is_zero)
-{
-    Region region;
-    int64_t end;
-
-    if (offset >= w->data_offset && offset < w->data_end) {
-        int64_t index = (offset - w->data_offset) / w->cluster_size;
-        uint32_t cluster = (uint32_t)index + FAT_FIRST_CLUSTER;
-        Interval found;
-
-        *is_zero = !data_map_lookup(w->map, cluster, &found);
-        end = w->data_end;
-        if (found.end < UINT32_MAX) {
-            end = MIN(end, w->data_offset +
-                               (int64_t)(found.end - FAT_FIRST_CLUSTER) *
-                                   w->cluster_size);
-        }
-        bytes = MIN(bytes, end - offset);
-        if (!*is_zero) {
-            return bytes;
-        }
-    }
-    if (!w->layout) {
-        *is_zero = true;
-        return bytes;
-    }
-    layout_region(w->layout, offset, &region);
-    *is_zero = region.kind != REGION_METADATA;
-    end = (region.end + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
-    return MIN(bytes, end - offset);
-}
-
-int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
-                        bool *is_zero)
-{
-    bool present;
-    int64_t n;
-
-    overlay_enter(w->overlay);
-    *is_zero = false;
-    n = overlay_run(w->overlay, offset, bytes, &present);
-    if (!present) {
-        n = base_extent(w, offset, n, is_zero);
-    }
-    overlay_leave(w->overlay);
-    return n;
 }
 
 /* ---- Commits ---- */
