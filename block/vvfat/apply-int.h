@@ -99,7 +99,6 @@ void apply_note_times(Apply *apply, Inode *inode, const HostStat *st);
  * g_free(). */
 char *apply_conflict_name(const char *name, unsigned n, bool is_directory);
 #define APPLY_CONFLICT_NAMES 1000u
-#define APPLY_TEMP_PREFIX ".vvfat-"
 #define APPLY_ASIDE_PREFIX ".vvfat-aside-"
 
 /* ---- Moving (apply-move.c) ---- */

@@ -216,15 +216,6 @@ char *apply_conflict_name(const char *name, unsigned n, bool is_directory)
     return g_strdup_printf("%.*s%s%s", (int)base, name, mark, extension);
 }
 
-bool apply_is_temp_name(const char *name)
-{
-    size_t prefix = strlen(APPLY_TEMP_PREFIX);
-
-    return g_str_has_prefix(name, APPLY_TEMP_PREFIX) &&
-           strspn(name + prefix, "0123456789abcdef") == 16 &&
-           name[prefix + 16] == '\0';
-}
-
 bool apply_may_stand_at(const char *name, const char *wanted,
                         bool is_directory)
 {

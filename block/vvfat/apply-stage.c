@@ -12,6 +12,7 @@
 #include "block/iov.h"
 #include "block/vvfat/apply-int.h"
 #include "block/vvfat/dirent.h"
+#include "block/vvfat/names.h"
 
 #define PRIVATE_MODE 0600u
 #define NAME_TRIES 16
@@ -117,7 +118,7 @@ static int create(Apply *apply, Staging *s)
     for (unsigned i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         g_free(s->name);
         g_free(s->path);
-        s->name = g_strdup_printf(APPLY_TEMP_PREFIX "%08x%08x", g_random_int(),
+        s->name = g_strdup_printf(NAMES_TEMP_PREFIX "%08x%08x", g_random_int(),
                                   g_random_int());
         s->path = inode_host_path_at(s->dir, s->name);
         r = apply->fs->ops->file_create(apply->fs, s->path, mode, &s->out);
@@ -173,7 +174,7 @@ static bool try_remove(Apply *apply, const char *path)
     const char *slash = strrchr(path, '/');
     int r;
 
-    if (apply_is_temp_name(slash ? slash + 1 : path)) {
+    if (names_is_temporary(slash ? slash + 1 : path)) {
         r = apply->fs->ops->unlink(apply->fs, path);
     } else {
         r = apply->fs->ops->rmdir(apply->fs, path);

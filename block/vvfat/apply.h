@@ -97,11 +97,6 @@ int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
  * removed is forgotten by the change, and tried again by the next step 1. */
 void apply_discard_staged(Apply *apply, GPtrArray *changes);
 
-/* Names of staged files: ".vvfat-" and 16 hexadecimal digits. A crash leaves
- * them; they hold nothing that is not elsewhere, unless a journal says so. What
- * is put ASIDE has another name (".vvfat-aside-"): it is the only one. */
-bool apply_is_temp_name(const char *name);
-
 /* Whether a file that was to get the name `wanted` may stand below `name`
  * instead: put aside, or beside what has its name. */
 bool apply_may_stand_at(const char *name, const char *wanted,

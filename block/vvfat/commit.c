@@ -73,11 +73,6 @@ int64_t commit_cluster_offset(const Commit *c, uint32_t cluster)
            (int64_t)(cluster - FAT_FIRST_CLUSTER) * c->cluster_size;
 }
 
-uint32_t commit_cluster_size(const Commit *c)
-{
-    return c->cluster_size;
-}
-
 void commit_result_clear(CommitResult *result)
 {
     g_clear_pointer(&result->suspended, g_free);

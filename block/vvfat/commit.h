@@ -86,8 +86,7 @@ int commit_run(Commit *commit, bool closing, CommitResult *result)
 int commit_look(Commit *commit, CommitResult *result)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Byte offset on the disk of a cluster, and bytes of one. */
+/* Byte offset on the disk of a cluster. */
 int64_t commit_cluster_offset(const Commit *commit, uint32_t cluster);
-uint32_t commit_cluster_size(const Commit *commit);
 
 #endif

@@ -128,13 +128,12 @@ bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
 
 bool names_is_temporary(const char *host)
 {
-    static const char prefix[] = ".vvfat-";
     size_t n;
 
-    if (!g_str_has_prefix(host, prefix)) {
+    if (!g_str_has_prefix(host, NAMES_TEMP_PREFIX)) {
         return false;
     }
-    host += strlen(prefix);
+    host += strlen(NAMES_TEMP_PREFIX);
     n = strspn(host, "0123456789abcdef");
     return n == 16 && host[n] == '\0';
 }

@@ -56,8 +56,12 @@ char *names_fold(const char *utf8);
 /* Upper case of one character; itself when it has none of one UTF-16 unit. */
 uint32_t names_upper(uint32_t code);
 
-/* ".vvfat-" and 16 hexadecimal digits: files that a commit is about to move to
- * their place on the host. They are none of the directory's contents. */
+/* NAMES_TEMP_PREFIX and 16 hexadecimal digits: files that a commit is about to
+ * move to their place on the host. They are none of the directory's contents. A
+ * crash leaves them; they hold nothing that is not elsewhere, unless a journal
+ * says so. What is put aside has another name (".vvfat-aside-"): it is the only
+ * one. */
+#define NAMES_TEMP_PREFIX ".vvfat-"
 bool names_is_temporary(const char *host);
 
 /* CON, PRN, AUX, NUL, COM1-9, LPT1-9, with any extension, any case. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "block/vvfat/apply.h"
+#include "block/vvfat/names.h"
 #include "block/vvfat/reconcile-int.h"
 
 /* ---- What the plan says ---- */
@@ -131,7 +132,7 @@ static int list_entries(Reconcile *r, Inode *dir, HostDir *open,
         if (ret < 0) {
             return ret;
         }
-        if (apply_is_temp_name(name) && st.kind == HOST_FILE) {
+        if (names_is_temporary(name) && st.kind == HOST_FILE) {
             g_ptr_array_add(temporary, inode_host_path_at(dir, name));
         } else {
             add_found(r, dir, name, &st);

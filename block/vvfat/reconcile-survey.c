@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "block/vvfat/apply.h"
+#include "block/vvfat/names.h"
 #include "block/vvfat/reconcile.h"
 
 typedef struct Survey {
@@ -67,7 +68,7 @@ static void look_at(const Survey *s, HostDir *open, Inode *dir,
     if (inode) {
         compare(s, inode, &st);
         g_hash_table_remove(s->names, inode);
-    } else if (apply_is_temp_name(name) && st.kind == HOST_FILE) {
+    } else if (names_is_temporary(name) && st.kind == HOST_FILE) {
         g_ptr_array_add(temporary, inode_host_path_at(dir, name));
     } else {
         tell(s, REPORT_SKIPPED, dir, name,

@@ -354,11 +354,11 @@ Test(apply, staged_files_of_changes_that_are_held_are_removed)
     cr_assert_eq(apply_world_run(w), 0);
     cr_assert_eq(file->change->held, INODE_PARENT_HELD);
     cr_assert_not_null(file->change->temp_name);
-    cr_assert(apply_is_temp_name(file->change->temp_name));
+    cr_assert(names_is_temporary(file->change->temp_name));
     apply_discard_staged(apply, w->inodes);
     cr_assert_null(file->change->temp_name);
     apply_world_check_tree(host.fs, "");
-    cr_assert_not(apply_is_temp_name(".vvfat-aside-0123456789abcdef"));
-    cr_assert_not(apply_is_temp_name(".vvfat-0123456789abcdef0"));
-    cr_assert_not(apply_is_temp_name(".vvfat-0123456789abcdeF"));
+    cr_assert_not(names_is_temporary(".vvfat-aside-0123456789abcdef"));
+    cr_assert_not(names_is_temporary(".vvfat-0123456789abcdef0"));
+    cr_assert_not(names_is_temporary(".vvfat-0123456789abcdeF"));
 }
