@@ -104,6 +104,19 @@ static bool is_host_name(const char *name)
            strcmp(name, "..") != 0;
 }
 
+/* One that leads below the root by names alone. */
+static bool is_host_path(const char *path)
+{
+    g_auto(GStrv) names = g_strsplit(path, "/", -1);
+
+    for (char **name = names; *name; name++) {
+        if (!is_host_name(*name)) {
+            return false;
+        }
+    }
+    return names[0] != NULL;
+}
+
 static bool is_sound(const JournalInode *j)
 {
     const Inode *inode = j->inode;
@@ -122,7 +135,7 @@ static bool is_sound(const JournalInode *j)
         return j->host_parent == 0 && inode->host_chain.n_runs == 0;
     }
     return j->host_parent != 0 && is_host_name(inode->host_name) &&
-           (!inode->link_path || *inode->link_path);
+           (!inode->link_path || is_host_path(inode->link_path));
 }
 
 void journal_inode_free(JournalInode *j)

@@ -25,6 +25,13 @@ static void expect(bool good)
     }
 }
 
+static bool leaves_the_root(const char *path)
+{
+    g_auto(GStrv) names = g_strsplit(path, "/", -1);
+
+    return *path == '/' || g_strv_contains((const char *const *)names, "..");
+}
+
 static void walk(const GPtrArray *inodes)
 {
     for (guint i = 0; i < inodes->len; i++) {
@@ -38,7 +45,7 @@ static void walk(const GPtrArray *inodes)
             expect(n == 0 ||
                    inode->children[n - 1]->slot <= inode->children[n]->slot);
         }
-        expect(!host || !strstr(host, "/../"));
+        expect(!host || !leaves_the_root(host));
     }
 }
 

@@ -377,6 +377,25 @@ Test(journal, names_that_lead_elsewhere_are_refused)
     }
 }
 
+Test(journal, links_that_lead_elsewhere_are_refused)
+{
+    static const char *const good[] = { "real", "a/b/c", "..a/b.." };
+    static const char *const bad[] = { "",     "..",   "../x",  "a/../b",
+                                       "/etc", "a//b", "a/./b", "a/" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(good) + G_N_ELEMENTS(bad); i++) {
+        bool is_good = i < G_N_ELEMENTS(good);
+        const char *path = is_good ? good[i] : bad[i - G_N_ELEMENTS(good)];
+        g_autoptr(GPtrArray) inodes = make_tree();
+        Inode *file = inodes->pdata[2];
+        g_autoptr(JournalInode) decoded = NULL;
+
+        file->link_path = g_strdup(path);
+        decoded = decode(file);
+        cr_assert((decoded != NULL) == is_good, "%s", path);
+    }
+}
+
 Test(journal, clusters_behind_the_end_are_refused)
 {
     g_autoptr(GPtrArray) inodes = make_tree();
