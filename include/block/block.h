@@ -99,6 +99,17 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
 void blk_close(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
 
+/*
+ * Another medium in the same device, as blk_open() would open it; name NULL:
+ * the same one again, as it is now on the host. Requests wait meanwhile. What
+ * the guest wrote to the old medium is committed first (blk_commit(), finish);
+ * when that fails, when the new one does not open, or when it does not grant
+ * what the old one did, the device stays as it was.
+ */
+bool blk_change_medium(BlockBackend *blk, const char *name,
+                       const Options *options, unsigned flags, GError **errp)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Make read-only or read-write. On failure the backend stays as it was. */
 bool blk_set_read_only(BlockBackend *blk, bool read_only, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -220,6 +231,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BdrvInfo, bdrv_info_free)
 
 bool blk_is_read_only(BlockBackend *blk);
 
+/*
+ * The geometry for machines that address by cylinder, head and sector (BIOS
+ * INT 13h, ATA): the driver's own (vvfat), else the one that the partition
+ * table fits, else 63 sectors and as many heads as the size asks for.
+ * cylinders: 1..16383 (what is behind them is reached by LBA alone); heads:
+ * 1..255; sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is
+ * smaller than one sector; or the error of reading it.
+ */
+typedef struct BlkGeometry {
+    uint32_t cylinders, heads, sectors;
+    bool is_floppy; /* by its size, or since the driver says so */
+} BlkGeometry;
+
+int blk_get_geometry(BlockBackend *blk, BlkGeometry *geometry)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* The name that opens this image again: plain or "json:{...}"; g_free(). */
 char *blk_get_filename(BlockBackend *blk);
 
@@ -260,9 +287,14 @@ bool blk_has_zero_init(BlockBackend *blk);
  */
 char **blk_get_state_save_blockers(BlockBackend *blk);
 
-/* Wait until no request is under way, and keep new ones waiting. Nests. */
+/* Wait until no request is under way, and keep new ones waiting. Nests. The
+ * completions of asynchronous requests then wait to be dispatched. */
 void blk_drained_begin(BlockBackend *blk);
 void blk_drained_end(BlockBackend *blk);
+
+/* Wait until the requests made so far, asynchronous ones included, have been
+ * carried out. */
+void blk_drain(BlockBackend *blk);
 
 /*
  * Bring what was written into what lies beneath the image, now: a writable

@@ -27,6 +27,7 @@
 #define BLOCK_DRIVER_H
 
 #include "block/block.h"
+#include "block/event.h"
 
 G_BEGIN_DECLS
 
@@ -169,6 +170,10 @@ struct BlockDriver {
 
     /* As blk_commit(). May be called beside requests. */
     int (*commit)(BlockDriverState *bs, bool finish, GError **errp);
+
+    /* As blk_get_geometry(). -ENOTSUP: none of its own. Filters: NULL passes
+     * to the child. */
+    int (*get_geometry)(BlockDriverState *bs, BlkGeometry *geometry);
 
     /* As blk_change_backing_file(); the core has checked that the node can be
      * written. */
@@ -332,6 +337,10 @@ int bdrv_copy_host_range(int fd, int64_t fd_offset, BlockDriverState *dst,
  * caller's blk_strerror() gives it. One message a thread.
  */
 void bdrv_set_io_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+/* Tell the backends above the node; from any thread, with no lock held that a
+ * handler's program could want. event->node is filled in. */
+void bdrv_emit_event(BlockDriverState *bs, const BlkEvent *event);
 
 /*
  * Tell blkdebug nodes that a point was reached: this node, those among its
