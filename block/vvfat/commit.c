@@ -5,6 +5,8 @@
 
 #include "block/vvfat/commit-int.h"
 
+#define MOST_OVERTAKEN 3 /* times by the host, before that is a failure */
+
 /* ---- For apply ---- */
 
 static int hook_read(const Inode *inode, int64_t offset, int64_t bytes,
@@ -238,7 +240,7 @@ static void count_held(Commit *c, CommitResult *result)
     }
 }
 
-int commit_run(Commit *c, bool closing, CommitResult *result)
+static int run_once(Commit *c, bool closing, CommitResult *result)
 {
     bool may_trim = true;
     int ret;
@@ -262,6 +264,33 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
     overlay_thaw(c->config.overlay);
     if (may_trim) {
         overlay_trim(c->config.overlay);
+    }
+    return ret;
+}
+
+/* Whether the host took something away after it was looked at. Who looks again
+ * finds it gone, and knows what to do. */
+static bool was_overtaken(const Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    for (guint i = 0; i < changes->len; i++) {
+        const InodeChange *change =
+            ((Inode *)g_ptr_array_index(changes, i))->change;
+
+        if (change->held & INODE_IO_ERROR && apply_is_gone(change->error)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int commit_run(Commit *c, bool closing, CommitResult *result)
+{
+    int ret = run_once(c, closing, result);
+
+    for (int i = 0; i < MOST_OVERTAKEN && ret == 0 && was_overtaken(c); i++) {
+        ret = run_once(c, closing, result);
     }
     return ret;
 }
