@@ -8,7 +8,8 @@
 #include "tests/soak/soak.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#include <sanitizer/allocator_interface.h>
+/* gcc has it, but not its header (sanitizer/allocator_interface.h). */
+size_t __sanitizer_get_current_allocated_bytes(void);
 #define IS_SANITIZED true
 #define heap_bytes() ((int64_t)__sanitizer_get_current_allocated_bytes())
 #else

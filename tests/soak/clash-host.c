@@ -87,6 +87,8 @@ static void create(Clash *c)
     }
     if (unlink(made) == 0) {
         handle(c, token, true);
+    } else {
+        clash_log(c, "host: '%s' is %u", name, token);
     }
 }
 
@@ -100,6 +102,7 @@ static bool take(Clash *c, const char *name, const char *to)
         }
         return false;
     }
+    clash_log(c, "host: '%s' goes to '%s'", name, to);
     g_hash_table_add(c->vacated, g_strdup(name));
     return true;
 }
@@ -141,8 +144,10 @@ static void replace(Clash *c, const char *name)
 {
     g_autofree char *path = path_of(c, name);
     g_autofree char *other = attic_name(c);
+    Token token = host_token(c);
 
-    if (!token_put(other, host_token(c), false) ||
+    clash_log(c, "host: '%s' is replaced by %u", name, token);
+    if (!token_put(other, token, false) ||
         renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
         complain(c, "replace", name);
     }
@@ -152,8 +157,11 @@ static void rewrite(Clash *c, const char *name)
 {
     g_autofree char *path = path_of(c, name);
 
+    Token token = host_token(c);
+
+    clash_log(c, "host: '%s' is written anew, %u", name, token);
     handle(c, token_of_file(path), true);
-    if (!token_put(path, host_token(c), true)) {
+    if (!token_put(path, token, true)) {
         complain(c, "rewrite", name);
     }
 }
@@ -162,6 +170,7 @@ static void touch(Clash *c, const char *name)
 {
     g_autofree char *path = path_of(c, name);
 
+    clash_log(c, "host: '%s' is touched", name);
     handle(c, token_of_file(path), false);
     if (utimensat(AT_FDCWD, path, NULL, 0) < 0) {
         complain(c, "touch", name);
@@ -232,10 +241,8 @@ static void settle_dir(Clash *c, const char *path, const char *prefix,
             continue;
         }
         if (!token) {
-            worker_complain(c->worker,
-                            g_strdup_printf("'%s', which the host took, is no "
-                                            "version that anybody wrote",
-                                            name));
+            clash_torn(c, file);
+            continue;
         }
         handle(c, token, is_gone);
         if (is_gone) {

@@ -16,6 +16,20 @@ Token clash_token(Clash *c)
     return (Token)g_atomic_int_add(&c->n_tokens, 1) + 1;
 }
 
+void clash_log(Clash *c, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    g_mutex_lock(&c->lock);
+    fprintf(c->log, "%" PRId64 " ", g_get_monotonic_time());
+    vfprintf(c->log, fmt, args);
+    fputc('\n', c->log);
+    fflush(c->log);
+    g_mutex_unlock(&c->lock);
+    va_end(args);
+}
+
 char *clash_name(Prng *prng)
 {
     unsigned n = prng_below(prng, NAMES);
@@ -54,6 +68,8 @@ static void write_version(Clash *c, const char *name, FatEntry *entry)
     uint32_t bytes;
     g_autofree uint8_t *data = token_data(token, &bytes);
 
+    clash_log(c, "guest: '%s' is %u, %u bytes, was %u", name, token, bytes,
+              get32(entry->raw + E_SIZE));
     entry_set_time(c->vol, entry, 1000000000 + 2 * (int64_t)token);
     if (!fatvol_resize(c->vol, entry, bytes) ||
         !fatvol_write(c->vol, entry, 0, data, bytes)) {
@@ -83,6 +99,7 @@ static void change(Clash *c, const char *name, FatEntry *entry)
 
     switch (prng_below(&c->prng, 6)) {
     case 0:
+        clash_log(c, "guest: '%s' is deleted", name);
         fatvol_delete_tree(c->vol, entry);
         set_file(c, name, 0);
         break;
@@ -91,6 +108,7 @@ static void change(Clash *c, const char *name, FatEntry *entry)
             fatvol_entry_clear(&there);
         } else if (fatvol_move(c->vol, entry, 0, other, false,
                                prng_one_in(&c->prng, 2))) {
+            clash_log(c, "guest: '%s' becomes '%s'", name, other);
             g_hash_table_remove(c->files, name);
             g_hash_table_insert(c->files, g_strdup(other), token);
         }
@@ -114,6 +132,7 @@ static void write_out(Clash *c)
     if (why) {
         worker_complain(c->worker, why);
     }
+    clash_log(c, "guest: written out");
 }
 
 /* What a file held that the host took away cannot be given another name. */
@@ -127,11 +146,13 @@ static bool commit(Clash *c)
     int ret;
 
     g_mutex_lock(&c->commits);
+    clash_log(c, "commit");
     ret = prng_one_in(&c->prng, 3) ? blk_flush(c->disk->blk) : 0;
     if (ret == 0) {
         ret = blk_commit(c->disk->blk, false, &error);
     }
     text = error ? g_strdup(error->message) : blk_strerror(ret);
+    clash_log(c, "committed: %s", text);
     g_mutex_unlock(&c->commits);
     if (ret < 0 && !strstr(text, GONE)) {
         worker_complain(c->worker,
@@ -219,6 +240,7 @@ static void detach(Clash *c)
 
 static void reopen(Clash *c)
 {
+    clash_log(c, "opened again");
     detach(c);
     clash_thin_out(c);
     attach(c);
@@ -284,7 +306,9 @@ static void choose(Clash *c)
 {
     Worker *w = c->worker;
     g_autofree char *overlay = NULL;
+    g_autofree char *log = g_build_filename(w->work, "log", NULL);
 
+    c->log = fopen(log, "we");
     c->dir = g_build_filename(w->work, "dir", NULL);
     c->attic = g_build_filename(w->work, "attic", NULL);
     c->is_kept = prng_one_in(&c->prng, 2);
@@ -326,13 +350,14 @@ void clash_work(Worker *worker)
     if (!worker->why && census_names(c.dir, ".vvfat-") > 0) {
         guest_complain(&c, "temporary files are left");
     }
-    if (!worker->why && census_names(worker->work, "") != 2u + c.is_kept) {
+    if (!worker->why && census_names(worker->work, "") != 3u + c.is_kept) {
         guest_complain(&c, "something was kept that need not be");
     }
     g_hash_table_unref(c.files);
     g_hash_table_unref(c.hosts);
     g_hash_table_unref(c.handled);
     g_hash_table_unref(c.vacated);
+    fclose(c.log);
     g_free(c.host_why);
     g_free(c.device);
     g_free(c.attic);

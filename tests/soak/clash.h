@@ -5,7 +5,7 @@
  * All contents are versions (token.h). What must hold when both pause and the
  * guest's changes were committed:
  *   - each file of DIR is a whole version that somebody wrote and nobody has
- *     deleted or overwritten since;
+ *     deleted or overwritten since (but see clash_torn());
  *   - each version of the host is there, unless the host itself took it away,
  *     or the guest that was shown it;
  *   - each version of the guest is there, under whatever name, and the guest
@@ -13,6 +13,8 @@
  */
 #ifndef TESTS_SOAK_CLASH_H
 #define TESTS_SOAK_CLASH_H
+
+#include <stdio.h>
 
 #include "tests/model/fatvol.h"
 #include "tests/soak/soak.h"
@@ -40,7 +42,10 @@ typedef struct Clash {
     GHashTable *vacated; /* the host's: names that it took away since then */
     unsigned n_moved, n_taken;
     char *host_why;
+    FILE *log; /* a line about everything that either does */
 } Clash;
+
+void clash_log(Clash *clash, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 Token clash_token(Clash *clash);
 
@@ -58,6 +63,7 @@ void clash_thin_out(Clash *clash);
 /* The versions that the guest's files have; g_hash_table_unref(). */
 GHashTable *clash_current(Clash *clash);
 void clash_judge(Clash *clash);
+void clash_torn(Clash *clash, const char *path);
 /* What a new device shows is what is in DIR. */
 void clash_learn(Clash *clash);
 

@@ -199,7 +199,8 @@ static void abandon(NbdState *s, const NbdRequest *request, unsigned type,
     disconnect(s);
 }
 
-/* A positive number: the server's errno; -1: the connection broke. */
+/* A positive number: the server's errno; -1: the connection broke, or the
+ * server is about to end. */
 static int ask(NbdState *s, const NbdRequest *request, unsigned type,
                void *data, size_t n)
 {
@@ -213,7 +214,8 @@ static int ask(NbdState *s, const NbdRequest *request, unsigned type,
         return -1;
     }
     if (reply.error) {
-        return (int)be32toh(reply.error);
+        return be32toh(reply.error) == ESHUTDOWN ? -1
+                                                 : (int)be32toh(reply.error);
     }
     return type == NBD_CMD_READ && !nbd_receive(s->fd, data, n) ? -1 : 0;
 }

@@ -21,6 +21,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +317,10 @@ static bool take_argument(Plan *plan, int arg)
 /* As they have to be before the first thread. */
 static void set_environment(const char *tmp)
 {
+    /* What is freed goes back to the system, where that can be. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 128 << 10);
     g_setenv("TZ", "UTC", TRUE);
     g_setenv("LC_ALL", "C.UTF-8", TRUE);
     g_setenv("TMPDIR", tmp, TRUE);
