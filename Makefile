@@ -218,14 +218,16 @@ $(SOAK_TEST): $(call objects,$(SOAK_SOURCES) $(SOAK_HELPERS)) $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+SOAK_SCRIPTS := $(wildcard tests/soak/test-*.sh)
+
 .PHONY: test-programs
 test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST) $(SOAK_TEST)
 	@:
 
 # ---- Checking ----
 
-.PHONY: check check-scripts check-crash check-model check-guest check-thread \
-    check-unit
+.PHONY: check check-scripts check-crash check-model check-soak check-guest \
+    check-thread check-unit
 check-unit: need-criterion $(UNIT_TESTS)
 	$(Q)$(call unit_run,$(UNIT_TESTS))
 
@@ -237,6 +239,9 @@ check-crash: $(CRASH_TESTS)
 
 check-model: $(MODEL_TEST)
 	$(Q)tests/run $(BUILD) $(MODEL_TEST)
+
+check-soak: all $(SOAK_TEST)
+	$(Q)tests/run $(BUILD) $(SOAK_TEST) $(SOAK_SCRIPTS)
 
 check-guest: all
 	$(Q)tests/run $(BUILD) $(GUEST_TESTS)
@@ -255,13 +260,15 @@ $(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: thread-tests
-thread-tests: $(THREAD_TESTS)
+thread-tests: $(THREAD_TESTS) $(SOAK_TEST)
 	@:
+
+TSAN_TESTS = $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS) $(SOAK_TEST))
 
 check-thread:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    thread-tests
-	$(Q)tests/run $(BUILD) $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS))
+	$(Q)tests/run $(BUILD) $(TSAN_TESTS)
 
 .PHONY: need-criterion
 need-criterion:
@@ -275,8 +282,8 @@ endif
 check: need-criterion all $(UNIT_TESTS) test-programs
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    thread-tests
-	$(Q)tests/run $(BUILD) $(CRASH_TESTS) $(MODEL_TEST) $(SCRIPT_TESTS) \
-	    $(patsubst $(BUILD)/%,$(BUILD)/tsan/%,$(THREAD_TESTS)) \
+	$(Q)tests/run $(BUILD) $(CRASH_TESTS) $(MODEL_TEST) $(SOAK_TEST) \
+	    $(SOAK_SCRIPTS) $(SCRIPT_TESTS) $(TSAN_TESTS) \
 	    $(if $(filter no,$(GUEST_TESTS_ENABLED)),,$(GUEST_TESTS))
 	$(Q)$(MAKE) --no-print-directory check-unit
 
@@ -328,7 +335,7 @@ C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(SOAK_SOURCES) \
     $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
-SHELL_FILES := $(sort configure .ci/run tests/run \
+SHELL_FILES := $(sort configure .ci/run tests/run tests/soak/run-soak \
     $(wildcard tests/*/*.sh tests/scripts/*))
 
 .PHONY: format lint
@@ -381,6 +388,20 @@ model: $(MODEL_TEST)
 	$(Q)$(MODEL_TEST) --time $(MODEL_TIME) $(MODEL_ARGS)
 	$(Q)$(MODEL_TEST) --garbage --time $(MODEL_TIME) $(MODEL_ARGS)
 
+# In four builds or ways for SOAK_TIME seconds together, from another seed each
+# time; SOAK_ARGS as in the head of tests/soak/test-soak.c.
+SOAK_TIME ?= 1200
+.PHONY: soak soak-program
+soak-program: $(SOAK_TEST)
+	@:
+
+soak: all $(SOAK_TEST)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+	    SANITIZE=address,undefined soak-program
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread \
+	    soak-program
+	$(Q)tests/soak/run-soak $(BUILD) $(SOAK_TIME) $(SOAK_ARGS)
+
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCH_SOURCES))
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
 	$(say) LINK $@
@@ -400,7 +421,8 @@ clean:
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
 	@echo 'check      every test; check-unit, check-scripts, check-crash,'
-	@echo '           check-model, check-guest and check-thread run a part'
+	@echo '           check-model, check-soak, check-guest and check-thread run'
+	@echo '           a part'
 	@echo 'unit       one file of unit tests: make unit TEST=test-names'
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
@@ -409,6 +431,8 @@ help:
 	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'
 	@echo 'model      random operations for MODEL_TIME=$(MODEL_TIME) seconds, and'
 	@echo '           as long with garbage'
+	@echo 'soak       everything at once for SOAK_TIME=$(SOAK_TIME) seconds: plain, with'
+	@echo '           two sanitizers, and behind nbdkit'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'

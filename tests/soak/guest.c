@@ -212,11 +212,45 @@ static void check_server(Guest *g, unsigned descriptors, int64_t memory)
                                         "and had %u",
                                         now, descriptors));
     }
-    if (grown > SERVER_MEMORY && !g_str_has_prefix(g->words, "size=")) {
+    if (grown > SERVER_MEMORY) {
         worker_complain(g->worker,
                         g_strdup_printf("the server has grown by %" PRId64
                                         " bytes",
                                         grown));
+    }
+}
+
+/*
+ * All of the disk through other connections of the server, four at a time, by
+ * a program that is not ours: what was flushed is what it gets.
+ */
+static void copy_and_compare(Guest *g)
+{
+    const Disk *disk = g->run->disk;
+    g_autofree char *uri = g_strconcat("nbd+unix:///?socket=", g->socket,
+                                       NULL);
+    g_autofree char *copy = g_strconcat(g->worker->work, ".copy", NULL);
+    const char *argv[] = { "nbdcopy", "--connections=4", uri, copy, NULL };
+    g_autofree char *data = NULL;
+    g_autoptr(GError) error = NULL;
+    int status = 0;
+    gsize n = 0;
+
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL,
+                      NULL, NULL, NULL, &status, &error) ||
+        !g_spawn_check_wait_status(status, &error) ||
+        !g_file_get_contents(copy, &data, &n, &error)) {
+        worker_complain(g->worker, g_strdup(error->message));
+        return;
+    }
+    unlink(copy);
+    for (gsize at = 0; at < n && !g->worker->why; at += SECTOR) {
+        if (!disk->loose[at / SECTOR] &&
+            memcmp(data + at, disk->shadow + at, SECTOR) != 0) {
+            worker_complain(g->worker,
+                            g_strdup_printf("nbdcopy gets another sector %zu",
+                                            (size_t)(at / SECTOR)));
+        }
     }
 }
 
@@ -230,6 +264,9 @@ static void end(Guest *g)
     }
     if (!g->worker->why) {
         guest_complain(g, "in the end", run_finish(g->run));
+    }
+    if (!g->worker->why && g->worker->soak->plugin && g->is_steady) {
+        copy_and_compare(g);
     }
     g->worker->n_ops += g->run->n_done;
     g->worker->n_judged += g->run->n_judged;

@@ -88,6 +88,8 @@ char *census_compare(const Census *before, const Census *after)
 /* The same for what never has more when nothing is going on. */
 char *census_compare_still(const Census *before, const Census *after)
     G_GNUC_WARN_UNUSED_RESULT;
+/* Whether this program looks after itself, and takes its time for that. */
+bool census_is_slow(void);
 char *census_text(const Census *census);
 
 #endif
