@@ -72,7 +72,7 @@ BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
-MAN_PAGES := $(wildcard docs/*.1)
+MAN_PAGES := $(wildcard docs/*.[137])
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -278,10 +278,16 @@ $(BUILD)/vvfat.pc: FORCE
 	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
 	    'Libs.private: -pthread' 'Cflags: -I$${includedir}' >$@
 
+BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
+# The page docs/NAME.N goes to manN.
+installed_man = $(foreach page,$(MAN_PAGES),\
+    '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
+
 .PHONY: install uninstall
 install: all $(BUILD)/vvfat.pc
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
-	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' '$(DESTDIR)$(MANDIR)/man1'
+	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
 	install $(TOOL) '$(DESTDIR)$(BINDIR)'
 	install -m 644 $(STATIC_LIB) '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED_LIB) \
@@ -291,9 +297,12 @@ install: all $(BUILD)/vvfat.pc
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
 	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
-ifneq ($(MAN_PAGES),)
-	install -m 644 $(MAN_PAGES) '$(DESTDIR)$(MANDIR)/man1'
-endif
+	set -e; for page in $(installed_man); do \
+	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
+	install -m 644 tools/completions/vvfat-img.bash \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img'
+	install -m 644 tools/completions/_vvfat-img \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 ifneq ($(PLUGIN),)
 	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
@@ -302,8 +311,9 @@ endif
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \
 	    '$(DESTDIR)$(LIBDIR)'/libvvfat.a '$(DESTDIR)$(LIBDIR)'/libvvfat.so* \
-	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
-	    $(patsubst docs/%,'$(DESTDIR)$(MANDIR)/man1/%',$(MAN_PAGES))
+	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' $(installed_man) \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 	rm -rf '$(DESTDIR)$(INCLUDEDIR)/vvfat'
 ifneq ($(NBDKIT_PLUGINDIR),)
 	rm -f '$(DESTDIR)$(NBDKIT_PLUGINDIR)/nbdkit-vvfat-plugin.so'
@@ -316,7 +326,7 @@ C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
-    $(wildcard tests/*/*.sh tests/scripts/*))
+    $(wildcard tests/*/*.sh tests/scripts/* tools/completions/*.bash))
 
 .PHONY: format lint
 format:
