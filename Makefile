@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .DEFAULT_GOAL := all
 
 ifneq ($(CONFIGURED),yes)
-ifneq ($(filter-out clean help format,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean help format,$(or $(MAKECMDGOALS),all)),)
 $(error config.mk is missing: run ./configure first)
 endif
 endif
@@ -390,9 +390,12 @@ bench: all $(BENCHES)
 
 # ---- The rest ----
 
-.PHONY: clean help
+.PHONY: clean distclean help
 clean:
 	rm -rf $(BUILD)
+
+distclean: clean
+	rm -f config.mk config.log
 
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
@@ -408,5 +411,6 @@ help:
 	@echo '           as long with garbage'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
+	@echo 'distclean  and what configure wrote'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
 	@echo '           WERROR=yes, COVERAGE=yes, V=1'

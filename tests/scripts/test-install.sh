@@ -53,6 +53,13 @@ grep -q missing messages
 "$root/bin/vvfat-img" info fat:source >info.txt
 grep -q 'fat type: 16' info.txt
 
+# The example in the manual is one.
+sed '1,/^\.Bd -literal/d; /^\.Ed/,$d; s/\\e/\\/g' \
+    "$root/share/man/man3/libvvfat.3" >example.c
+# shellcheck disable=SC2046 # lists of flags
+cc -Wall -Werror example.c -o example $(pkg-config --cflags --libs vvfat)
+[[ $(LD_LIBRARY_PATH=$root/lib ./example fat:source) == *'55 aa' ]]
+
 # DESTDIR moves all of it and is mentioned in none of it.
 install install /opt/vvfat DESTDIR="$PWD/stage"
 diff <(cd root && find . | sort) <(cd stage/opt/vvfat && find . | sort)
