@@ -90,7 +90,8 @@ for library in -lvvfat -l:libvvfat.a; do
     sector=$(LD_LIBRARY_PATH=$libdir ./example fat:photos)
     [[ $sector == *'55 aa' ]] || fail "the manual's example prints: $sector"
 done
-grep -qx "libdir=${libdir#root}" "$libdir/pkgconfig/vvfat.pc"
+[ "$(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --variable=libdir vvfat)" = \
+    "${libdir#root}" ]
 
 # The plugin.
 if command -v nbdkit >/dev/null; then
