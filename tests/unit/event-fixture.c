@@ -32,8 +32,8 @@ static void hear(BlockBackend *blk, const BlkEvent *event, void *opaque)
     }
     pthread_mutex_lock(&l->lock);
     l->asked += info != NULL;
-    g_string_append_printf(l->heard, "%s%s %s: %s (%d)\n", blk ? "" : "closed ",
-                           blk_event_name(event->kind),
+    g_string_append_printf(l->heard, "%s%s %s: %s (%d)\n",
+                           blk ? "" : "closed ", blk_event_name(event->kind),
                            event->path ? event->path : "-",
                            event->detail ? event->detail : "-", event->error);
     pthread_mutex_unlock(&l->lock);

@@ -124,15 +124,14 @@ Test(change_medium, one_that_cannot_be_written)
  * program has chosen stay. */
 Test(change_medium, permissions)
 {
-    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR | BDRV_O_RESIZE,
-                                            "driver=mem");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR | BDRV_O_RESIZE, "driver=mem");
     g_autoptr(BlockBackend)
         own = blk_open_with_perm("mem:64k", NULL, BDRV_O_RDWR,
                                  BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL, NULL);
 
     cr_assert_not_null(own);
-    cr_assert(
-        change(blk, BDRV_O_RDWR | BDRV_O_RESIZE, "driver=mem", NULL));
+    cr_assert(change(blk, BDRV_O_RDWR | BDRV_O_RESIZE, "driver=mem", NULL));
     cr_assert_eq(blk_truncate(blk, 512, false, PREALLOC_MODE_OFF, NULL), 0);
     cr_assert(change(blk, BDRV_O_RDWR, "driver=mem", NULL));
     cr_assert_lt(blk_truncate(blk, 512, false, PREALLOC_MODE_OFF, NULL), 0);
@@ -161,8 +160,8 @@ Test(change_medium, a_flush_that_fails)
 /* Another user keeps the old node, which goes on for it. */
 Test(change_medium, a_node_that_others_use)
 {
-    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR,
-                                            "driver=mem,node-name=old");
+    g_autoptr(BlockBackend)
+        blk = core_open(BDRV_O_RDWR, "driver=mem,node-name=old");
     g_autoptr(BlockBackend) other = blk_open_with_perm(
         "json:{\"driver\": \"raw\", \"file\": \"old\"}", NULL, 0,
         BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL, NULL);
@@ -183,8 +182,7 @@ Test(change_medium, the_same_image_again)
     g_autoptr(BlockBackend) blk = NULL;
 
     image_make("a", 4096, 1);
-    blk = image_open(BDRV_O_RDWR,
-                     "driver=raw,node-name=n,file.filename=%D/a");
+    blk = image_open(BDRV_O_RDWR, "driver=raw,node-name=n,file.filename=%D/a");
     listener_add(l, blk, NULL);
     cr_assert(blk_change_medium(blk, NULL, NULL, BDRV_O_RDWR, NULL));
     check_pattern(blk, 1);
@@ -207,8 +205,7 @@ Test(change_medium, the_old_one_is_opened_again)
     g_autoptr(BlockBackend) blk = NULL;
 
     image_make("a", 4096, 1);
-    blk = image_open(BDRV_O_RDWR,
-                     "driver=raw,node-name=n,file.filename=%D/a");
+    blk = image_open(BDRV_O_RDWR, "driver=raw,node-name=n,file.filename=%D/a");
     listener_add(l, blk, NULL);
     cr_assert(!change(blk, BDRV_O_RDWR,
                       "driver=raw,node-name=n,file.filename=%D/no", &error));
@@ -229,8 +226,7 @@ Test(change_medium, no_medium_is_left)
     uint8_t buf[512];
 
     image_make("a", 4096, 1);
-    blk = image_open(BDRV_O_RDWR,
-                     "driver=raw,node-name=n,file.filename=%D/a");
+    blk = image_open(BDRV_O_RDWR, "driver=raw,node-name=n,file.filename=%D/a");
     listener_add(l, blk, NULL);
     shell("rm a");
     cr_assert(!change(blk, BDRV_O_RDWR,

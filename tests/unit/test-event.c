@@ -101,10 +101,9 @@ Test(event, all_handlers_hear_all_in_order)
     g_autoptr(BlockBackend) blk = open_teller();
     unsigned a = listener_add(one, blk, NULL);
     unsigned b = listener_add(two, blk, NULL);
-    const BlkEvent event = { .kind = BLK_EVENT_RESCUED,
-                             .error = -5,
-                             .path = "p",
-                             .detail = "d" };
+    const BlkEvent event = {
+        .kind = BLK_EVENT_RESCUED, .error = -5, .path = "p", .detail = "d"
+    };
 
     cr_assert_neq(a, b);
     teller_tell(blk_bs(blk), "x");
@@ -143,9 +142,9 @@ Test(event, each_backend_above_hears_it_once)
     g_autoptr(Listener) two = listener_new();
     g_autoptr(Listener) other = listener_new();
     g_autoptr(BlockBackend) disk = open_teller();
-    g_autoptr(BlockBackend) raw = blk_open_with_perm(
-        "json:{\"driver\": \"raw\", \"file\": \"t\"}", NULL, 0,
-        BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL, NULL);
+    g_autoptr(BlockBackend) raw =
+        blk_open_with_perm("json:{\"driver\": \"raw\", \"file\": \"t\"}", NULL,
+                           0, BLK_PERM_CONSISTENT_READ, BLK_PERM_ALL, NULL);
     g_autoptr(BlockBackend) else_where = core_open(0, "driver=teller");
 
     cr_assert_not_null(raw);
