@@ -92,10 +92,12 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
     G_GNUC_WARN_UNUSED_RESULT;
 
 /*
- * Flush and close. blk may be NULL. Whoever has written calls blk_flush() first
- * and heeds what it returns: formats (qcow, qcow2) hold tables in memory until
- * then, so what a write that succeeded has put into the image can still fail to
- * get there, and here nobody is told.
+ * Flush and close. blk may be NULL. Asynchronous requests under way (aio.h) are
+ * carried out first, also those that a drained section of another backend keeps
+ * waiting: then this waits for its end. Whoever has written calls blk_flush()
+ * before and heeds what it returns: formats (qcow, qcow2) hold tables in memory
+ * until then, so what a write that succeeded has put into the image can still
+ * fail to get there, and here nobody is told.
  */
 void blk_close(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
@@ -305,13 +307,14 @@ bool blk_has_zero_init(BlockBackend *blk);
  */
 char **blk_get_state_save_blockers(BlockBackend *blk);
 
-/* Wait until no request is under way, and keep new ones waiting. Nests. The
- * completions of asynchronous requests then wait to be dispatched. */
+/* Wait until no request is under way, asynchronous ones that were made before
+ * included, and keep new ones waiting. Nests. The completions of asynchronous
+ * requests then wait to be dispatched. */
 void blk_drained_begin(BlockBackend *blk);
 void blk_drained_end(BlockBackend *blk);
 
 /* Wait until the requests made so far, asynchronous ones included, have been
- * carried out. */
+ * carried out; but not for those that a drained section keeps waiting. */
 void blk_drain(BlockBackend *blk);
 
 /*
