@@ -45,9 +45,11 @@ struct Writable {
 int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
                        size_t iov_offset, size_t bytes);
 
-/* OverlayConfig.check_write. */
+/* OverlayConfig.check_write and .kept_run. */
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
                          const IOVector *iov);
+int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
+                          bool *kept);
 /* CommitConfig.updated and .check_partition. */
 void writable_refresh_protection(void *opaque);
 char *writable_check_partition(void *opaque);
