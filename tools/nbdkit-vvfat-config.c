@@ -11,6 +11,9 @@
 
 #include "block/driver.h"
 
+/* Filters see parameters first, and some have names that are ours, too. */
+#define OWN_PREFIX DRIVER_NAME "."
+
 const OptionDesc plugin_parameters[] = {
     {
         .name = "image",
@@ -108,8 +111,12 @@ static int set_image(const char *value)
 
 int plugin_config(const char *key, const char *value)
 {
-    bool is_image = strcmp(key, "image") == 0;
+    bool is_image;
 
+    if (g_str_has_prefix(key, OWN_PREFIX)) {
+        key += strlen(OWN_PREFIX);
+    }
+    is_image = strcmp(key, "image") == 0;
     if (is_image ? image != NULL
                  : strcmp(key, "dir") == 0 && options_has(node_options, key)) {
         nbdkit_error("%s=%s: one disk is served, and it is another one "
