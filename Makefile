@@ -352,7 +352,8 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 fuzzers: $(FUZZERS)
 	@:
 
-# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them.
+# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them, and
+# FUZZ_SEED in the environment repeats a run's random numbers.
 fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
 	    SANITIZE=address,undefined,fuzzer-no-link fuzzers
