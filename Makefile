@@ -119,11 +119,12 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	$(Q)$(AR) rcs $@ $^
 
 # What the public headers declare is exported, and nothing else.
+PUBLIC_NAMES := (blk|bdrv|aio_context|iov|options?|block_error)_[a-z0-9_]+
 $(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
 	@{ echo '{ global: child_of_bds;'; \
 	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
-	        grep -oE '\<(blk|bdrv|iov|options?|block_error)_[a-z0-9_]+ *\(' | \
+	        grep -oE '\<$(PUBLIC_NAMES) *\(' | \
 	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
 	    echo 'local: *; };'; } >$@
 
