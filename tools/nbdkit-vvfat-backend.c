@@ -59,8 +59,14 @@ static void describe(void)
  */
 static BlockBackend *open_backend(GError **errp)
 {
-    return blk_open(plugin_image(), plugin_node_options(),
-                    BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
+    BlockBackend *opened =
+        blk_open(plugin_image(), plugin_node_options(),
+                 BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
+
+    if (opened) {
+        plugin_log_watch(opened);
+    }
+    return opened;
 }
 
 /* What blk_close() would not tell is told here: the last commit into the
@@ -158,4 +164,5 @@ void plugin_cleanup(void)
 {
     close_backend();
     g_clear_pointer(&description, g_free);
+    plugin_log_end();
 }

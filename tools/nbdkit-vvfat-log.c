@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "block/event.h"
 #include "tools/tool-output.h"
 
 typedef struct Budget {
@@ -100,7 +101,7 @@ static void log_report(const Options *facts)
         const char *detail = report_field(facts, i, "detail");
         bool is_missing = strcmp(kind, "skipped") == 0 ||
                           strcmp(kind, "conflict") == 0;
-        g_autofree char *clean_path = tool_escape(path ? path : "", false);
+        g_autofree char *clean_path = tool_escape(path ? path : "", true);
         g_autofree char *clean = tool_escape(detail ? detail : "", true);
 
         say(is_missing ? &of_errors : &of_debug, "%s '%s': %s", kind,
@@ -136,4 +137,60 @@ void plugin_log_facts(BlockBackend *blk, const char *when)
         options_foreach(info->specific, log_fact, (void *)when);
         end_of_list(&of_debug);
     }
+}
+
+/* ---- What happens to it ---- */
+
+/* The last commit has failed. It is tried again and again, and fails again. */
+static bool is_failing;
+
+/* Whether a commit is the first one that fails. */
+static bool begins_to_fail(const BlkEvent *event)
+{
+    bool begins;
+
+    pthread_mutex_lock(&budget_lock);
+    begins = event->error < 0 && !is_failing;
+    is_failing = event->error < 0;
+    pthread_mutex_unlock(&budget_lock);
+    return begins;
+}
+
+static bool is_loss(const BlkEvent *event)
+{
+    switch (event->kind) {
+    case BLK_EVENT_COMMIT:
+        return begins_to_fail(event);
+    case BLK_EVENT_CONFLICT:
+    case BLK_EVENT_SUSPENDED:
+        return true;
+    default: /* at the end, the last commit's error says what was rescued */
+        return false;
+    }
+}
+
+static void log_event(BlockBackend *blk, const BlkEvent *event, void *opaque)
+{
+    g_autofree char *path = tool_escape(event->path ? event->path : "", true);
+    g_autofree char *detail = tool_escape(event->detail ? event->detail : "",
+                                          true);
+
+    (void)blk;
+    (void)opaque;
+    say(is_loss(event) ? &of_errors : &of_debug, "%s%s%s%s%s%s",
+        blk_event_name(event->kind), event->path ? " '" : "", path,
+        event->path ? "'" : "", event->detail ? ": " : "", detail);
+}
+
+void plugin_log_watch(BlockBackend *blk)
+{
+    blk_add_event_handler(blk, NULL, log_event, NULL, NULL);
+}
+
+void plugin_log_end(void)
+{
+    pthread_mutex_lock(&budget_lock);
+    next_period(&of_errors, "");
+    next_period(&of_debug, "");
+    pthread_mutex_unlock(&budget_lock);
 }

@@ -49,6 +49,10 @@ int plugin_fail_directory(GError *err);
 void plugin_log_report(BlockBackend *blk);
 /* All else that the driver knows, for `nbdkit -v`; when: static. */
 void plugin_log_facts(BlockBackend *blk, const char *when);
+/* From now on, what happens to it by itself, until it is closed. */
+void plugin_log_watch(BlockBackend *blk);
+/* When everything is closed. */
+void plugin_log_end(void);
 
 /* ---- nbdkit-vvfat-backend.c ---- */
 

@@ -64,6 +64,7 @@ check_shape loop0,gpt1 fat-type=32 partition=gpt cluster-size=512 size=64M
 
 # The same disk as a file that the kernel asks the plugin for.
 need nbdkit
+fuse_need
 [ -e "$PLUGIN" ] || skip 'the nbdkit plugin is not built'
 socket_dir=$(mktemp -d)
 nbdkit --foreground --exit-with-parent --unix "$socket_dir/nbd" \
