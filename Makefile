@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .DEFAULT_GOAL := all
 
 ifneq ($(CONFIGURED),yes)
-ifneq ($(filter-out clean help format,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean help format,$(or $(MAKECMDGOALS),all)),)
 $(error config.mk is missing: run ./configure first)
 endif
 endif
@@ -73,7 +73,7 @@ BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
-MAN_PAGES := $(wildcard docs/*.1)
+MAN_PAGES := $(wildcard docs/*.[137])
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -121,11 +121,12 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	$(Q)$(AR) rcs $@ $^
 
 # What the public headers declare is exported, and nothing else.
+PUBLIC_NAMES := (blk|bdrv|aio_context|iov|options?|block_error)_[a-z0-9_]+
 $(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
 	@{ echo '{ global: child_of_bds;'; \
 	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
-	        grep -oE '\<(blk|bdrv|iov|options?|block_error)_[a-z0-9_]+ *\(' | \
+	        grep -oE '\<$(PUBLIC_NAMES) *\(' | \
 	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
 	    echo 'local: *; };'; } >$@
 
@@ -298,10 +299,16 @@ $(BUILD)/vvfat.pc: FORCE
 	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
 	    'Libs.private: -pthread' 'Cflags: -I$${includedir}' >$@
 
+BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
+# The page docs/NAME.N goes to manN.
+installed_man = $(foreach page,$(MAN_PAGES),\
+    '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
+
 .PHONY: install uninstall
 install: all $(BUILD)/vvfat.pc
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
-	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' '$(DESTDIR)$(MANDIR)/man1'
+	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
 	install $(TOOL) '$(DESTDIR)$(BINDIR)'
 	install -m 644 $(STATIC_LIB) '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED_LIB) \
@@ -311,9 +318,12 @@ install: all $(BUILD)/vvfat.pc
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
 	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
-ifneq ($(MAN_PAGES),)
-	install -m 644 $(MAN_PAGES) '$(DESTDIR)$(MANDIR)/man1'
-endif
+	set -e; for page in $(installed_man); do \
+	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
+	install -m 644 tools/completions/vvfat-img.bash \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img'
+	install -m 644 tools/completions/_vvfat-img \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 ifneq ($(PLUGIN),)
 	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
@@ -322,8 +332,9 @@ endif
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \
 	    '$(DESTDIR)$(LIBDIR)'/libvvfat.a '$(DESTDIR)$(LIBDIR)'/libvvfat.so* \
-	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
-	    $(patsubst docs/%,'$(DESTDIR)$(MANDIR)/man1/%',$(MAN_PAGES))
+	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' $(installed_man) \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 	rm -rf '$(DESTDIR)$(INCLUDEDIR)/vvfat'
 ifneq ($(NBDKIT_PLUGINDIR),)
 	rm -f '$(DESTDIR)$(NBDKIT_PLUGINDIR)/nbdkit-vvfat-plugin.so'
@@ -336,7 +347,7 @@ C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run tests/soak/run-soak \
-    $(wildcard tests/*/*.sh tests/scripts/*))
+    $(wildcard tests/*/*.sh tests/scripts/* tools/completions/*.bash))
 
 .PHONY: format lint
 format:
@@ -414,9 +425,12 @@ bench: all $(BENCHES)
 
 # ---- The rest ----
 
-.PHONY: clean help
+.PHONY: clean distclean help
 clean:
 	rm -rf $(BUILD)
+
+distclean: clean
+	rm -f config.mk config.log
 
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
@@ -435,5 +449,6 @@ help:
 	@echo '           two sanitizers, and behind nbdkit'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
+	@echo 'distclean  and what configure wrote'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
 	@echo '           WERROR=yes, COVERAGE=yes, V=1'
