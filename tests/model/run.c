@@ -43,7 +43,7 @@ static char *device_name(const Run *run, bool rw)
             ? sizes_16[prng_below(&prng, G_N_ELEMENTS(sizes_16))]
             : sizes_32[prng_below(&prng, G_N_ELEMENTS(sizes_32))];
 
-    if (config->fat_type != 12 && prng_one_in(&prng, 24)) {
+    if (config->fat_type != 12 && prng_one_in(&prng, 24) && !config->small) {
         size = "";
     }
     if (rw && config->overlay) {

@@ -140,6 +140,7 @@ static void choose(Guest *g)
     g->config.seed = g->worker->seed;
     g->config.n_ops = is_slow ? soak->n_ops / 4 : soak->n_ops;
     g->config.fat_type = is_slow ? 12 : types[prng_below(&g->prng, 3)];
+    g->config.small = is_served || census_is_slow();
     g->config.overlay = is_served || prng_one_in(&g->prng, 2);
     g->config.asks = policy != policies[0] && policy != policies[1];
     g->words = g_strdup_printf(
