@@ -42,6 +42,7 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
         g_free(blk);
         return NULL;
     }
+    aio_count_init(&blk->aio);
     return blk;
 }
 
@@ -68,13 +69,15 @@ void blk_close(BlockBackend *blk)
     if (blk == NULL) {
         return;
     }
-    drain_exempt_begin();
-    (void)!bdrv_flush(blk->root->bs);
-    drain_exempt_end();
     while (blk->drained > 0) {
         blk_drained_end(blk);
     }
+    aio_count_wait_all(&blk->aio);
+    drain_exempt_begin();
+    (void)!bdrv_flush(blk->root->bs);
+    drain_exempt_end();
     child_detach(blk->root);
+    aio_count_clear(&blk->aio);
     g_free(blk);
 }
 
@@ -112,8 +115,10 @@ BdrvLimits blk_get_limits(BlockBackend *blk)
 
 /* ---- Draining ---- */
 
+/* Requests that are in a queue still are under way, too. */
 void blk_drained_begin(BlockBackend *blk)
 {
+    aio_count_wait_earlier(&blk->aio);
     blk->drained++;
     node_drain_begin(blk_bs(blk));
 }
@@ -122,4 +127,10 @@ void blk_drained_end(BlockBackend *blk)
 {
     node_drain_end(blk_bs(blk));
     blk->drained--;
+}
+
+void blk_drain(BlockBackend *blk)
+{
+    blk_drained_begin(blk);
+    blk_drained_end(blk);
 }

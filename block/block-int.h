@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "block/aio-count.h"
 #include "block/driver.h"
 
 /* Offsets stay this far off INT64_MAX, so that aligning cannot overflow. */
@@ -105,6 +106,7 @@ struct BlockDriverState {
     atomic_int quiesced; /* drained sections under way */
     pthread_mutex_t drain_lock;
     pthread_cond_t drain_cond;
+    struct DrainWaiter *drain_waiters; /* drain_lock */
 
     /* request.c */
     pthread_mutex_t request_lock;
@@ -121,6 +123,7 @@ struct BlockBackend {
     BdrvChild *root;
     bool allow_resize;
     atomic_int drained; /* sections begun and not ended */
+    AioCount aio;       /* asynchronous requests */
 };
 
 static inline bool node_is_read_only(const BlockDriverState *bs)

@@ -14,6 +14,9 @@
 /* Depth of drain_exempt_begin() of this thread. */
 static _Thread_local unsigned exempt;
 
+/* What node_hand_entry() has said, until node_enter() takes it. */
+static _Thread_local BlockDriverState *handed;
+
 void node_init_drain(BlockDriverState *bs)
 {
     pthread_mutex_init(&bs->drain_lock, NULL);
@@ -77,6 +80,10 @@ void node_wait_entry(BlockDriverState *bs)
 
 void node_enter(BlockDriverState *bs)
 {
+    if (handed == bs) {
+        handed = NULL;
+        return;
+    }
     while (!node_try_enter(bs)) {
         node_wait_entry(bs);
     }
@@ -94,10 +101,64 @@ void node_drain_begin(BlockDriverState *bs)
 
 void node_drain_end(BlockDriverState *bs)
 {
-    if (atomic_fetch_sub(&bs->quiesced, 1) == 1) {
-        wake_all(bs);
+    if (atomic_fetch_sub(&bs->quiesced, 1) != 1) {
+        return;
+    }
+    pthread_mutex_lock(&bs->drain_lock);
+    DrainWaiter *waiter = bs->drain_waiters;
+    bs->drain_waiters = NULL;
+    pthread_cond_broadcast(&bs->drain_cond);
+    pthread_mutex_unlock(&bs->drain_lock);
+    while (waiter) {
+        DrainWaiter *next = waiter->next;
+
+        waiter->resume(waiter);
+        waiter = next;
     }
 }
+
+bool node_wait_later(BlockDriverState *bs, DrainWaiter *waiter)
+{
+    pthread_mutex_lock(&bs->drain_lock);
+    bool drained = atomic_load(&bs->quiesced) > 0;
+    if (drained) {
+        waiter->next = bs->drain_waiters;
+        bs->drain_waiters = waiter;
+    }
+    pthread_mutex_unlock(&bs->drain_lock);
+    return drained;
+}
+
+/* ---- Entering ahead ---- */
+
+void node_hand_entry(BlockDriverState *bs)
+{
+    handed = bs;
+}
+
+void node_take_entry_back(void)
+{
+    if (handed) {
+        node_leave(handed);
+        handed = NULL;
+    }
+}
+
+BlockDriverState *node_find_drained(const BlockDriverState *bs)
+{
+    BlockDriverState *drained = NULL;
+
+    for (guint i = 0; i < bs->children->len && drained == NULL; i++) {
+        const BdrvChild *child = g_ptr_array_index(bs->children, i);
+
+        drained = atomic_load(&child->bs->quiesced) > 0
+                      ? child->bs
+                      : node_find_drained(child->bs);
+    }
+    return drained;
+}
+
+/* ---- Exempt threads ---- */
 
 void drain_exempt_begin(void)
 {

@@ -20,6 +20,29 @@ void node_wait_entry(BlockDriverState *bs);
 /* The request ends. */
 void node_leave(BlockDriverState *bs);
 
+/* The next node_enter(bs) of this thread has happened already; if it does not
+ * come, the entry is taken back, and the node left. */
+void node_hand_entry(BlockDriverState *bs);
+void node_take_entry_back(void);
+
+/* Of the nodes that bs, which was entered, stands on, one that is drained, or
+ * NULL. */
+BlockDriverState *node_find_drained(const BlockDriverState *bs);
+
+/* Who waits without keeping a thread. */
+typedef struct DrainWaiter DrainWaiter;
+struct DrainWaiter {
+    DrainWaiter *next;
+    void (*resume)(DrainWaiter *waiter);
+};
+
+/*
+ * Have waiter->resume() called once, on some thread, when bs is no longer
+ * drained (by then it may be again). False when it is not drained: nothing is
+ * called.
+ */
+bool node_wait_later(BlockDriverState *bs, DrainWaiter *waiter);
+
 /* Keep a node open without an edge to it. Under the graph lock, while the
  * node has references; the end needs no lock. */
 void node_pin(BlockDriverState *bs);

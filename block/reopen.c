@@ -159,6 +159,7 @@ bool blk_set_read_only(BlockBackend *blk, bool read_only, GError **errp)
     if (node_is_read_only(bs) == read_only) {
         return true;
     }
+    aio_count_wait_earlier(&blk->aio);
     collect_nodes(bs, read_only, queue);
     for (guint i = 0; i < queue->len; i++) {
         node_drain_begin(g_array_index(queue, ReopenEntry, i).bs);
