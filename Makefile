@@ -151,7 +151,7 @@ $(SHARED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.map
 	$(say) LINK $@
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ \
 	    -Wl,-soname,libvvfat.so.$(SO_VERSION) \
-	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic-functions \
+	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic \
 	    $(if $(SANITIZE),,-Wl,-z,defs) $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)
