@@ -194,6 +194,20 @@ static int64_t vvfat_getlength(BlockDriverState *bs)
     return (int64_t)(geometry_of(s)->disk_sectors * SECTOR_SIZE);
 }
 
+/* Large disks have more cylinders than a BIOS or ATA can name. */
+static int vvfat_get_geometry(BlockDriverState *bs, BlkGeometry *geometry)
+{
+    const Geometry *g = geometry_of(bdrv_opaque(bs));
+
+    *geometry = (BlkGeometry){
+        .cylinders = MIN(g->cylinders, 16383),
+        .heads = g->heads,
+        .sectors = g->sectors_per_track,
+        .is_floppy = g->floppy,
+    };
+    return 0;
+}
+
 /* What the files take on the host is not ours to count. */
 static int64_t vvfat_get_allocated_size(BlockDriverState *bs)
 {
@@ -381,6 +395,7 @@ const BlockDriver bdrv_vvfat = {
     .reopen_prepare = vvfat_reopen_prepare,
     .refresh_limits = vvfat_refresh_limits,
     .getlength = vvfat_getlength,
+    .get_geometry = vvfat_get_geometry,
     .get_allocated_size = vvfat_get_allocated_size,
     .preadv = vvfat_preadv,
     .pwritev = vvfat_pwritev,
