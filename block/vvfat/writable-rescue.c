@@ -22,38 +22,6 @@ typedef struct Rescue {
     int ret;
 } Rescue;
 
-/* ---- Whether there is anything ---- */
-
-/* Held back, in the guest's tree: the host has not what the guest has. What
- * has lost its entry is on the host still, or nobody's. */
-static bool is_loss(const Inode *inode)
-{
-    const InodeChange *change = inode->change;
-
-    return change->held && inode->parent &&
-           !(change->held & INODE_LOST_CHAIN && !change->target_name);
-}
-
-bool writable_has_loss(Writable *w)
-{
-    const GPtrArray *changes = guest_state_changes(w->state);
-    g_autofree char *suspended = committer_suspended(w->committer);
-
-    if (suspended) {
-        return true;
-    }
-    if (w->config->commit == COMMIT_MANUAL && !w->kept &&
-        overlay_is_touched(w->overlay)) {
-        return true;
-    }
-    for (guint i = 0; i < changes->len; i++) {
-        if (is_loss(g_ptr_array_index(changes, i))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- Copying ---- */
 
 static void copy_range(Rescue *r, int64_t offset, int64_t bytes)
@@ -131,7 +99,7 @@ static void copy_held(Rescue *r)
     for (guint i = 0; i < changes->len; i++) {
         const Inode *inode = g_ptr_array_index(changes, i);
 
-        if (is_loss(inode)) {
+        if (inode_is_loss(inode)) {
             copy_chain(r, inode);
         }
     }
@@ -144,9 +112,8 @@ static char *claim_name(const char *dir, const char *where, GError **errp)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
-    g_autofree char *absolute = g_canonicalize_filename(dir, NULL);
-    g_autofree char *base = g_path_get_basename(absolute);
-    g_autofree char *parent = g_path_get_dirname(absolute);
+    g_autofree char *base = g_path_get_basename(dir);
+    g_autofree char *parent = g_path_get_dirname(dir);
     g_autofree char *start =
         g_strdup_printf("%s/%s.vvfat-rescue-%s", where ? where : parent,
                         strcmp(base, "/") ? base : "root", time);
@@ -214,7 +181,7 @@ char *writable_rescue(Writable *w, GError **errp)
         g_autofree char *path = NULL;
 
         g_clear_error(errp);
-        path = claim_name(w->config->dir, places[i], errp);
+        path = claim_name(w->absolute_dir, places[i], errp);
         if (path && make_image(w, path, errp)) {
             return g_steal_pointer(&path);
         }
