@@ -20,10 +20,12 @@
     } while (0)
 
 typedef struct Machine {
+    BlockBackend *blk;
     AioContext *ctx;
     AtaDisk *disk;
     bool irq;        /* the line */
     unsigned raised; /* how often it was */
+    unsigned failures;
 } Machine;
 
 static void set_irq(void *opaque, bool level)
@@ -36,8 +38,10 @@ static void set_irq(void *opaque, bool level)
 
 static void report(void *opaque, const char *text)
 {
-    (void)opaque;
-    fprintf(stderr, "disk: %s\n", text);
+    Machine *m = opaque;
+
+    printf("disk: %s\n", text);
+    m->failures++;
 }
 
 /* ---- The driver of the guest ---- */
@@ -236,6 +240,29 @@ static void test_errors(Machine *m, int64_t sectors)
     ata_disk_write(m->disk, ATA_DEVICE, 0);
 }
 
+/* A disk with bad sectors: the guest is told which, and the user what. */
+static void test_failures(Machine *m)
+{
+    uint8_t buf[20 * 512] = { 0 };
+
+    put_lba(m, 0x42, 90, 20); /* READ VERIFY EXT */
+    expect(wait_irq(m) & ATA_ERR);
+    expect(ata_disk_read(m->disk, ATA_ERROR) == ATA_UNC);
+    expect(ata_disk_read(m->disk, ATA_LBA_LOW) == 100);
+    put_lba(m, 0x20, 99, 20);
+    expect((wait_irq(m) & (ATA_ERR | ATA_DRQ)) == ATA_DRQ);
+    for (unsigned i = 0; i < 256; i++) {
+        ata_disk_read_data(m->disk); /* 99 is good */
+    }
+    expect(wait_irq(m) & ATA_ERR);
+    expect(ata_disk_read(m->disk, ATA_ERROR) == ATA_UNC);
+    put_lba(m, 0x30, 200, 2);
+    expect(transmit(m, buf, 2, 1) == ATA_ABRT);
+    put_lba(m, 0x30, 300, 20);
+    expect(transmit(m, buf, 20, 1) == 0);
+    expect(simple(m, 0xea, 0, 0) == ATA_ABRT); /* FLUSH CACHE EXT */
+}
+
 /* ---- The volume ---- */
 
 typedef struct Volume {
@@ -322,37 +349,58 @@ static void write_file(Machine *m, const Volume *v, const char *name,
     expect(simple(m, 0xe7, 0, 0) == 0); /* FLUSH CACHE */
 }
 
+static void begin(Machine *m, const char *name)
+{
+    g_autoptr(GError) err = NULL;
+    AtaHost host = { set_irq, report, m };
+
+    *m = (Machine){ .blk = blk_open(name, NULL, BDRV_O_RDWR, &err) };
+    m->ctx = m->blk ? aio_context_new(0, &err) : NULL;
+    m->disk = m->ctx ? ata_disk_new(m->blk, m->ctx, &host, &err) : NULL;
+    if (m->disk == NULL) {
+        fprintf(stderr, "%s\n", err->message);
+        exit(1);
+    }
+}
+
+static void end(Machine *m)
+{
+    ata_disk_free(m->disk);
+    expect(blk_commit(m->blk, true, NULL) == 0);
+    blk_close(m->blk);
+    aio_context_unref(m->ctx);
+}
+
 int main(int argc, char **argv)
 {
     static const char text[] = "Written through the task file.\n";
-    g_autoptr(GError) err = NULL;
-    Machine m = { .ctx = NULL };
-    AtaHost host = { set_irq, report, &m };
+    Machine m;
 
     expect(argc == 2);
     g_autofree char *name = g_strdup_printf("fat:rw:16:%s", argv[1]);
     g_autofree char *path = g_build_filename(argv[1], "FROMATA.TXT", NULL);
     g_autofree char *contents = NULL;
-    BlockBackend *blk = blk_open(name, NULL, BDRV_O_RDWR, &err);
 
-    if (blk == NULL || (m.ctx = aio_context_new(0, &err)) == NULL ||
-        (m.disk = ata_disk_new(blk, m.ctx, &host, &err)) == NULL) {
-        fprintf(stderr, "%s\n", err->message);
-        return 1;
-    }
+    begin(&m, name);
     int64_t sectors = test_identify(&m);
     test_reads(&m);
     test_errors(&m, sectors);
     Volume volume = find_volume(&m);
     print_file(&m, &volume, "HELLO   TXT");
     write_file(&m, &volume, "FROMATA TXT", text);
-
+    expect(m.failures == 0);
     expect(g_file_get_contents(path, &contents, NULL, NULL));
     expect(strcmp(contents, text) == 0);
-    ata_disk_free(m.disk);
-    expect(blk_commit(blk, true, &err) == 0);
-    blk_close(blk);
-    aio_context_unref(m.ctx);
     puts("FROMATA.TXT is in the directory");
+    end(&m);
+
+    begin(&m, "json:{\"driver\": \"blkdebug\","
+              "\"inject-error\": [{\"sector\": 100, \"iotype\": \"read\"},"
+              "{\"sector\": 201, \"iotype\": \"write\"},"
+              "{\"iotype\": \"flush\", \"once\": true}],"
+              "\"image\": {\"driver\": \"null\"}}");
+    test_failures(&m);
+    end(&m);
+    puts("the guest knows of each error");
     return 0;
 }
