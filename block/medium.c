@@ -9,9 +9,9 @@
  *
  * Two nodes for one thing get in each other's way. A driver that locks by
  * itself stands back while the new node is opened (inactivate), and comes back
- * when that fails. Where it is an image that is locked, or a node name, the
- * old node has to be closed first; if the new one then cannot be opened, the
- * old one is opened again.
+ * when that fails. Where it is the same image that is locked, or a node name,
+ * the old node has to be closed first; if the new one then cannot be opened,
+ * the old one is opened again.
  */
 #include <errno.h>
 
@@ -127,12 +127,27 @@ static BlockDriverState *root_locker(const BlockBackend *blk)
 
 /* ---- Changing it ---- */
 
-/* The old one may be what keeps the new one from being opened. */
-static bool is_in_the_way(const GError *error)
+/* Whether it is the medium that was opened, though perhaps with other flags. */
+static bool is_same_medium(const BlockBackend *blk, const Medium *medium)
 {
-    return g_error_matches(error, BLOCK_ERROR, EBUSY) ||
-           g_error_matches(error, BLOCK_ERROR, EAGAIN) ||
-           g_error_matches(error, BLOCK_ERROR, EEXIST);
+    g_autofree char *was = blk->options ? options_to_json(blk->options) : NULL;
+    g_autofree char *is = medium->options ? options_to_json(medium->options)
+                                          : NULL;
+
+    return g_strcmp0(blk->name, medium->name) == 0 && g_strcmp0(was, is) == 0;
+}
+
+/* Whether closing the old one will help: it has the name of a node of the new
+ * one, or is the same image, which it locks. */
+static bool is_in_the_way(const BlockBackend *blk, const Medium *medium,
+                          const GError *error)
+{
+    bool is_locked = g_error_matches(error, BLOCK_ERROR, EBUSY) ||
+                     g_error_matches(error, BLOCK_ERROR, EAGAIN);
+
+    return node_is_alone(blk->root->bs) &&
+           (g_error_matches(error, BLOCK_ERROR, EEXIST) ||
+            (is_locked && is_same_medium(blk, medium)));
 }
 
 /* Remember how to open it again. */
@@ -157,7 +172,7 @@ static bool change_beside(BlockBackend *blk, const Medium *medium,
     BdrvChild *root = medium_open(blk, medium, &error);
     BlockDriverState *locker = NULL;
 
-    if (!root && is_in_the_way(error)) {
+    if (!root && g_error_matches(error, BLOCK_ERROR, EBUSY)) {
         locker = root_locker(blk);
     }
     if (locker) {
@@ -220,7 +235,7 @@ static bool change(BlockBackend *blk, const Medium *medium, bool *changed,
     if (change_beside(blk, medium, changed, &error)) {
         return true;
     }
-    if (*changed || !is_in_the_way(error) || !node_is_alone(blk->root->bs)) {
+    if (*changed || !is_in_the_way(blk, medium, error)) {
         g_propagate_error(errp, g_steal_pointer(&error));
         return false;
     }
