@@ -78,7 +78,9 @@ MAN_PAGES := $(wildcard docs/*.[137])
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 SO_VERSION := 0
-STATIC_LIB := $(BUILD)/libvvfat.a
+# What is installed; and every function, for our own programs and tests.
+EMBED_LIB := $(BUILD)/libvvfat.a
+STATIC_LIB := $(BUILD)/obj/libvvfat.a
 SHARED_LIB := $(BUILD)/libvvfat.so
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/vvfat-img)
 # nbdkit cannot load a plugin that a sanitizer must come before.
@@ -87,7 +89,7 @@ PLUGIN := $(if $(filter yes,$(HAVE_NBDKIT)),$(if $(SANITIZE),,\
 UNIT_TESTS := $(BUILD)/tests/unit-tests
 
 .PHONY: all
-all: $(STATIC_LIB) $(SHARED_LIB) $(TOOL) $(PLUGIN)
+all: $(EMBED_LIB) $(SHARED_LIB) $(TOOL) $(PLUGIN)
 
 # ---- Compiling ----
 
@@ -120,21 +122,38 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-# What the public headers declare is exported, and nothing else.
-PUBLIC_NAMES := (blk|bdrv|aio_context|iov|options?|block_error)_[a-z0-9_]+
-$(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
+# What the public headers declare, with the versions that include/libvvfat.abi
+# gives, is exported, and nothing else.
+ABI := include/libvvfat.abi
+ABI_NODE := VVFAT_$(basename $(VERSION))
+
+$(BUILD)/libvvfat.map: $(ABI)
 	@mkdir -p $(@D)
-	@{ echo '{ global: child_of_bds;'; \
-	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
-	        grep -oE '\<$(PUBLIC_NAMES) *\(' | \
-	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
-	    echo 'local: *; };'; } >$@
+	$(Q)awk '$$1 ~ /^(function|data)$$/ { s[$$3] = s[$$3] " " $$2 ";" } \
+	    END { local = " local: *;"; for (v in s) { \
+	    print v " { global:" s[v] local " };"; local = "" } }' $(ABI) >$@
+
+$(BUILD)/libvvfat.names: $(ABI)
+	@mkdir -p $(@D)
+	$(Q)awk '$$1 ~ /^(function|data)$$/ { print $$2 }' $(ABI) >$@
+
+# One object, in which all other names are local: an embedder may have its own
+# functions of the same names.
+$(EMBED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.names
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(CC) $(CFLAGS) $(if $(findstring -flto,$(CFLAGS)),\
+	    $(if $(findstring clang,$(CC)),,-flinker-output=nolto-rel)) \
+	    -r -nostdlib -o $(BUILD)/obj/libvvfat.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(BUILD)/libvvfat.names \
+	    $(BUILD)/obj/libvvfat.o
+	$(Q)$(AR) rcs $@ $(BUILD)/obj/libvvfat.o
 
 $(SHARED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.map
 	$(say) LINK $@
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ \
 	    -Wl,-soname,libvvfat.so.$(SO_VERSION) \
-	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic-functions \
+	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic \
 	    $(if $(SANITIZE),,-Wl,-z,defs) $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)
@@ -290,14 +309,18 @@ check: need-criterion all $(UNIT_TESTS) test-programs
 
 # ---- Installing ----
 
+# Directories below the prefix move with it (pkg-config --define-prefix).
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
 $(BUILD)/vvfat.pc: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' \
-	    'includedir=$(INCLUDEDIR)/vvfat' '' 'Name: vvfat' \
+	@printf '%s\n' 'prefix=$(PREFIX)' \
+	    'libdir=$(call below_prefix,$(LIBDIR))' \
+	    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
 	    'Description: Block layer that shows a directory as a FAT disk' \
-	    'Version: $(VERSION)' 'Requires: glib-2.0' \
+	    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
 	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
-	    'Libs.private: -pthread' 'Cflags: -I$${includedir}' >$@
+	    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat' >$@
 
 BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
 # The page docs/NAME.N goes to manN.
@@ -310,7 +333,7 @@ install: all $(BUILD)/vvfat.pc
 	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
 	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
 	install $(TOOL) '$(DESTDIR)$(BINDIR)'
-	install -m 644 $(STATIC_LIB) '$(DESTDIR)$(LIBDIR)'
+	install -m 644 $(EMBED_LIB) '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED_LIB) \
 	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(VERSION)'
 	ln -sf libvvfat.so.$(VERSION) \
@@ -331,11 +354,17 @@ endif
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \
-	    '$(DESTDIR)$(LIBDIR)'/libvvfat.a '$(DESTDIR)$(LIBDIR)'/libvvfat.so* \
-	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' $(installed_man) \
-	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
+	    $(addprefix '$(DESTDIR)$(LIBDIR)'/,libvvfat.a libvvfat.so \
+	    libvvfat.so.$(SO_VERSION) libvvfat.so.$(VERSION)) \
+	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
+	    $(installed_man) '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
 	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
-	rm -rf '$(DESTDIR)$(INCLUDEDIR)/vvfat'
+	rm -f $(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/vvfat/%',\
+	    $(PUBLIC_HEADERS))
+	for dir in vvfat/block vvfat; do \
+	    dir='$(DESTDIR)$(INCLUDEDIR)'/$$dir; \
+	    [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; \
+	done
 ifneq ($(NBDKIT_PLUGINDIR),)
 	rm -f '$(DESTDIR)$(NBDKIT_PLUGINDIR)/nbdkit-vvfat-plugin.so'
 endif
@@ -425,6 +454,13 @@ bench: all $(BENCHES)
 
 # ---- The rest ----
 
+# After a change of the library's interface that is meant; see test-abi.sh.
+.PHONY: abi
+abi:
+	$(Q)tests/scripts/print-abi '$(CC)' $(ABI_NODE) $(ABI) $(GLIB_CFLAGS) \
+	    >$(ABI).new
+	$(Q)mv $(ABI).new $(ABI)
+
 .PHONY: clean distclean help
 clean:
 	rm -rf $(BUILD)
@@ -440,6 +476,7 @@ help:
 	@echo 'unit       one file of unit tests: make unit TEST=test-names'
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
+	@echo 'abi        record a change of the library'"'"'s interface'
 	@echo 'format     clang-format over the source'
 	@echo 'lint       shellcheck, mandoc, cppcheck, clang-tidy'
 	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'

@@ -65,8 +65,47 @@ install install /opt/vvfat DESTDIR="$PWD/stage"
 diff <(cd root && find . | sort) <(cd stage/opt/vvfat && find . | sort)
 [ "$(ls stage)" = opt ]
 grep -qx 'prefix=/opt/vvfat' stage/opt/vvfat/lib/pkgconfig/vvfat.pc
+if grep -rl "$PWD/stage" stage; then
+    exit 1
+fi
 
+# Programs of a system that is put together below a directory.
+flags() { # pkg-config options...
+    PKG_CONFIG_PATH=$PWD/stage/opt/vvfat/lib/pkgconfig pkg-config "$@" vvfat
+}
+PKG_CONFIG_SYSROOT_DIR=$PWD/stage flags --cflags --libs >flags
+grep -q -- "-I$PWD/stage/opt/vvfat/include/vvfat " flags
+grep -q -- "-L$PWD/stage/opt/vvfat/lib " flags
+[ "$(flags --variable=libdir)" = /opt/vvfat/lib ]
+[ "$(flags --define-prefix --variable=libdir)" = "$PWD/stage/opt/vvfat/lib" ]
+
+# What others have put there stays.
+touch root/lib/libvvfat.so.9 root/include/vvfat/block/of-another.h
 install uninstall "$root"
 install uninstall /opt/vvfat DESTDIR="$PWD/stage"
-find root stage -not -type d >left
+find root stage -not -type d | sort >left
+printf '%s\n' root/include/vvfat/block/of-another.h root/lib/libvvfat.so.9 |
+    diff - left
+[ ! -e stage/opt/vvfat/include/vvfat ]
+
+# Every directory can be another one.
+apart=(/p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m DATADIR=/d
+    ZSHDIR=/z INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n)
+install install "${apart[@]}"
+cat >places <<'END'
+^./b/vvfat-img$
+^./d/bash-completion/completions/vvfat-img$
+^./i/vvfat/block/
+^./l/64/libvvfat\.
+^./l/64/pkgconfig/vvfat\.pc$
+^./m/man[0-9]/
+^./n/nbdkit-vvfat-plugin\.so$
+^./z/_vvfat-img$
+END
+(cd apart && find . -type f) | grep -v -f places >astray || :
+diff /dev/null astray
+PKG_CONFIG_PATH=$PWD/apart/l/64/pkgconfig pkg-config --cflags --libs vvfat |
+    grep -q -- '-I/i/vvfat .*-L/l/64 '
+install uninstall "${apart[@]}"
+find apart -not -type d >left
 diff /dev/null left
