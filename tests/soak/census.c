@@ -29,7 +29,8 @@ static int64_t heap_bytes(void)
 #define HEAP_ALLOWANCE (INT64_C(192) << 10)
 #define MAPPINGS_ALLOWANCE 64
 #define RESIDENT_ALLOWANCE (INT64_C(24) << 20)
-#define SETTLE_MILLISECONDS 3000
+#define SETTLE_MICROSECONDS 10000
+#define SETTLE_TRIES 1000
 
 bool census_is_slow(void)
 {
@@ -89,24 +90,28 @@ static unsigned count_lines(const char *path)
     return n;
 }
 
-void census_take(Census *census)
+/* Threads that were joined, or are ending, are still seen for a while. */
+static unsigned settled_threads(unsigned expected)
 {
-    unsigned threads;
+    unsigned n = 0;
 
     g_thread_pool_stop_unused_threads();
-    /* Threads that were joined, or are ending, are still seen for a while. */
-    threads = census_names("/proc/self/task", "");
-    for (int i = 0; i < SETTLE_MILLISECONDS / 10 && threads > 1; i++) {
-        unsigned now;
-
-        g_usleep(10000);
-        now = census_names("/proc/self/task", "");
-        if (now == threads && i > 20) {
+    for (int i = 0; i < SETTLE_TRIES; i++) {
+        n = census_names("/proc/self/task", "");
+        if (expected && n <= expected) {
             break;
         }
-        threads = now;
+        g_usleep(SETTLE_MICROSECONDS);
+        if (!expected && i * SETTLE_MICROSECONDS > G_USEC_PER_SEC) {
+            break;
+        }
     }
-    census->threads = threads;
+    return n;
+}
+
+void census_take(Census *census, unsigned expected)
+{
+    census->threads = settled_threads(expected);
     census->descriptors = census_descriptors(0);
     census->heap = heap_bytes();
     census->mappings = count_lines("/proc/self/maps");

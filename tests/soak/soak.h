@@ -77,7 +77,8 @@ typedef struct Census {
     int64_t heap, resident; /* bytes */
 } Census;
 
-void census_take(Census *census);
+/* expected: threads that there should be, for which it waits; 0: not known. */
+void census_take(Census *census, unsigned expected);
 unsigned census_descriptors(int pid); /* 0: this process */
 int64_t census_resident(int pid);     /* bytes; 0: this process */
 /* Names in dir that begin with prefix. */

@@ -174,7 +174,9 @@ static bool run_round(Plan *plan, unsigned round)
     for (unsigned i = 0; i < n; i++) {
         ok = job_end(plan, &jobs[i]) && ok;
     }
-    census_take(&census);
+    census_take(&census,
+                round ? g_array_index(plan->counts, Census, round - 1).threads
+                      : 0);
     g_array_append_val(plan->counts, census);
     if (plan->soak.verbose) {
         g_autofree char *text = census_text(&census);
