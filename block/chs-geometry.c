@@ -184,12 +184,12 @@ static bool guess_floppy(uint64_t sectors, BlkGeometry *g)
     return false;
 }
 
-static int guess(BlockBackend *blk, BlkGeometry *g)
+static int guess(BdrvChild *root, BlkGeometry *g)
 {
-    uint64_t sectors = (uint64_t)blk_getlength(blk) / SECTOR_BYTES;
+    uint64_t sectors = (uint64_t)node_length(root->bs) / SECTOR_BYTES;
     Mbr mbr;
     int ret = sectors == 0 ? -EMEDIUMTYPE
-                           : blk_pread(blk, 0, sizeof(mbr), &mbr, 0);
+                           : bdrv_pread(root, 0, sizeof(mbr), &mbr, 0);
 
     if (ret < 0) {
         return ret;
@@ -216,10 +216,9 @@ static bool shows_its_child(const BlockDriverState *bs)
 
 int blk_get_geometry(BlockBackend *blk, BlkGeometry *geometry)
 {
-    BlockDriverState *bs = blk_bs(blk);
+    BlockDriverState *bs = backend_ask(blk);
     int ret = -ENOTSUP;
 
-    io_error_clear();
     *geometry = (BlkGeometry){ 0 };
     while (bs->drv->get_geometry == NULL && shows_its_child(bs)) {
         bs = node_primary(bs);
@@ -229,5 +228,9 @@ int blk_get_geometry(BlockBackend *blk, BlkGeometry *geometry)
         ret = bs->drv->get_geometry(bs, geometry);
         node_leave(bs);
     }
-    return ret == -ENOTSUP ? guess(blk, geometry) : ret;
+    if (ret == -ENOTSUP) {
+        ret = guess(blk->root, geometry);
+    }
+    backend_ask_end(blk);
+    return ret;
 }
