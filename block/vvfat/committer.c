@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #include "block/driver.h"
@@ -284,6 +285,7 @@ Committer *committer_new(Commit *commit, GuestState *state,
 {
     Committer *c = g_new0(Committer, 1);
     pthread_condattr_t attr;
+    sigset_t all, before;
     int err;
 
     c->commit = commit;
@@ -298,7 +300,11 @@ Committer *committer_new(Commit *commit, GuestState *state,
     pthread_cond_init(&c->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&c->finished, NULL);
+    /* Signals are the program's affair, and its threads'. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     err = pthread_create(&c->thread, NULL, committer_thread, c);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     c->is_running = err == 0;
     if (err) {
         block_error_set_errno(errp, err,
