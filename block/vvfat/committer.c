@@ -12,12 +12,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "block/driver.h"
 #include "block/error.h"
 #include "block/vvfat/report.h"
+#include "util/thread.h"
 
 #define RETRY_MS 5000u /* after the host failed */
 
@@ -154,7 +154,8 @@ static void note_result(Committer *c, int ret, CommitResult *result,
         error = -EIO;
     }
     if (error < 0) {
-        words = failure_words(c->state, error);
+        words = result->words ? g_steal_pointer(&result->words)
+                              : failure_words(c->state, error);
         told = g_strdup(words);
     }
     pthread_mutex_lock(&c->lock);
@@ -285,7 +286,6 @@ Committer *committer_new(Commit *commit, GuestState *state,
 {
     Committer *c = g_new0(Committer, 1);
     pthread_condattr_t attr;
-    sigset_t all, before;
     int err;
 
     c->commit = commit;
@@ -300,11 +300,7 @@ Committer *committer_new(Commit *commit, GuestState *state,
     pthread_cond_init(&c->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&c->finished, NULL);
-    /* Signals are the program's affair, and its threads'. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&c->thread, NULL, committer_thread, c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    err = thread_create(&c->thread, committer_thread, c);
     c->is_running = err == 0;
     if (err) {
         block_error_set_errno(errp, err,
