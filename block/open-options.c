@@ -154,6 +154,7 @@ static void inherit_options(unsigned role, bool parent_is_format,
     }
     if (role & BDRV_CHILD_COW) {
         *child_flags &= ~(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_PROTOCOL);
+        *child_flags |= BDRV_O_BACKING;
     } else if (parent_is_format) {
         *child_flags |= BDRV_O_PROTOCOL | BDRV_O_UNMAP;
     }

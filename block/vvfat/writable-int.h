@@ -7,6 +7,7 @@
 #include "block/vvfat/journal.h"
 #include "block/vvfat/kept-identity.h"
 #include "block/vvfat/protect.h"
+#include "block/vvfat/rescue-image.h"
 #include "block/vvfat/scratch.h"
 #include "block/vvfat/writable.h"
 
@@ -38,6 +39,11 @@ struct Writable {
     Committer *committer;
     bool is_finished;
     Kept *kept; /* NULL: the overlay goes with the process */
+
+    /* The committer's, while it runs; it is replaced under report_lock. NULL:
+     * nothing is kept in an image. */
+    RescueImage *rescue;
+    SparseBitmap *unkept; /* sectors that the image has not as they are */
 };
 
 /* The disk as the directory has it, without what the guest wrote; with the
@@ -105,13 +111,19 @@ bool kept_directory_id(Writable *w, KeptIdentity *id, GError **errp);
 /* Set *errp: the image is not this directory's, and why. False. */
 bool kept_refuse(const Writable *w, const char *why, GError **errp);
 
-/*
- * Keep what could not be committed in an image (writable-rescue.c). The name
- * of the image, for g_free(), or NULL and *errp.
- */
-char *writable_rescue(Writable *w, GError **errp);
+/* ---- What cannot be committed (writable-rescue.c) ---- */
+
+/* CommitConfig.touched, .suspended and .complete, without an overlay that is
+ * kept. */
+void writable_note_written(int64_t offset, int64_t bytes, void *opaque);
+int writable_keep_suspended(void *opaque, char **words);
+void writable_drop_rescue(void *opaque);
 
 /* Whether anything of the guest's is not in the directory. */
 bool writable_has_loss(Writable *w);
+
+/* After the last commit: keep that in an image. Its name, for g_free(), or
+ * NULL and *errp. */
+char *writable_rescue(Writable *w, GError **errp);
 
 #endif

@@ -215,6 +215,11 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .opaque = w,
     };
 
+    if (!w->kept) {
+        config.touched = writable_note_written;
+        config.suspended = writable_keep_suspended;
+        config.complete = writable_drop_rescue;
+    }
     if (!w->config->report_protected) {
         w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     }
@@ -262,6 +267,7 @@ Writable *writable_alloc(const VvfatConfig *config, HostFs *fs, Report *report)
     w->fs = fs;
     w->report = report;
     w->is_finished = true; /* until there is something to finish */
+    w->unkept = sparse_bitmap_new();
     pthread_mutex_init(&w->report_lock, NULL);
     return w;
 }
@@ -308,6 +314,8 @@ void writable_free(Writable *w)
     guest_state_free(w->state);
     overlay_free(w->overlay);
     kept_free(w->kept);
+    rescue_image_free(w->rescue);
+    sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
     g_free(w);
 }
@@ -394,6 +402,7 @@ static int finish(Writable *w, GError **errp)
     w->is_finished = true;
     committer_stop(w->committer);
     if (!writable_has_loss(w)) {
+        writable_drop_rescue(w);
         return 0;
     }
     reason = committer_reason(w->committer);
@@ -448,6 +457,9 @@ void writable_info(Writable *w, Options *facts)
     options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
     options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
     pthread_mutex_lock(&w->report_lock);
+    if (w->rescue) {
+        options_set(facts, "commit.rescue", rescue_image_path(w->rescue));
+    }
     report_to_options(w->report, facts);
     pthread_mutex_unlock(&w->report_lock);
 }

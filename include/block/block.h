@@ -40,6 +40,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_NO_BACKING 0x0040u  /* do not open the backing file */
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
 #define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
+#define BDRV_O_BACKING 0x0200u     /* opened for what an overlay shows of it */
 
 /* ---- Flags of a request ---- */
 
