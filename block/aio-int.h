@@ -92,11 +92,11 @@ void aio_workers_clear(AioContext *ctx);
 void aio_worker_submit(BlockAIOCB *acb);
 
 /*
- * For the worker that has the request: have it carried out when bs, which was
- * found drained, no longer is. False when it was given up meanwhile: it is
- * the worker's still.
+ * For the worker that has the request: have it carried out when the gate, which
+ * was found closed by a drained section, is open. False when it was given up
+ * meanwhile: it is the worker's still.
  */
-bool aio_worker_park(BlockAIOCB *acb, BlockDriverState *bs);
+bool aio_worker_park(BlockAIOCB *acb, DrainGate *gate);
 
 /* Take a request that nobody has begun; false when somebody has. */
 bool aio_worker_withdraw(BlockAIOCB *acb, bool *parked);

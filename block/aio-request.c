@@ -5,8 +5,8 @@
  * it is named after; pushed to be delivered; and only then uncounted, so that
  * whoever has waited for the backend's requests finds their completions.
  *
- * The worker enters the node first, without waiting, and the call finds that
- * done: so a drained section that begins in between does not keep the worker.
+ * The worker enters the backend and its node first, without waiting, and the
+ * call finds that done: so a drained section that begins in between does not keep the worker.
  */
 #include <errno.h>
 
@@ -92,25 +92,34 @@ static int perform(BlockAIOCB *acb)
 }
 
 /*
- * Enter the backend's node. When it is drained, or a node that it stands on,
- * so that the request would wait there, that is left to the node.
+ * Enter the backend and its node. When one of them is drained, or a node that
+ * it stands on, so that the request would wait there, that is left to the
+ * gate.
  */
 static bool enter_or_park(BlockAIOCB *acb)
 {
-    BlockDriverState *bs = blk_bs(acb->blk);
-    BlockDriverState *drained = bs;
-    bool entered = node_try_enter(bs);
+    DrainGate *backend = &acb->blk->gate;
+    DrainGate *drained = backend;
+    BlockDriverState *bs = NULL;
+    bool in_backend = gate_try_enter(backend);
+    bool in_node = false;
 
-    if (entered) {
-        drained = node_find_drained(bs);
-        if (drained == NULL) {
-            node_hand_entry(bs);
-            return true;
-        }
+    if (in_backend) {
+        bs = blk_bs(acb->blk);
+        in_node = node_try_enter(bs);
+        drained = in_node ? node_find_drained(bs) : &bs->gate;
+    }
+    if (drained == NULL) {
+        gate_hand_entry(backend);
+        gate_hand_entry(&bs->gate);
+        return true;
     }
     bool parked = aio_worker_park(acb, drained);
-    if (entered) {
-        node_unpin(bs); /* the backend may be closed by now */
+    if (in_node) {
+        node_unpin(bs);
+    }
+    if (in_backend) {
+        gate_unpin(backend); /* it may be closed next */
     }
     if (!parked) {
         request_end(acb, -ECANCELED);
@@ -124,7 +133,7 @@ void aio_request_run(BlockAIOCB *acb)
         return;
     }
     int ret = perform(acb);
-    node_take_entry_back();
+    gate_take_entries_back();
     if (ret < 0) {
         acb->words = io_error_swap(NULL);
     }

@@ -11,9 +11,9 @@
  * new one is started, up to the limit. They stay until the context is given
  * up.
  *
- * A request whose node is drained is not begun, nor does it keep a worker: it
- * is parked, in a list of its own for each such node. The node says when it is
- * no longer drained; then the whole list goes back into the queue.
+ * A request whose backend or node is drained is not begun, nor does it keep a
+ * worker: it is parked, in a list of its own for each such gate. The gate says
+ * when it is open again; then the whole list goes back into the queue.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +24,7 @@
 struct AioParking {
     DrainWaiter waiter;
     AioContext *ctx; /* held */
-    const BlockDriverState *bs;
+    const DrainGate *gate;
     GQueue requests; /* ctx->lock */
     AioParking *next;
 };
@@ -228,13 +228,13 @@ static void parking_resume(DrainWaiter *waiter)
     aio_context_release(ctx);
 }
 
-/* That of bs; NULL when bs is not drained. Under the lock, which keeps a new
+/* That of a gate; NULL when nothing is drained there. Under the lock, which keeps a new
  * one from being resumed before a request is in it. */
-static AioParking *find_parking(AioContext *ctx, BlockDriverState *bs)
+static AioParking *find_parking(AioContext *ctx, DrainGate *gate)
 {
     AioParking *parking = ctx->parkings;
 
-    while (parking && parking->bs != bs) {
+    while (parking && parking->gate != gate) {
         parking = parking->next;
     }
     if (parking) {
@@ -243,8 +243,8 @@ static AioParking *find_parking(AioContext *ctx, BlockDriverState *bs)
     parking = g_new0(AioParking, 1);
     parking->waiter.resume = parking_resume;
     parking->ctx = ctx;
-    parking->bs = bs;
-    if (!node_wait_later(bs, &parking->waiter)) {
+    parking->gate = gate;
+    if (!gate_wait_later(gate, &parking->waiter)) {
         g_free(parking);
         return NULL;
     }
@@ -254,7 +254,7 @@ static AioParking *find_parking(AioContext *ctx, BlockDriverState *bs)
     return parking;
 }
 
-bool aio_worker_park(BlockAIOCB *acb, BlockDriverState *bs)
+bool aio_worker_park(BlockAIOCB *acb, DrainGate *gate)
 {
     AioContext *ctx = acb->ctx;
     bool goes_on;
@@ -262,7 +262,7 @@ bool aio_worker_park(BlockAIOCB *acb, BlockDriverState *bs)
     pthread_mutex_lock(&ctx->lock);
     goes_on = !acb->cancelled;
     if (goes_on) {
-        AioParking *parking = find_parking(ctx, bs);
+        AioParking *parking = find_parking(ctx, gate);
 
         if (parking) {
             aio_count_park(&acb->blk->aio, acb->phase);

@@ -1,114 +1,133 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Draining. Each node counts its requests (in_flight) and the drained sections
- * that keep new ones out (quiesced). A request counts itself first and looks
- * at quiesced then; who drains raises quiesced first and looks at in_flight
- * then. Both are sequentially consistent, so at least one sees the other. The
- * mutex is there to sleep on and is not touched while nobody drains.
+ * Draining. A gate counts the requests behind it (in_flight) and the drained
+ * sections that keep new ones out (quiesced). A request counts itself first
+ * and looks at quiesced then; who drains raises quiesced first and looks at
+ * in_flight then. Both are sequentially consistent, so at least one sees the
+ * other. The mutex is there to sleep on and is not touched while nobody
+ * drains.
+ *
+ * Each node has a gate, and so has each backend, in front of its root: what
+ * waits there has not looked yet which node that is.
  *
  * A drained node does not keep its driver from using its children: only who
  * enters the node itself waits.
  */
 #include "block/drain.h"
 
-/* Depth of drain_exempt_begin() of this thread. */
-static _Thread_local unsigned exempt;
+/* ---- Gates ---- */
 
-/* What node_hand_entry() has said, until node_enter() takes it. */
-static _Thread_local BlockDriverState *handed;
+/* What gate_hand_entry() has said, until gate_enter() takes it. */
+#define MAX_HANDED 2 /* a backend's, and that of its node */
+static _Thread_local DrainGate *handed[MAX_HANDED];
 
-void node_init_drain(BlockDriverState *bs)
+void gate_init(DrainGate *gate)
 {
-    pthread_mutex_init(&bs->drain_lock, NULL);
-    pthread_cond_init(&bs->drain_cond, NULL);
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_cond_init(&gate->cond, NULL);
 }
 
-void node_clear_drain(BlockDriverState *bs)
+void gate_clear(DrainGate *gate)
 {
-    pthread_cond_destroy(&bs->drain_cond);
-    pthread_mutex_destroy(&bs->drain_lock);
+    pthread_cond_destroy(&gate->cond);
+    pthread_mutex_destroy(&gate->lock);
 }
 
-static void wake_all(BlockDriverState *bs)
+static void wake_all(DrainGate *gate)
 {
-    pthread_mutex_lock(&bs->drain_lock);
-    pthread_cond_broadcast(&bs->drain_cond);
-    pthread_mutex_unlock(&bs->drain_lock);
+    pthread_mutex_lock(&gate->lock);
+    pthread_cond_broadcast(&gate->cond);
+    pthread_mutex_unlock(&gate->lock);
 }
 
-void node_pin(BlockDriverState *bs)
+void gate_leave(DrainGate *gate)
 {
-    atomic_fetch_add(&bs->in_flight, 1);
-}
-
-void node_unpin(BlockDriverState *bs)
-{
-    /* Under the lock: who waits for the count may free the node next. */
-    pthread_mutex_lock(&bs->drain_lock);
-    atomic_fetch_sub(&bs->in_flight, 1);
-    pthread_cond_broadcast(&bs->drain_cond);
-    pthread_mutex_unlock(&bs->drain_lock);
-}
-
-void node_leave(BlockDriverState *bs)
-{
-    /* The edge that the request came over keeps the node in memory. */
-    atomic_fetch_sub(&bs->in_flight, 1);
-    if (atomic_load(&bs->quiesced) > 0) {
-        wake_all(bs);
+    /* The edge that the request came over keeps a node in memory. */
+    atomic_fetch_sub(&gate->in_flight, 1);
+    if (atomic_load(&gate->quiesced) > 0) {
+        wake_all(gate);
     }
 }
 
-bool node_try_enter(BlockDriverState *bs)
+static bool try_enter(DrainGate *gate, bool is_exempt)
 {
-    atomic_fetch_add(&bs->in_flight, 1);
-    if (atomic_load(&bs->quiesced) == 0 || exempt > 0) {
+    atomic_fetch_add(&gate->in_flight, 1);
+    if (atomic_load(&gate->quiesced) == 0 || is_exempt) {
         return true;
     }
-    node_leave(bs);
+    gate_leave(gate);
     return false;
 }
 
-void node_wait_entry(BlockDriverState *bs)
+bool gate_try_enter(DrainGate *gate)
 {
-    pthread_mutex_lock(&bs->drain_lock);
-    while (atomic_load(&bs->quiesced) > 0) {
-        pthread_cond_wait(&bs->drain_cond, &bs->drain_lock);
-    }
-    pthread_mutex_unlock(&bs->drain_lock);
+    return try_enter(gate, false);
 }
 
-void node_enter(BlockDriverState *bs)
+void gate_wait_entry(DrainGate *gate)
 {
-    if (handed == bs) {
-        handed = NULL;
+    pthread_mutex_lock(&gate->lock);
+    while (atomic_load(&gate->quiesced) > 0) {
+        pthread_cond_wait(&gate->cond, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static bool take_handed(const DrainGate *gate)
+{
+    for (int i = 0; i < MAX_HANDED; i++) {
+        if (handed[i] == gate) {
+            handed[i] = NULL;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void enter(DrainGate *gate, bool is_exempt)
+{
+    if (take_handed(gate)) {
         return;
     }
-    while (!node_try_enter(bs)) {
-        node_wait_entry(bs);
+    while (!try_enter(gate, is_exempt)) {
+        gate_wait_entry(gate);
     }
 }
 
-void node_drain_begin(BlockDriverState *bs)
+void gate_enter(DrainGate *gate)
 {
-    atomic_fetch_add(&bs->quiesced, 1);
-    pthread_mutex_lock(&bs->drain_lock);
-    while (atomic_load(&bs->in_flight) > 0) {
-        pthread_cond_wait(&bs->drain_cond, &bs->drain_lock);
-    }
-    pthread_mutex_unlock(&bs->drain_lock);
+    enter(gate, false);
 }
 
-void node_drain_end(BlockDriverState *bs)
+void gate_unpin(DrainGate *gate)
 {
-    if (atomic_fetch_sub(&bs->quiesced, 1) != 1) {
+    /* Under the lock: who waits for the count may free the gate next. */
+    pthread_mutex_lock(&gate->lock);
+    atomic_fetch_sub(&gate->in_flight, 1);
+    pthread_cond_broadcast(&gate->cond);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_drain_begin(DrainGate *gate)
+{
+    atomic_fetch_add(&gate->quiesced, 1);
+    pthread_mutex_lock(&gate->lock);
+    while (atomic_load(&gate->in_flight) > 0) {
+        pthread_cond_wait(&gate->cond, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_drain_end(DrainGate *gate)
+{
+    if (atomic_fetch_sub(&gate->quiesced, 1) != 1) {
         return;
     }
-    pthread_mutex_lock(&bs->drain_lock);
-    DrainWaiter *waiter = bs->drain_waiters;
-    bs->drain_waiters = NULL;
-    pthread_cond_broadcast(&bs->drain_cond);
-    pthread_mutex_unlock(&bs->drain_lock);
+    pthread_mutex_lock(&gate->lock);
+    DrainWaiter *waiter = gate->waiters;
+    gate->waiters = NULL;
+    pthread_cond_broadcast(&gate->cond);
+    pthread_mutex_unlock(&gate->lock);
     while (waiter) {
         DrainWaiter *next = waiter->next;
 
@@ -117,48 +136,97 @@ void node_drain_end(BlockDriverState *bs)
     }
 }
 
-bool node_wait_later(BlockDriverState *bs, DrainWaiter *waiter)
+bool gate_wait_later(DrainGate *gate, DrainWaiter *waiter)
 {
-    pthread_mutex_lock(&bs->drain_lock);
-    bool drained = atomic_load(&bs->quiesced) > 0;
+    pthread_mutex_lock(&gate->lock);
+    bool drained = atomic_load(&gate->quiesced) > 0;
     if (drained) {
-        waiter->next = bs->drain_waiters;
-        bs->drain_waiters = waiter;
+        waiter->next = gate->waiters;
+        gate->waiters = waiter;
     }
-    pthread_mutex_unlock(&bs->drain_lock);
+    pthread_mutex_unlock(&gate->lock);
     return drained;
 }
 
-/* ---- Entering ahead ---- */
-
-void node_hand_entry(BlockDriverState *bs)
+void gate_hand_entry(DrainGate *gate)
 {
-    handed = bs;
+    int i = 0;
+
+    while (handed[i]) {
+        i++;
+    }
+    handed[i] = gate;
 }
 
-void node_take_entry_back(void)
+void gate_take_entries_back(void)
 {
-    if (handed) {
-        node_leave(handed);
-        handed = NULL;
+    /* The backend's, which keeps the node, comes last. */
+    for (int i = MAX_HANDED; i-- > 0;) {
+        if (handed[i]) {
+            gate_leave(handed[i]);
+            handed[i] = NULL;
+        }
     }
 }
 
-BlockDriverState *node_find_drained(const BlockDriverState *bs)
+/* ---- Nodes ---- */
+
+/* Depth of drain_exempt_begin() of this thread. */
+static _Thread_local unsigned exempt;
+
+void node_pin(BlockDriverState *bs)
 {
-    BlockDriverState *drained = NULL;
+    atomic_fetch_add(&bs->gate.in_flight, 1);
+}
+
+void node_unpin(BlockDriverState *bs)
+{
+    gate_unpin(&bs->gate);
+}
+
+bool node_try_enter(BlockDriverState *bs)
+{
+    return try_enter(&bs->gate, exempt > 0);
+}
+
+void node_enter(BlockDriverState *bs)
+{
+    enter(&bs->gate, exempt > 0);
+}
+
+void node_leave(BlockDriverState *bs)
+{
+    gate_leave(&bs->gate);
+}
+
+void node_wait_entry(BlockDriverState *bs)
+{
+    gate_wait_entry(&bs->gate);
+}
+
+void node_drain_begin(BlockDriverState *bs)
+{
+    gate_drain_begin(&bs->gate);
+}
+
+void node_drain_end(BlockDriverState *bs)
+{
+    gate_drain_end(&bs->gate);
+}
+
+DrainGate *node_find_drained(const BlockDriverState *bs)
+{
+    DrainGate *drained = NULL;
 
     for (guint i = 0; i < bs->children->len && drained == NULL; i++) {
         const BdrvChild *child = g_ptr_array_index(bs->children, i);
 
-        drained = atomic_load(&child->bs->quiesced) > 0
-                      ? child->bs
+        drained = atomic_load(&child->bs->gate.quiesced) > 0
+                      ? &child->bs->gate
                       : node_find_drained(child->bs);
     }
     return drained;
 }
-
-/* ---- Exempt threads ---- */
 
 void drain_exempt_begin(void)
 {

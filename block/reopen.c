@@ -142,6 +142,7 @@ static bool reopen_drained(BlockBackend *blk, GArray *queue, bool read_only,
            change_permissions(blk, queue, read_only, errp);
     if (done) {
         commit_all(queue);
+        blk->flags = flags_for(blk->flags, read_only);
     } else {
         abort_all(queue);
     }

@@ -340,6 +340,7 @@ static const HostFsOps posix_ops = {
     .copy_metadata = posix_copy_metadata,
     .space = posix_space,
     .lock = posix_lock,
+    .unlock = posix_unlock,
 };
 
 HostFs *hostfs_posix_new(const char *dir, GError **errp)

@@ -267,11 +267,28 @@ static int vvfat_flush(BlockDriverState *bs)
     return s->writable ? writable_flush(s->writable) : 0;
 }
 
-static int vvfat_commit(BlockDriverState *bs, bool finish, GError **errp)
+static int vvfat_commit(BlockDriverState *bs, BdrvCommitMode mode,
+                        GError **errp)
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    return s->writable ? writable_commit(s->writable, finish, errp) : 0;
+    return s->writable ? writable_commit(s->writable, mode, errp) : 0;
+}
+
+static void vvfat_inactivate(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    if (s->writable) {
+        writable_inactivate(s->writable);
+    }
+}
+
+static bool vvfat_activate(BlockDriverState *bs, GError **errp)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return !s->writable || writable_activate(s->writable, errp);
 }
 
 static int vvfat_block_status(BlockDriverState *bs, unsigned want,
@@ -411,6 +428,8 @@ const BlockDriver bdrv_vvfat = {
     .pdiscard = vvfat_pdiscard,
     .flush = vvfat_flush,
     .commit = vvfat_commit,
+    .inactivate = vvfat_inactivate,
+    .activate = vvfat_activate,
     .block_status = vvfat_block_status,
     .copy_range_from = vvfat_copy_range_from,
     .info = vvfat_info,
