@@ -204,7 +204,7 @@ Test(aio_drain, what_is_parked_is_cancelled_at_once)
     aio_context_drain(ctx);
     aio_check(&done[2], -ECANCELED);
     blk_drained_end(disk);
-    core_expect(core_disk(disk), "");
+    core_expect(core_disk(disk), "F"); /* of closing */
     for (int i = 0; i < 3; i++) {
         done_clear(&done[i]);
     }
