@@ -228,8 +228,8 @@ static void parking_resume(DrainWaiter *waiter)
     aio_context_release(ctx);
 }
 
-/* That of a gate; NULL when nothing is drained there. Under the lock, which keeps a new
- * one from being resumed before a request is in it. */
+/* That of a gate; NULL when nothing is drained there. Under the lock, which
+ * keeps a new one from being resumed before a request is in it. */
 static AioParking *find_parking(AioContext *ctx, DrainGate *gate)
 {
     AioParking *parking = ctx->parkings;
