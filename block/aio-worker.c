@@ -96,10 +96,12 @@ static BlockAIOCB *next_request(AioContext *ctx, bool woke)
 static void *worker_main(void *opaque)
 {
     AioContext *ctx = opaque;
-    BlockAIOCB *acb = NULL;
+    bool is_new = true;
+    BlockAIOCB *acb;
 
     pthread_setname_np(pthread_self(), "vvfat-aio");
-    while ((acb = next_request(ctx, acb == NULL)) != NULL) {
+    while ((acb = next_request(ctx, is_new)) != NULL) {
+        is_new = false;
         aio_request_run(acb);
     }
     aio_context_release(ctx);
@@ -222,8 +224,8 @@ static void parking_resume(DrainWaiter *waiter)
     aio_context_release(ctx);
 }
 
-/* That of a gate; NULL when nothing is drained there. Under the lock, which keeps a new
- * one from being resumed before a request is in it. */
+/* That of a gate; NULL when nothing is drained there. Under the lock, which
+ * keeps a new one from being resumed before a request is in it. */
 static AioParking *find_parking(AioContext *ctx, DrainGate *gate)
 {
     AioParking *parking = ctx->parkings;
