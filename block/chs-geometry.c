@@ -190,10 +190,13 @@ static int guess(BdrvChild *root, BlkGeometry *g)
     int ret = backend_check_range(root->bs, 0, 0);
     Mbr mbr;
 
-    if (ret == 0) {
-        ret = sectors == 0 ? -EMEDIUMTYPE
-                           : bdrv_pread(root, 0, sizeof(mbr), &mbr, 0);
+    if (ret < 0) {
+        return ret;
     }
+    if (sectors == 0) {
+        return -EMEDIUMTYPE;
+    }
+    ret = bdrv_pread(root, 0, sizeof(mbr), &mbr, 0);
     if (ret < 0) {
         return ret;
     }
