@@ -20,13 +20,6 @@ static int64_t none_get_allocated_size(BlockDriverState *bs)
     return 0;
 }
 
-static int none_get_geometry(BlockDriverState *bs, BlkGeometry *geometry)
-{
-    (void)bs;
-    (void)geometry;
-    return -ENOMEDIUM;
-}
-
 static char *none_get_filename(BlockDriverState *bs)
 {
     (void)bs;
@@ -37,6 +30,5 @@ const BlockDriver bdrv_no_medium = {
     .format_name = "no-medium",
     .getlength = none_getlength,
     .get_allocated_size = none_get_allocated_size,
-    .get_geometry = none_get_geometry,
     .get_filename = none_get_filename,
 };

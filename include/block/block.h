@@ -261,7 +261,7 @@ bool blk_is_read_only(BlockBackend *blk);
  * table fits, else 63 sectors and as many heads as the size asks for.
  * cylinders: 1..16383 (what is behind them is reached by LBA alone); heads:
  * 1..255; sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is
- * smaller than one sector; or the error of reading it.
+ * smaller than one sector; -ENOMEDIUM; or the error of reading it.
  */
 typedef struct BlkGeometry {
     uint32_t cylinders, heads, sectors;

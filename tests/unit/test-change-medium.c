@@ -238,8 +238,8 @@ Test(change_medium, no_medium_is_left)
     words = blk_strerror(-ENOMEDIUM);
     image_check_text(words, "no medium");
     cr_assert_eq(blk_pwrite(blk, 0, 512, buf, 0), -ENOMEDIUM);
-    cr_assert_eq(blk_get_geometry(blk, &geometry), -ENOMEDIUM);
     cr_assert_eq(blk_getlength(blk), 0);
+    cr_assert_eq(blk_get_geometry(blk, &geometry), -ENOMEDIUM);
     cr_assert_eq(blk_flush(blk), 0);
     cr_assert_eq(blk_commit(blk, true, NULL), 0);
     info = blk_get_info(blk, NULL);
