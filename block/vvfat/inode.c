@@ -138,11 +138,3 @@ char *inode_host_path_at(const Inode *dir, const char *name)
 
     return path && *path ? g_strconcat(path, "/", name, NULL) : g_strdup(name);
 }
-
-bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor)
-{
-    while (inode && inode != ancestor) {
-        inode = inode->host_parent;
-    }
-    return inode != NULL;
-}

@@ -55,7 +55,7 @@ END
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image data-map redo overlay committer options protect rescue-image writable kept-probe vvfat'
+sees_block='read open-files fat-image redo overlay committer options protect rescue-image writable kept-probe vvfat'
 
 failed=0
 complain() {
