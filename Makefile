@@ -64,6 +64,7 @@ UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
 MODEL_SOURCES := $(wildcard tests/model/*.c)
+SOAK_SOURCES := $(wildcard tests/soak/*.c)
 # A guest's file system, for other tests than the model, too.
 GUEST_SOURCES := $(wildcard tests/model/disk*.c tests/model/fatvol*.c)
 TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
@@ -109,7 +110,8 @@ $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB_SOURCES) $(TOOL_SOURCES) \
     $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(CRASH_SOURCES) \
-    $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)))
+    $(MODEL_SOURCES) $(SOAK_SOURCES) $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) \
+    $(BENCH_SOURCES)))
 
 # ---- Linking ----
 
@@ -119,11 +121,12 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	$(Q)$(AR) rcs $@ $^
 
 # What the public headers declare is exported, and nothing else.
+PUBLIC_NAMES := (blk|bdrv|aio_context|iov|options?|block_error)_[a-z0-9_]+
 $(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
 	@mkdir -p $(@D)
 	@{ echo '{ global: child_of_bds;'; \
 	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
-	        grep -oE '\<(blk|bdrv|iov|options?|block_error)_[a-z0-9_]+ *\(' | \
+	        grep -oE '\<$(PUBLIC_NAMES) *\(' | \
 	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
 	    echo 'local: *; };'; } >$@
 
@@ -205,8 +208,19 @@ $(MODEL_TEST): $(call objects,$(MODEL_SOURCES)) $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Everything at once, for a long time. With the thread sanitizer, GLib's locks
+# as it must see them.
+SOAK_TEST := $(BUILD)/tests/soak/test-soak
+SOAK_HELPERS := $(filter-out tests/model/test-%,$(MODEL_SOURCES)) \
+    $(if $(findstring thread,$(SANITIZE)),tests/thread/glib-tsan.c)
+
+$(SOAK_TEST): $(call objects,$(SOAK_SOURCES) $(SOAK_HELPERS)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: test-programs
-test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST)
+test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST) $(SOAK_TEST)
 	@:
 
 # ---- Checking ----
@@ -312,8 +326,8 @@ endif
 # ---- Care of the source ----
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
-    $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) \
-    $(FUZZ_SOURCES) $(BENCH_SOURCES)
+    $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(SOAK_SOURCES) \
+    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
     $(wildcard tests/*/*.sh tests/scripts/*))
@@ -352,7 +366,8 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 fuzzers: $(FUZZERS)
 	@:
 
-# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them.
+# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them, and
+# FUZZ_SEED in the environment repeats a run's random numbers.
 fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
 	    SANITIZE=address,undefined,fuzzer-no-link fuzzers

@@ -25,7 +25,14 @@ static void hook_unlock(void *opaque)
 
 static void hook_forget(Inode *inode, void *opaque)
 {
-    data_map_forget(((Commit *)opaque)->config.map, inode);
+    DataMap *map = ((Commit *)opaque)->config.map;
+
+    /* Before the commit is over, nobody is to look for a file that is gone:
+     * what the guest needs of it was saved, and the rest is free clusters. */
+    if (inode->change && !inode->change->target_name) {
+        data_map_remove(map, inode);
+    }
+    data_map_forget(map, inode);
 }
 
 static void hook_event(ApplyEventKind kind, const char *path,

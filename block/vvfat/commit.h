@@ -94,7 +94,7 @@ int commit_run(Commit *commit, bool closing, CommitResult *result)
  * Find out what a commit would do, and do nothing: what it would commit is
  * held (INODE_WAITS), too. As commit_run().
  */
-int commit_look(Commit *commit, CommitResult *result)
+int commit_look(Commit *commit, bool closing, CommitResult *result)
     G_GNUC_WARN_UNUSED_RESULT;
 
 /* Byte offset on the disk of a cluster. */

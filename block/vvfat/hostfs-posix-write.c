@@ -348,3 +348,8 @@ int posix_lock(HostFs *fs)
                ? -ENOTSUP
                : r;
 }
+
+void posix_unlock(HostFs *fs)
+{
+    (void)!flock(posix_fs(fs)->root, LOCK_UN);
+}

@@ -179,9 +179,11 @@ typedef struct HostFsOps {
     /* ---- The whole ---- */
 
     int (*space)(HostFs *fs, HostSpace *space);
-    /* Be the only one to write below the root, of those who ask, until this
-     * HostFs is freed. -EWOULDBLOCK: another one is; -ENOTSUP. */
+    /* Be the only one to write below the root, of those who ask, until
+     * unlock() or until this HostFs is freed. -EWOULDBLOCK: another one is;
+     * -ENOTSUP. unlock NULL: nobody is ever kept out. */
     int (*lock)(HostFs *fs);
+    void (*unlock)(HostFs *fs);
     /* Many calls of this thread follow, or they are over. In between they may
      * find a directory once for several calls, and so for a moment where it was
      * before somebody else moved it. One batch at a time, begun and ended by

@@ -85,6 +85,14 @@ uint32_t inode_size(const Inode *inode)
     return inode->is_directory ? 0 : le32_get(inode->entry.size);
 }
 
+bool inode_is_loss(const Inode *inode)
+{
+    const InodeChange *change = inode->change;
+
+    return change->held && inode->parent &&
+           !(change->held & INODE_LOST_CHAIN && !change->target_name);
+}
+
 /* ---- Paths ---- */
 
 static const Inode *guest_up(const Inode *inode)

@@ -145,6 +145,11 @@ static inline bool inode_is_on_host(const Inode *inode)
     return inode->host_name != NULL;
 }
 
+/* For one in the list of changes: held back, in the guest's tree, so the host
+ * has not what the guest has. What has lost its entry is on the host still, or
+ * nobody's. */
+bool inode_is_loss(const Inode *inode);
+
 /* First cluster that the entry names; 0: none. fat_type: 12, 16 or 32. */
 uint32_t inode_entry_cluster(const FatDirent *entry, unsigned fat_type);
 

@@ -202,6 +202,20 @@ static int64_t vvfat_getlength(BlockDriverState *bs)
     return (int64_t)(geometry_of(s)->disk_sectors * SECTOR_SIZE);
 }
 
+/* Large disks have more cylinders than a BIOS or ATA can name. */
+static int vvfat_get_geometry(BlockDriverState *bs, BlkGeometry *geometry)
+{
+    const Geometry *g = geometry_of(bdrv_opaque(bs));
+
+    *geometry = (BlkGeometry){
+        .cylinders = MIN(g->cylinders, 16383),
+        .heads = g->heads,
+        .sectors = g->sectors_per_track,
+        .is_floppy = g->floppy,
+    };
+    return 0;
+}
+
 /* What the files take on the host is not ours to count. */
 static int64_t vvfat_get_allocated_size(BlockDriverState *bs)
 {
@@ -253,11 +267,28 @@ static int vvfat_flush(BlockDriverState *bs)
     return s->writable ? writable_flush(s->writable) : 0;
 }
 
-static int vvfat_commit(BlockDriverState *bs, bool finish, GError **errp)
+static int vvfat_commit(BlockDriverState *bs, BdrvCommitMode mode,
+                        GError **errp)
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    return s->writable ? writable_commit(s->writable, finish, errp) : 0;
+    return s->writable ? writable_commit(s->writable, mode, errp) : 0;
+}
+
+static void vvfat_inactivate(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    if (s->writable) {
+        writable_inactivate(s->writable);
+    }
+}
+
+static bool vvfat_activate(BlockDriverState *bs, GError **errp)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return !s->writable || writable_activate(s->writable, errp);
 }
 
 static int vvfat_block_status(BlockDriverState *bs, unsigned want,
@@ -389,6 +420,7 @@ const BlockDriver bdrv_vvfat = {
     .reopen_prepare = vvfat_reopen_prepare,
     .refresh_limits = vvfat_refresh_limits,
     .getlength = vvfat_getlength,
+    .get_geometry = vvfat_get_geometry,
     .get_allocated_size = vvfat_get_allocated_size,
     .preadv = vvfat_preadv,
     .pwritev = vvfat_pwritev,
@@ -396,6 +428,8 @@ const BlockDriver bdrv_vvfat = {
     .pdiscard = vvfat_pdiscard,
     .flush = vvfat_flush,
     .commit = vvfat_commit,
+    .inactivate = vvfat_inactivate,
+    .activate = vvfat_activate,
     .block_status = vvfat_block_status,
     .copy_range_from = vvfat_copy_range_from,
     .info = vvfat_info,

@@ -26,38 +26,6 @@ typedef struct Copy {
     int ret;
 } Copy;
 
-/* ---- Whether there is anything ---- */
-
-/* Held back, in the guest's tree: the host has not what the guest has. What
- * has lost its entry is on the host still, or nobody's. */
-static bool is_loss(const Inode *inode)
-{
-    const InodeChange *change = inode->change;
-
-    return change->held && inode->parent &&
-           !(change->held & INODE_LOST_CHAIN && !change->target_name);
-}
-
-bool writable_has_loss(Writable *w)
-{
-    const GPtrArray *changes = guest_state_changes(w->state);
-    g_autofree char *suspended = committer_suspended(w->committer);
-
-    if (suspended) {
-        return true;
-    }
-    if (w->config->commit == COMMIT_MANUAL && !w->kept &&
-        overlay_is_touched(w->overlay)) {
-        return true;
-    }
-    for (guint i = 0; i < changes->len; i++) {
-        if (is_loss(g_ptr_array_index(changes, i))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- Copying ---- */
 
 /* may_miss: bytes of a host file, which may be gone: the rest is worth
@@ -130,7 +98,7 @@ static void copy_held(Copy *c)
     for (guint i = 0; i < changes->len; i++) {
         const Inode *inode = g_ptr_array_index(changes, i);
 
-        if (is_loss(inode)) {
+        if (inode_is_loss(inode)) {
             copy_chain(c, inode);
         }
     }
@@ -200,7 +168,7 @@ static int fill(Writable *w, RescueImage *image, bool is_last)
 
 static bool make_image(Writable *w, const char *where, GError **errp)
 {
-    RescueImage *image = rescue_image_new(w->config->dir, where, w->disk_bytes,
+    RescueImage *image = rescue_image_new(w->absolute_dir, where, w->disk_bytes,
                                           errp);
     int ret = image ? fill(w, image, true) : 0;
 

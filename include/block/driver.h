@@ -61,6 +61,13 @@ extern const BdrvChildClass child_of_bds;
 
 /* ---- The driver ---- */
 
+typedef enum BdrvCommitMode {
+    BDRV_COMMIT_NOW,    /* what can be committed; the rest waits */
+    BDRV_COMMIT_WHOLE,  /* the guest keeps still: what waits is an error, but
+                           nothing ends with it */
+    BDRV_COMMIT_FINISH, /* the last one */
+} BdrvCommitMode;
+
 struct BlockDriver {
     const char *format_name;   /* "qcow2"; unique */
     const char *protocol_name; /* names "fat:..." are ours; NULL: none */
@@ -169,7 +176,17 @@ struct BlockDriver {
     int (*make_empty)(BlockDriverState *bs, GError **errp);
 
     /* As blk_commit(). May be called beside requests. */
-    int (*commit)(BlockDriverState *bs, bool finish, GError **errp);
+    int (*commit)(BlockDriverState *bs, BdrvCommitMode mode, GError **errp);
+
+    /*
+     * Another node is to be opened for the same thing while this one is open:
+     * inactivate gives up what would keep it out (a lock of its own), after
+     * everything was committed (BDRV_COMMIT_WHOLE). Nothing is written then,
+     * until activate takes it again, or the node is closed. Permissions are
+     * the core's affair. NULL, both: the driver keeps nobody out.
+     */
+    void (*inactivate)(BlockDriverState *bs);
+    bool (*activate)(BlockDriverState *bs, GError **errp);
 
     /* As blk_get_geometry(). -ENOTSUP: none of its own. Filters: NULL passes
      * to the child. */
