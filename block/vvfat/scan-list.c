@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "block/vvfat/names.h"
+#include "util/thread.h"
 
 #define CHUNK 128u
 #define CHUNKS_AHEAD 16u
@@ -236,8 +237,7 @@ static void start_threads(ScanLister *l)
     unsigned most = MIN(g_get_num_processors() - 1, MAX_THREADS);
 
     while (l->n_threads < most &&
-           pthread_create(&l->threads[l->n_threads], NULL, lister_thread, l) ==
-               0) {
+           thread_create(&l->threads[l->n_threads], lister_thread, l) == 0) {
         l->n_threads++;
     }
 }
