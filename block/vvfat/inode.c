@@ -12,7 +12,8 @@ static const char *const held_texts[] = {
     "the directory does not begin with '.' and '..'",
     "no host file can have its name",
     "another entry of the directory has its name",
-    "its entry is gone, but its clusters are still allocated",
+    ("its entry is gone, but its clusters are still allocated, or its "
+     "directory is damaged"),
     "its directory is not on the host yet",
     "the host does not allow to write it",
     "it was changed on the host meanwhile",
