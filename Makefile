@@ -71,6 +71,7 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
+EXAMPLE_SOURCES := $(wildcard docs/examples/*.c)
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
 MAN_PAGES := $(wildcard docs/*.1)
 
@@ -343,8 +344,9 @@ endif
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) \
-    $(FUZZ_SOURCES) $(BENCH_SOURCES)
-H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
+    $(FUZZ_SOURCES) $(BENCH_SOURCES) $(EXAMPLE_SOURCES)
+H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h \
+    docs/examples/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
     $(wildcard tests/*/*.sh tests/scripts/*))
 
@@ -357,8 +359,10 @@ lint:
 	$(Q)mandoc -T lint -W warning $(MAN_PAGES)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --library=gtk \
-	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES)
-	$(Q)printf '%s\n' $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) | \
+	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \
+	    $(EXAMPLE_SOURCES)
+	$(Q)printf '%s\n' $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \
+	    $(EXAMPLE_SOURCES) | \
 	    xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- -std=gnu11 \
 	    $(subst -I/,-isystem /,$(VVFAT_CPPFLAGS) $(NBDKIT_CFLAGS)) \
 	    2>/dev/null # no more than the number of warnings in system headers
