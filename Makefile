@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .DEFAULT_GOAL := all
 
 ifneq ($(CONFIGURED),yes)
-ifneq ($(filter-out clean help format,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean help format,$(or $(MAKECMDGOALS),all)),)
 $(error config.mk is missing: run ./configure first)
 endif
 endif
@@ -64,6 +64,7 @@ UNIT_HELPERS := $(filter-out tests/unit/test-%,$(UNIT_SOURCES))
 THREAD_SOURCES := $(wildcard tests/thread/*.c)
 CRASH_SOURCES := $(wildcard tests/crash/*.c)
 MODEL_SOURCES := $(wildcard tests/model/*.c)
+SOAK_SOURCES := $(wildcard tests/soak/*.c)
 # A guest's file system, for other tests than the model, too.
 GUEST_SOURCES := $(wildcard tests/model/disk*.c tests/model/fatvol*.c)
 TEST_TOOL_SOURCES := $(wildcard tests/tools/*.c)
@@ -73,7 +74,7 @@ SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
 EXAMPLE_SOURCES := $(wildcard docs/examples/*.c)
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
-MAN_PAGES := $(wildcard docs/*.1)
+MAN_PAGES := $(wildcard docs/*.[137])
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -112,7 +113,8 @@ $(call objects,$(FUZZ_SOURCES)): EXTRA_CFLAGS = -Wno-missing-prototypes
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB_SOURCES) $(TOOL_SOURCES) \
     $(PLUGIN_SOURCES) $(UNIT_SOURCES) $(THREAD_SOURCES) $(CRASH_SOURCES) \
-    $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)))
+    $(MODEL_SOURCES) $(SOAK_SOURCES) $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) \
+    $(BENCH_SOURCES)))
 
 # ---- Linking ----
 
@@ -226,8 +228,19 @@ $(MODEL_TEST): $(call objects,$(MODEL_SOURCES)) $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+# Everything at once, for a long time. With the thread sanitizer, GLib's locks
+# as it must see them.
+SOAK_TEST := $(BUILD)/tests/soak/test-soak
+SOAK_HELPERS := $(filter-out tests/model/test-%,$(MODEL_SOURCES)) \
+    $(if $(findstring thread,$(SANITIZE)),tests/thread/glib-tsan.c)
+
+$(SOAK_TEST): $(call objects,$(SOAK_SOURCES) $(SOAK_HELPERS)) $(STATIC_LIB)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
+
 .PHONY: test-programs
-test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST)
+test-programs: $(TEST_TOOLS) $(CRASH_TESTS) $(MODEL_TEST) $(SOAK_TEST)
 	@:
 
 # ---- Checking ----
@@ -303,10 +316,16 @@ $(BUILD)/vvfat.pc: FORCE
 	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
 	    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat' >$@
 
+BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
+# The page docs/NAME.N goes to manN.
+installed_man = $(foreach page,$(MAN_PAGES),\
+    '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
+
 .PHONY: install uninstall
 install: all $(BUILD)/vvfat.pc
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
-	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' '$(DESTDIR)$(MANDIR)/man1'
+	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
 	install $(TOOL) '$(DESTDIR)$(BINDIR)'
 	install -m 644 $(EMBED_LIB) '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED_LIB) \
@@ -316,9 +335,12 @@ install: all $(BUILD)/vvfat.pc
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
 	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
-ifneq ($(MAN_PAGES),)
-	install -m 644 $(MAN_PAGES) '$(DESTDIR)$(MANDIR)/man1'
-endif
+	set -e; for page in $(installed_man); do \
+	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
+	install -m 644 tools/completions/vvfat-img.bash \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img'
+	install -m 644 tools/completions/_vvfat-img \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 ifneq ($(PLUGIN),)
 	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
@@ -329,7 +351,8 @@ uninstall:
 	    $(addprefix '$(DESTDIR)$(LIBDIR)'/,libvvfat.a libvvfat.so \
 	    libvvfat.so.$(SO_VERSION) libvvfat.so.$(VERSION)) \
 	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
-	    $(patsubst docs/%,'$(DESTDIR)$(MANDIR)/man1/%',$(MAN_PAGES))
+	    $(installed_man) '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 	rm -f $(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/vvfat/%',\
 	    $(PUBLIC_HEADERS))
 	for dir in vvfat/block vvfat; do \
@@ -343,12 +366,13 @@ endif
 # ---- Care of the source ----
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
-    $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(TEST_TOOL_SOURCES) \
-    $(FUZZ_SOURCES) $(BENCH_SOURCES) $(EXAMPLE_SOURCES)
+    $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(SOAK_SOURCES) \
+    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
+    $(EXAMPLE_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h \
     docs/examples/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
-    $(wildcard tests/*/*.sh tests/scripts/*))
+    $(wildcard tests/*/*.sh tests/scripts/* tools/completions/*.bash))
 
 .PHONY: format lint
 format:
@@ -386,7 +410,8 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 fuzzers: $(FUZZERS)
 	@:
 
-# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them.
+# Each target for FUZZ_TIME seconds; FUZZ=fuzz-names runs one of them, and
+# FUZZ_SEED in the environment repeats a run's random numbers.
 fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
 	    SANITIZE=address,undefined,fuzzer-no-link fuzzers
@@ -420,9 +445,12 @@ abi:
 	    >$(ABI).new
 	$(Q)mv $(ABI).new $(ABI)
 
-.PHONY: clean help
+.PHONY: clean distclean help
 clean:
 	rm -rf $(BUILD)
+
+distclean: clean
+	rm -f config.mk config.log
 
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
@@ -439,5 +467,6 @@ help:
 	@echo '           as long with garbage'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
+	@echo 'distclean  and what configure wrote'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
 	@echo '           WERROR=yes, COVERAGE=yes, V=1'

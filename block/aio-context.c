@@ -233,6 +233,12 @@ static bool wait_until(AioContext *ctx, int64_t end)
     return n != 0;
 }
 
+/* Without a system call. */
+static bool is_something_waiting(const AioContext *ctx)
+{
+    return ctx->ready != NULL || atomic_load(&ctx->done) != NULL;
+}
+
 unsigned aio_context_poll(AioContext *ctx, int timeout_ms)
 {
     int64_t end = timeout_ms < 0
@@ -241,10 +247,11 @@ unsigned aio_context_poll(AioContext *ctx, int timeout_ms)
     unsigned n;
 
     aio_context_hold(ctx);
-    do {
+    n = is_something_waiting(ctx) ? aio_context_dispatch(ctx) : 0;
+    while (n == 0 && atomic_load(&ctx->under_way) > 0 &&
+           !atomic_load(&ctx->given_up) && wait_until(ctx, end)) {
         n = aio_context_dispatch(ctx);
-    } while (n == 0 && atomic_load(&ctx->under_way) > 0 &&
-             !atomic_load(&ctx->given_up) && wait_until(ctx, end));
+    }
     aio_context_release(ctx);
     return n;
 }
@@ -269,10 +276,8 @@ typedef struct AioSource {
 /* Inside a completion function, some may be left that `done` has no more. */
 static gboolean source_prepare(GSource *source, gint *timeout)
 {
-    const AioContext *ctx = ((AioSource *)source)->ctx;
-
     *timeout = -1;
-    return ctx->ready != NULL || atomic_load(&ctx->done) != NULL;
+    return is_something_waiting(((AioSource *)source)->ctx);
 }
 
 static gboolean source_check(GSource *source)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "block/drivers.h"
+#include "block/open-options.h"
 
 static const BlockDriver *const builtin_drivers[] = {
     &bdrv_file, &bdrv_raw,   &bdrv_null,  &bdrv_blkdebug,
@@ -198,6 +199,9 @@ char *bdrv_format_options_help(const char *format, bool create)
 {
     const BlockDriver *drv = bdrv_find_format(format);
 
+    if (format == NULL) {
+        return create ? NULL : open_options_help();
+    }
     if (drv == NULL) {
         return NULL;
     }

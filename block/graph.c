@@ -118,6 +118,9 @@ BlockDriverState *node_new(const BlockDriver *drv, const char *node_name,
     bs->parents = g_ptr_array_new();
     bs->blockers = g_ptr_array_new();
     gate_init(&bs->gate);
+    /* What a process before this one wrote may wait for its flush: a guest
+     * whose server was started again asks the new one for it. */
+    bs->write_generation = 1;
     pthread_mutex_init(&bs->flush_lock, NULL);
     pthread_mutex_init(&bs->request_lock, NULL);
     pthread_cond_init(&bs->request_cond, NULL);

@@ -154,7 +154,8 @@ static void note_result(Committer *c, int ret, CommitResult *result,
         error = -EIO;
     }
     if (error < 0) {
-        words = failure_words(c->state, error);
+        words = result->words ? g_steal_pointer(&result->words)
+                              : failure_words(c->state, error);
         told = g_strdup(words);
     }
     pthread_mutex_lock(&c->lock);

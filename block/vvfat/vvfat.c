@@ -56,10 +56,19 @@ static Options *copy_given(const Options *options)
     return given;
 }
 
-static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
-                          GError **errp)
+/* Whether it is to be written to. What an overlay shows of a directory that
+ * may be written is the directory as it is. */
+static bool is_writable(BlockDriverState *bs, const VvfatConfig *config,
+                        unsigned flags)
 {
-    if (!config->rw) {
+    return config->rw && !(bdrv_is_read_only(bs) && (flags & BDRV_O_BACKING) &&
+                           !config->overlay);
+}
+
+static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
+                          unsigned flags, GError **errp)
+{
+    if (!is_writable(bs, config, flags)) {
         return bdrv_apply_auto_read_only(
             bs,
             "vvfat shows the directory read-only; with rw=on, what is written "
@@ -99,7 +108,7 @@ static bool make_kept(Vvfat *s, BlockDriverState *bs, Options *options,
 }
 
 static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
-                       GError **errp)
+                       unsigned flags, GError **errp)
 {
     const VvfatConfig *config = s->config;
     Tree *tree;
@@ -120,7 +129,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     if (!s->layout) {
         return false;
     }
-    if (!config->rw) {
+    if (!is_writable(bs, config, flags)) {
         s->reader = disk_reader_new(s->layout, s->fs);
         return true;
     }
@@ -138,11 +147,10 @@ static bool vvfat_open(BlockDriverState *bs, Options *options, unsigned flags,
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    (void)flags;
     s->given = copy_given(options);
     s->config = vvfat_config_new(options, errp);
-    if (!s->config || !check_writing(bs, s->config, errp) ||
-        !vvfat_make(s, bs, options, errp)) {
+    if (!s->config || !check_writing(bs, s->config, flags, errp) ||
+        !vvfat_make(s, bs, options, flags, errp)) {
         vvfat_clear(s);
         return false;
     }
@@ -294,7 +302,8 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
     if (s->writable) {
         bool is_zero;
 
-        status->bytes = writable_extent(s->writable, offset, bytes, &is_zero);
+        status->bytes = writable_extent(s->writable, offset, bytes,
+                                        want & BDRV_WANT_PRECISE, &is_zero);
         status->flags = is_zero ? BDRV_BLOCK_ZERO : BDRV_BLOCK_DATA;
         status->flags |= BDRV_BLOCK_ALLOCATED;
         return 0;

@@ -45,9 +45,6 @@ static void rescue(Writable *w, const char *reason, GError **errp)
                         "either: %s",
                         dir, reason, error->message);
     }
-    pthread_mutex_lock(&w->report_lock);
-    w->rescued = g_strdup(image);
-    pthread_mutex_unlock(&w->report_lock);
     writable_tell(&event, w);
 }
 
@@ -55,8 +52,11 @@ static int finish(Writable *w, GError **errp)
 {
     g_autofree char *reason = NULL;
 
-    if (atomic_exchange(&w->is_finished, true) ||
-        committer_stop(w->committer, may_wait(w)) == 0) {
+    if (atomic_exchange(&w->is_finished, true)) {
+        return 0;
+    }
+    if (committer_stop(w->committer, may_wait(w)) == 0) {
+        writable_drop_rescue(w);
         return 0;
     }
     if (w->kept) {
@@ -147,8 +147,8 @@ void writable_info(Writable *w, Options *facts)
     options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
     options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
     pthread_mutex_lock(&w->report_lock);
-    if (w->rescued) {
-        options_set(facts, "commit.rescued", w->rescued);
+    if (w->rescue) {
+        options_set(facts, "commit.rescue", rescue_image_path(w->rescue));
     }
     report_to_options(w->report, facts);
     pthread_mutex_unlock(&w->report_lock);

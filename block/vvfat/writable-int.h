@@ -10,6 +10,7 @@
 #include "block/vvfat/journal.h"
 #include "block/vvfat/kept-identity.h"
 #include "block/vvfat/protect.h"
+#include "block/vvfat/rescue-image.h"
 #include "block/vvfat/scratch.h"
 #include "block/vvfat/writable.h"
 
@@ -43,8 +44,12 @@ struct Writable {
     Protect *protect; /* NULL: nothing to protect */
     Committer *committer;
     atomic_bool is_finished;
-    char *rescued; /* image of what could not be committed; report_lock */
-    Kept *kept;    /* NULL: the overlay goes with the process */
+    Kept *kept; /* NULL: the overlay goes with the process */
+
+    /* The committer's, while it runs; it is replaced under report_lock. NULL:
+     * nothing is kept in an image. */
+    RescueImage *rescue;
+    SparseBitmap *unkept; /* sectors that the image has not as they are */
 };
 
 /* The disk as the directory has it, without what the guest wrote; with the
@@ -52,9 +57,12 @@ struct Writable {
 int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
                        size_t iov_offset, size_t bytes);
 
-/* OverlayConfig.check_write. */
+/* OverlayConfig.check_write and .kept_run. */
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
                          const IOVector *iov);
+int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
+                          bool *kept);
+
 /* CommitterTell: to the node's listeners. */
 void writable_tell(const BlkEvent *event, void *opaque);
 
@@ -115,10 +123,16 @@ bool kept_directory_id(Writable *w, KeptIdentity *id, GError **errp);
 /* Set *errp: the image is not this directory's, and why. False. */
 bool kept_refuse(const Writable *w, const char *why, GError **errp);
 
-/*
- * Keep what could not be committed in an image (writable-rescue.c). The name
- * of the image, for g_free(), or NULL and *errp.
- */
+/* ---- What cannot be committed (writable-rescue.c) ---- */
+
+/* CommitConfig.touched, .suspended and .complete, without an overlay that is
+ * kept. */
+void writable_note_written(int64_t offset, int64_t bytes, void *opaque);
+int writable_keep_suspended(void *opaque, char **words);
+void writable_drop_rescue(void *opaque);
+
+/* After the last commit: keep that in an image. Its name, for g_free(), or
+ * NULL and *errp. */
 char *writable_rescue(Writable *w, GError **errp);
 
 #endif

@@ -129,6 +129,7 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .read_base = writable_read_base,
         .check_write = w->config->report_protected ? NULL
                                                    : writable_check_write,
+        .kept_run = writable_kept_run,
         .opaque = w,
     };
 
@@ -221,6 +222,11 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .opaque = w,
     };
 
+    if (!w->kept) {
+        config.touched = writable_note_written;
+        config.suspended = writable_keep_suspended;
+        config.complete = writable_drop_rescue;
+    }
     if (!w->config->report_protected) {
         w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     }
@@ -271,6 +277,7 @@ Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
     w->fs = fs;
     w->report = report;
     w->is_finished = true; /* until there is something to finish */
+    w->unkept = sparse_bitmap_new();
     pthread_mutex_init(&w->report_lock, NULL);
     return w;
 }
@@ -318,8 +325,9 @@ void writable_free(Writable *w)
     guest_state_free(w->state);
     overlay_free(w->overlay);
     kept_free(w->kept);
+    rescue_image_free(w->rescue);
+    sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
-    g_free(w->rescued);
     g_free(w->absolute_dir);
     g_free(w);
 }

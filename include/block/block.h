@@ -41,6 +41,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_NO_BACKING 0x0040u  /* do not open the backing file */
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
 #define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
+#define BDRV_O_BACKING 0x0200u     /* opened for what an overlay shows of it */
 
 /* ---- Flags of a request ---- */
 
@@ -241,7 +242,7 @@ typedef struct BdrvInfo {
                                "report.N.{kind,path,detail}" names everything
                                skipped, renamed or clamped, and conflicts;
                                "pending.N.{path,reason}" what waits to be
-                               committed; "commit.rescued" the image that
+                               committed; "commit.rescue" the image that
                                keeps it after the last commit */
 } BdrvInfo;
 
@@ -328,7 +329,7 @@ void blk_drain(BlockBackend *blk);
  * finish: nothing will be written any more (writes fail from then on). Now
  * everything that waits is an error, -EIO: it is kept in an image, and *errp
  * gives a reason and that image's name; blk_get_info() names all that waits,
- * and the image ("commit.rescued"). A disk with commit=manual is not committed
+ * and the image ("commit.rescue"). A disk with commit=manual is not committed
  * by that. Called again, or closed, it does nothing more. blk_close() alone
  * does the same, but has nobody to tell, save by events (event.h).
  */
@@ -405,7 +406,8 @@ bool bdrv_measure(const char *format, const Options *options,
 /* NULL-terminated list of driver names, sorted; g_free() the array only. */
 const char **bdrv_list_formats(void);
 
-/* The help of a driver's runtime or creation options, or NULL; g_free(). */
+/* The help of a driver's runtime or creation options, or NULL; with format
+ * NULL, of the runtime options that every node has. g_free(). */
 char *bdrv_format_options_help(const char *format, bool create);
 
 /* ---- For drivers and advanced embedders ---- */

@@ -32,6 +32,11 @@ typedef struct Config {
     const char *words; /* further ones for the device's name, or NULL */
     bool overlay;      /* one that is kept from one opening to the next */
     const char *work;  /* an empty directory */
+    bool asks;         /* commit= leaves commits to the program: it asks for
+                          one before DIR is compared */
+    /* Opens the device instead of blk_open(), or NULL. */
+    BlockBackend *(*open)(const char *name, void *opaque, GError **errp);
+    void *opaque; /* of open */
 } Config;
 
 typedef struct Run {

@@ -38,6 +38,7 @@ journal     journal*                          plan
 kept-identity kept-identity.*                 journal,geometry
 reconcile   reconcile*                        journal,apply,report,names
 scratch     scratch*                          -
+rescue-image rescue-image.*                   scratch
 redo        redo*                             -
 overlay     overlay*                          scratch,redo
 data-map    data-map*                         inode,open-files
@@ -46,7 +47,7 @@ commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
 committer   committer*                        commit
 protect     protect*                          data-map,layout
 options     vvfat-options*,vvfat-name*        committer,scan
-writable    writable*,kept-journal.c,kept-make.c          options,protect,read,reconcile,kept-identity
+writable    writable*,kept-journal.c,kept-make.c          options,protect,read,reconcile,kept-identity,rescue-image
 kept-probe  kept-probe.*                      kept-identity,options
 vvfat       vvfat.c                           writable
 END
@@ -54,7 +55,7 @@ END
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image data-map redo overlay committer options protect writable kept-probe vvfat'
+sees_block='read open-files fat-image data-map redo overlay committer options protect rescue-image writable kept-probe vvfat'
 
 failed=0
 complain() {

@@ -8,7 +8,8 @@ set -euo pipefail
 
 install() { # target root-of-the-installation [DESTDIR=...]
     make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" "$1" \
-        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" MANDIR="$2/share/man" \
+        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" DATADIR="$2/share" \
+        MANDIR="$2/share/man" ZSHDIR="$2/share/zsh/site-functions" \
         INCLUDEDIR="$2/include" NBDKIT_PLUGINDIR="$2/lib/nbdkit/plugins" \
         "${@:3}" >>install.log 2>&1 || { cat install.log; return 1; }
 }
@@ -51,6 +52,13 @@ fi
 grep -q missing messages
 "$root/bin/vvfat-img" info fat:source >info.txt
 grep -q 'fat type: 16' info.txt
+
+# The example in the manual is one.
+sed '1,/^\.Bd -literal/d; /^\.Ed/,$d; s/\\e/\\/g' \
+    "$root/share/man/man3/libvvfat.3" >example.c
+# shellcheck disable=SC2046 # lists of flags
+cc -Wall -Werror example.c -o example $(pkg-config --cflags --libs vvfat)
+[[ $(LD_LIBRARY_PATH=$root/lib ./example fat:source) == *'55 aa' ]]
 
 # DESTDIR moves all of it and is mentioned in none of it.
 install install /opt/vvfat DESTDIR="$PWD/stage"

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "block/block-int.h"
 #include "tests/unit/aio-fixture.h"
@@ -189,6 +190,23 @@ Test(aio, poll_waits_as_long_as_it_is_told)
     cr_assert_eq(aio_context_poll(ctx, -1), 1);
     aio_check(&done, 0);
     cr_assert_eq(aio_context_poll(ctx, LONG_MS), 0);
+}
+
+Test(aio, a_descriptor_that_says_so_without_need_is_heard_once)
+{
+    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR, "driver=mem");
+    g_autoptr(AioContext) ctx = aio_new(2);
+    g_auto(Done) done = { 0 };
+    const uint64_t one = 1;
+
+    core_hold(core_disk(blk));
+    aio_write(blk, ctx, 0, &done);
+    cr_assert_eq(write(aio_context_get_fd(ctx), &one, sizeof(one)),
+                 sizeof(one));
+    cr_assert_eq(aio_context_poll(ctx, 20), 0);
+    cr_assert_not(aio_is_readable(ctx, 0));
+    core_release(core_disk(blk));
+    aio_context_drain(ctx);
 }
 
 Test(aio, one_context_does_not_wait_for_another)

@@ -461,6 +461,9 @@ Test(core_open, listing_and_help)
                      "blkdebug cow file mem null pass qcow qcow2 raw vvfat");
     core_check_text(help, "offset");
     core_check_text(create, "size");
+    g_autofree char *every = bdrv_format_options_help(NULL, false);
+    core_check_text(every, "read-only");
+    cr_assert_null(bdrv_format_options_help(NULL, true));
     cr_assert_null(bdrv_format_options_help("nosuch", false));
     cr_assert_null(bdrv_format_options_help("pass", true));
 }

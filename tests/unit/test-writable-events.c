@@ -227,7 +227,7 @@ Test(writable_events, what_is_left_at_the_end_is_told_and_named)
     cr_assert(g_path_is_absolute(image));
     cr_assert(g_file_test(image, G_FILE_TEST_IS_REGULAR));
     image_check_text(error->message, image);
-    fact = machine_fact(h.m, "commit.rescued");
+    fact = machine_fact(h.m, "commit.rescue");
     cr_assert_str_eq(fact, image);
     pending = machine_facts(h.m, "pending.");
     image_check_text(pending, "pending.0.path: half\npending.0.reason: ");
