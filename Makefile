@@ -306,15 +306,13 @@ check: need-criterion all $(UNIT_TESTS) test-programs
 # Directories below the prefix move with it (pkg-config --define-prefix).
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-$(BUILD)/vvfat.pc: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' 'prefix=$(PREFIX)' \
-	    'libdir=$(call below_prefix,$(LIBDIR))' \
-	    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
-	    'Description: Block layer that shows a directory as a FAT disk' \
-	    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
-	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
-	    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat' >$@
+vvfat_pc = printf '%s\n' 'prefix=$(PREFIX)' \
+    'libdir=$(call below_prefix,$(LIBDIR))' \
+    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
+    'Description: Block layer that shows a directory as a FAT disk' \
+    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
+    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
+    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat'
 
 BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
 # The page docs/NAME.N goes to manN.
@@ -322,7 +320,7 @@ installed_man = $(foreach page,$(MAN_PAGES),\
     '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
 
 .PHONY: install uninstall
-install: all $(BUILD)/vvfat.pc
+install: all
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
 	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
 	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
@@ -334,7 +332,8 @@ install: all $(BUILD)/vvfat.pc
 	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(SO_VERSION)'
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
-	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(vvfat_pc) >'$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc'
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc'
 	set -e; for page in $(installed_man); do \
 	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
 	install -m 644 tools/completions/vvfat-img.bash \

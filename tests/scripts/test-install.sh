@@ -5,14 +5,8 @@
 # embeds the library, and `make uninstall` takes all of it away.
 
 set -euo pipefail
-
-install() { # target root-of-the-installation [DESTDIR=...]
-    make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" "$1" \
-        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" DATADIR="$2/share" \
-        MANDIR="$2/share/man" ZSHDIR="$2/share/zsh/site-functions" \
-        INCLUDEDIR="$2/include" NBDKIT_PLUGINDIR="$2/lib/nbdkit/plugins" \
-        "${@:3}" >>install.log 2>&1 || { cat install.log; return 1; }
-}
+# shellcheck source=tests/scripts/install-lib.sh
+. "$SRCDIR/tests/scripts/install-lib.sh"
 
 root=$PWD/root
 install install "$root"
@@ -89,13 +83,16 @@ printf '%s\n' root/include/vvfat/block/of-another.h root/lib/libvvfat.so.9 |
 [ ! -e stage/opt/vvfat/include/vvfat ]
 
 # Every directory can be another one.
-install install /p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m \
-    INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n
-(cd apart && find . -type f) | grep -vE '^\./(b/vvfat-img|l/64/(libvvfat\.|pkgconfig/vvfat\.pc)|m/man[0-9]/|i/vvfat/block/|n/nbdkit-)' >astray || :
+apart=(DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 DATADIR=/d MANDIR=/m ZSHDIR=/z
+    INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n)
+install install /p "${apart[@]}"
+(cd apart && find . -type f) | grep -vE \
+    -e '^\./(b/vvfat-img|l/64/(libvvfat\.|pkgconfig/vvfat\.pc)|m/man[0-9]/)' \
+    -e '^\./(i/vvfat/block/|n/nbdkit-|d/bash-completion/|z/_vvfat-img)' \
+    >astray || :
 diff /dev/null astray
 PKG_CONFIG_PATH=$PWD/apart/l/64/pkgconfig pkg-config --cflags --libs vvfat |
     grep -q -- '-I/i/vvfat .*-L/l/64 '
-install uninstall /p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m \
-    INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n
+install uninstall /p "${apart[@]}"
 find apart -not -type d >left
 diff /dev/null left
