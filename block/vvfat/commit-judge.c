@@ -92,7 +92,9 @@ static void judge_linked(Commit *c, Inode *inode)
 
     change->held |= inode->defects;
     judge_name(inode);
-    if (!inode->is_directory && !change->held) {
+    /* The contents of one that is detached are the overlay's, and the guest may
+     * not write it. */
+    if (!inode->is_directory && !change->held && !inode->is_detached) {
         commit_examine(c, inode);
     }
 }
@@ -147,7 +149,7 @@ void commit_judge(Commit *c, Inode *inode)
     if (!change->held && is_protected(c, inode)) {
         change->held |= INODE_PROTECTED;
     }
-    if (!change->held && !commit_doomed(c, inode, has_owner, NULL)) {
+    if (!change->held && !commit_doomed(c, inode, inode, has_owner, NULL)) {
         change->held |= INODE_LOST_CHAIN;
     }
 }

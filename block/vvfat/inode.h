@@ -98,6 +98,8 @@ struct Inode {
     bool is_protected : 1; /* the host did not allow writing when opened */
     bool is_sparse : 1;    /* the host file may have holes */
     bool is_linked_to : 1; /* reached through a symbolic link */
+    bool is_detached : 1;  /* a file reached so: what its host file had is in
+                              the overlay, where that was changed since */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
     bool is_known : 1;     /* a directory: guest-dir-parts.c */
