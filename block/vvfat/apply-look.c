@@ -184,7 +184,7 @@ void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
     if (from) {
         g_autofree char *to = inode_host_path(inode);
 
-        apply->hooks.moved(from, to, apply->hooks.opaque);
+        apply->hooks.moved(inode, from, to, apply->hooks.opaque);
     }
 }
 

@@ -56,7 +56,8 @@ typedef struct ApplyHooks {
     void (*forget)(Inode *inode, void *opaque);
     /* A file or directory has another path below the root now. Called between
      * lock and unlock. May be NULL. */
-    void (*moved)(const char *from, const char *to, void *opaque);
+    void (*moved)(const Inode *inode, const char *from, const char *to,
+                  void *opaque);
     /* May be NULL. path: on the host, below the root. */
     void (*event)(ApplyEventKind kind, const char *path, const char *detail,
                   void *opaque);

@@ -112,7 +112,7 @@ void commit_save_linked(Commit *c, Inode *inode)
     if (!inode->change->target_name) {
         g_hash_table_add(c->removed, inode_host_path(inode));
     }
-    files = inode->is_directory ? NULL : linked_files(linked, &inode->host);
+    files = inode->is_directory ? NULL : linked_showing(linked, &inode->host);
     if (files) {
         save_files(c, inode, files);
     }
@@ -125,17 +125,23 @@ void commit_save_linked(Commit *c, Inode *inode)
 static bool tell_link(Inode *link, const char *was, void *opaque)
 {
     Commit *c = opaque;
+    const HostFsOps *ops = c->config.fs->ops;
     bool is_moved = strcmp(was, link->link_path) != 0;
     g_autofree char *path = NULL;
     g_autofree char *real = NULL;
     g_autofree char *detail = NULL;
+    HostStat st;
 
+    if (link->host_parent->is_linked_to) {
+        return true; /* it is told of where it is */
+    }
     if (!c->config.event ||
         (!is_moved && !g_hash_table_contains(c->removed, link->link_path))) {
         return false;
     }
     path = inode_host_path_at(link->host_parent, link->host_name);
-    if (c->config.fs->ops->resolve(c->config.fs, path, &real) != -ENOENT) {
+    if (ops->stat(c->config.fs, path, &st) < 0 || st.kind != HOST_SYMLINK ||
+        ops->resolve(c->config.fs, path, &real) != -ENOENT) {
         return false;
     }
     detail = is_moved ? g_strdup_printf("symbolic link that leads nowhere any "

@@ -35,12 +35,13 @@ static void hook_forget(Inode *inode, void *opaque)
     data_map_forget(map, inode);
 }
 
-static void hook_moved(const char *from, const char *to, void *opaque)
+static void hook_moved(const Inode *inode, const char *from, const char *to,
+                       void *opaque)
 {
     Commit *c = opaque;
 
-    c->links_moved |= linked_follow(guest_state_linked(c->config.state), from,
-                                    to);
+    c->links_moved |= linked_follow(guest_state_linked(c->config.state),
+                                    &inode->host, from, to);
 }
 
 static void hook_event(ApplyEventKind kind, const char *path,

@@ -80,7 +80,8 @@ struct Inode {
                                 not on the host */
     char *host_name;    /* NULL: not on the host; the root: "" */
     char *link_path;    /* path below the root that a symbolic link in
-                                its place stands for, or NULL */
+                                its place stands for, or that what it shows,
+                                below a link, was moved to; or NULL */
     char *alias;        /* guest name of this host name where it is not
                                 what names_unmap() makes of it, or NULL */
     InodeHostId host;

@@ -4,10 +4,10 @@
 #include <string.h>
 
 struct Linked {
-    GHashTable *links;   /* Inode -> Link */
-    GHashTable *files;   /* File, its own key */
-    GHashTable *file_of; /* Inode -> File */
-    GHashTable *noted;   /* Inode */
+    GHashTable *links;    /* Inode -> Link */
+    GHashTable *shown;    /* Shown, its own key */
+    GHashTable *shown_by; /* Inode -> Shown */
+    GHashTable *noted;    /* Inode */
 };
 
 /* An inode with a link_path. */
@@ -16,32 +16,32 @@ typedef struct Link {
     bool is_over; /* not visited any more */
 } Link;
 
-/* A file of the host. */
-typedef struct File {
+/* A file or directory of the host. */
+typedef struct Shown {
     uint64_t dev, ino;
     GPtrArray *inodes;
-} File;
+} Shown;
 
-static guint file_hash(gconstpointer key)
+static guint shown_hash(gconstpointer key)
 {
-    const File *file = key;
+    const Shown *shown = key;
 
-    return g_int64_hash(&file->ino) ^ (guint)file->dev;
+    return g_int64_hash(&shown->ino) ^ (guint)shown->dev;
 }
 
-static gboolean file_equal(gconstpointer a, gconstpointer b)
+static gboolean shown_equal(gconstpointer a, gconstpointer b)
 {
-    const File *one = a, *other = b;
+    const Shown *one = a, *other = b;
 
     return one->ino == other->ino && one->dev == other->dev;
 }
 
-static void file_free(gpointer data)
+static void shown_free(gpointer data)
 {
-    File *file = data;
+    Shown *shown = data;
 
-    g_ptr_array_unref(file->inodes);
-    g_free(file);
+    g_ptr_array_unref(shown->inodes);
+    g_free(shown);
 }
 
 static void link_free(gpointer data)
@@ -57,9 +57,9 @@ Linked *linked_new(void)
     Linked *linked = g_new0(Linked, 1);
 
     linked->links = g_hash_table_new_full(NULL, NULL, NULL, link_free);
-    linked->files = g_hash_table_new_full(file_hash, file_equal, NULL,
-                                          file_free);
-    linked->file_of = g_hash_table_new(NULL, NULL);
+    linked->shown = g_hash_table_new_full(shown_hash, shown_equal, NULL,
+                                          shown_free);
+    linked->shown_by = g_hash_table_new(NULL, NULL);
     linked->noted = g_hash_table_new(NULL, NULL);
     return linked;
 }
@@ -68,33 +68,33 @@ void linked_free(Linked *linked)
 {
     if (linked) {
         g_hash_table_unref(linked->noted);
-        g_hash_table_unref(linked->file_of);
-        g_hash_table_unref(linked->files);
+        g_hash_table_unref(linked->shown_by);
+        g_hash_table_unref(linked->shown);
         g_hash_table_unref(linked->links);
         g_free(linked);
     }
 }
 
-static File *find_file(const Linked *linked, const InodeHostId *id)
+static Shown *find_shown(const Linked *linked, const InodeHostId *id)
 {
-    File key = { .dev = id->dev, .ino = id->ino };
+    Shown key = { .dev = id->dev, .ino = id->ino };
 
-    return g_hash_table_lookup(linked->files, &key);
+    return g_hash_table_lookup(linked->shown, &key);
 }
 
-static void add_file(Linked *linked, Inode *inode)
+static void add_shown(Linked *linked, Inode *inode)
 {
-    File *file = find_file(linked, &inode->host);
+    Shown *shown = find_shown(linked, &inode->host);
 
-    if (!file) {
-        file = g_new0(File, 1);
-        file->dev = inode->host.dev;
-        file->ino = inode->host.ino;
-        file->inodes = g_ptr_array_new();
-        g_hash_table_add(linked->files, file);
+    if (!shown) {
+        shown = g_new0(Shown, 1);
+        shown->dev = inode->host.dev;
+        shown->ino = inode->host.ino;
+        shown->inodes = g_ptr_array_new();
+        g_hash_table_add(linked->shown, shown);
     }
-    g_ptr_array_add(file->inodes, inode);
-    g_hash_table_insert(linked->file_of, inode, file);
+    g_ptr_array_add(shown->inodes, inode);
+    g_hash_table_insert(linked->shown_by, inode, shown);
 }
 
 void linked_add(Linked *linked, Inode *inode)
@@ -105,20 +105,18 @@ void linked_add(Linked *linked, Inode *inode)
     if (inode->link_path) {
         g_hash_table_insert(linked->links, inode, g_new0(Link, 1));
     }
-    if (!inode->is_directory) {
-        add_file(linked, inode);
-    }
+    add_shown(linked, inode);
 }
 
 void linked_remove(Linked *linked, Inode *inode)
 {
-    File *file = g_hash_table_lookup(linked->file_of, inode);
+    Shown *shown = g_hash_table_lookup(linked->shown_by, inode);
 
-    if (file) {
-        g_ptr_array_remove_fast(file->inodes, inode);
-        g_hash_table_remove(linked->file_of, inode);
-        if (file->inodes->len == 0) {
-            g_hash_table_remove(linked->files, file);
+    if (shown) {
+        g_ptr_array_remove_fast(shown->inodes, inode);
+        g_hash_table_remove(linked->shown_by, inode);
+        if (shown->inodes->len == 0) {
+            g_hash_table_remove(linked->shown, shown);
         }
     }
     g_hash_table_remove(linked->links, inode);
@@ -130,11 +128,11 @@ bool linked_is_empty(const Linked *linked)
     return g_hash_table_size(linked->links) == 0;
 }
 
-const GPtrArray *linked_files(const Linked *linked, const InodeHostId *id)
+const GPtrArray *linked_showing(const Linked *linked, const InodeHostId *id)
 {
-    const File *file = find_file(linked, id);
+    const Shown *shown = find_shown(linked, id);
 
-    return file ? file->inodes : NULL;
+    return shown ? shown->inodes : NULL;
 }
 
 /* ---- Paths ---- */
@@ -150,15 +148,41 @@ static const char *below(const char *path, const char *top)
                : NULL;
 }
 
-bool linked_follow(Linked *linked, const char *from, const char *to)
+/* What stands below a link, and shows what is elsewhere now. */
+static bool follow_shown(Linked *linked, const InodeHostId *id,
+                         const char *from, const char *to)
+{
+    const GPtrArray *inodes = linked_showing(linked, id);
+    bool any = false;
+
+    for (guint i = 0; inodes && i < inodes->len; i++) {
+        Inode *inode = g_ptr_array_index(inodes, i);
+        g_autofree char *path = inode_host_path(inode);
+
+        if (!inode->link_path && g_strcmp0(path, from) == 0) {
+            Link *link = g_new0(Link, 1);
+
+            link->is_over = true; /* the link is another one */
+            g_hash_table_insert(linked->links, inode, link);
+            inode->link_path = g_strdup(to);
+            linked_note(linked, inode);
+            any = true;
+        }
+    }
+    return any;
+}
+
+bool linked_follow(Linked *linked, const InodeHostId *id, const char *from,
+                   const char *to)
 {
     GHashTableIter iter;
     gpointer key, value;
-    bool any = false;
+    bool any;
 
     if (strcmp(from, to) == 0) {
         return false;
     }
+    any = follow_shown(linked, id, from, to);
     g_hash_table_iter_init(&iter, linked->links);
     while (g_hash_table_iter_next(&iter, &key, &value)) {
         Inode *inode = key;

@@ -31,16 +31,18 @@ void linked_remove(Linked *linked, Inode *inode);
 
 bool linked_is_empty(const Linked *linked);
 
-/* The files shown through links that have the bytes of a host file: Inode;
- * NULL: none. Owned by linked. */
-const GPtrArray *linked_files(const Linked *linked, const InodeHostId *id);
+/* What is shown through links of a file or directory of the host: Inode; NULL:
+ * it is not. Owned by linked. */
+const GPtrArray *linked_showing(const Linked *linked, const InodeHostId *id);
 
 /*
  * A file or directory of the host has another path below the root: so have
- * the links to it, and to what is in it. Costs what there are links; readers
- * of host paths keep off meanwhile. Whether there was such a link.
+ * the links to it, and to what is in it, and what shows it below a link. Costs
+ * what there are links; readers of host paths keep off meanwhile. Whether any
+ * was concerned.
  */
-bool linked_follow(Linked *linked, const char *from, const char *to);
+bool linked_follow(Linked *linked, const InodeHostId *id, const char *from,
+                   const char *to);
 
 /* Visit each link, with the path that it stood for when it was added; one for
  * which true is returned is not visited again. */

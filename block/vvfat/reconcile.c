@@ -122,7 +122,7 @@ static void settle_moved(Reconcile *r, ReconcileFate *fate,
 
     stand_at(fate, f->dir, f->name);
     to = inode_host_path(inode);
-    linked_follow(r->linked, from, to);
+    linked_follow(r->linked, &inode->host, from, to);
     if (fate->is_changed && !inode->link_path) {
         inode->host = apply_host_id(&f->st);
         forget_attributes(inode);
