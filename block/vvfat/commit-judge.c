@@ -2,6 +2,7 @@
 /*
  * What each changed inode is to be on the host, or why it must wait.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "block/vvfat/commit-int.h"
@@ -92,6 +93,12 @@ static void judge_linked(Commit *c, Inode *inode)
 
     change->held |= inode->defects;
     judge_name(inode);
+    if (inode->defects & INODE_IO_ERROR) {
+        change->error = -EIO;
+        g_free(change->detail);
+        change->detail = g_strdup("the entries of the directory could not be "
+                                  "read");
+    }
     /* The contents of one that is detached are the overlay's, and the guest may
      * not write it. */
     if (!inode->is_directory && !change->held && !inode->is_detached) {

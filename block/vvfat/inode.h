@@ -70,7 +70,8 @@ struct Inode {
     uint32_t n_slots;
     FatDirent entry;     /* the short entry as it stands */
     unsigned defects;    /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
-                           DAMAGED */
+                           DAMAGED; IO_ERROR: a directory that could not be
+                           read */
     Inode *last_parent;  /* the directory that an orphan was in; only to be
                            compared */
     uint64_t stale_from; /* first index of its chain to be followed again */
