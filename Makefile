@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 .DEFAULT_GOAL := all
 
 ifneq ($(CONFIGURED),yes)
-ifneq ($(filter-out clean help format,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean distclean help format,$(or $(MAKECMDGOALS),all)),)
 $(error config.mk is missing: run ./configure first)
 endif
 endif
@@ -73,12 +73,14 @@ BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
-MAN_PAGES := $(wildcard docs/*.1)
+MAN_PAGES := $(wildcard docs/*.[137])
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 SO_VERSION := 0
-STATIC_LIB := $(BUILD)/libvvfat.a
+# What is installed; and every function, for our own programs and tests.
+EMBED_LIB := $(BUILD)/libvvfat.a
+STATIC_LIB := $(BUILD)/obj/libvvfat.a
 SHARED_LIB := $(BUILD)/libvvfat.so
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/vvfat-img)
 # nbdkit cannot load a plugin that a sanitizer must come before.
@@ -87,7 +89,7 @@ PLUGIN := $(if $(filter yes,$(HAVE_NBDKIT)),$(if $(SANITIZE),,\
 UNIT_TESTS := $(BUILD)/tests/unit-tests
 
 .PHONY: all
-all: $(STATIC_LIB) $(SHARED_LIB) $(TOOL) $(PLUGIN)
+all: $(EMBED_LIB) $(SHARED_LIB) $(TOOL) $(PLUGIN)
 
 # ---- Compiling ----
 
@@ -120,21 +122,38 @@ $(STATIC_LIB): $(call objects,$(LIB_SOURCES))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-# What the public headers declare is exported, and nothing else.
-PUBLIC_NAMES := (blk|bdrv|aio_context|iov|options?|block_error)_[a-z0-9_]+
-$(BUILD)/libvvfat.map: $(PUBLIC_HEADERS)
+# What the public headers declare, with the versions that include/libvvfat.abi
+# gives, is exported, and nothing else.
+ABI := include/libvvfat.abi
+ABI_NODE := VVFAT_$(basename $(VERSION))
+
+$(BUILD)/libvvfat.map: $(ABI)
 	@mkdir -p $(@D)
-	@{ echo '{ global: child_of_bds;'; \
-	    $(CC) $(VVFAT_CPPFLAGS) -E -P $^ | \
-	        grep -oE '\<$(PUBLIC_NAMES) *\(' | \
-	        tr -d ' (' | sort -u | sed 's/$$/;/'; \
-	    echo 'local: *; };'; } >$@
+	$(Q)awk '$$1 ~ /^(function|data)$$/ { s[$$3] = s[$$3] " " $$2 ";" } \
+	    END { local = " local: *;"; for (v in s) { \
+	    print v " { global:" s[v] local " };"; local = "" } }' $(ABI) >$@
+
+$(BUILD)/libvvfat.names: $(ABI)
+	@mkdir -p $(@D)
+	$(Q)awk '$$1 ~ /^(function|data)$$/ { print $$2 }' $(ABI) >$@
+
+# One object, in which all other names are local: an embedder may have its own
+# functions of the same names.
+$(EMBED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.names
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(CC) $(CFLAGS) $(if $(findstring -flto,$(CFLAGS)),\
+	    $(if $(findstring clang,$(CC)),,-flinker-output=nolto-rel)) \
+	    -r -nostdlib -o $(BUILD)/obj/libvvfat.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(BUILD)/libvvfat.names \
+	    $(BUILD)/obj/libvvfat.o
+	$(Q)$(AR) rcs $@ $(BUILD)/obj/libvvfat.o
 
 $(SHARED_LIB): $(call objects,$(LIB_SOURCES)) $(BUILD)/libvvfat.map
 	$(say) LINK $@
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -shared -o $@ \
 	    -Wl,-soname,libvvfat.so.$(SO_VERSION) \
-	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic-functions \
+	    -Wl,--version-script=$(BUILD)/libvvfat.map -Wl,-Bsymbolic \
 	    $(if $(SANITIZE),,-Wl,-z,defs) $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/vvfat-img: $(call objects,$(TOOL_SOURCES)) $(STATIC_LIB)
@@ -283,21 +302,31 @@ check: need-criterion all $(UNIT_TESTS) test-programs
 
 # ---- Installing ----
 
+# Directories below the prefix move with it (pkg-config --define-prefix).
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
 $(BUILD)/vvfat.pc: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' \
-	    'includedir=$(INCLUDEDIR)/vvfat' '' 'Name: vvfat' \
+	@printf '%s\n' 'prefix=$(PREFIX)' \
+	    'libdir=$(call below_prefix,$(LIBDIR))' \
+	    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
 	    'Description: Block layer that shows a directory as a FAT disk' \
-	    'Version: $(VERSION)' 'Requires: glib-2.0' \
+	    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
 	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
-	    'Libs.private: -pthread' 'Cflags: -I$${includedir}' >$@
+	    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat' >$@
+
+BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
+# The page docs/NAME.N goes to manN.
+installed_man = $(foreach page,$(MAN_PAGES),\
+    '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
 
 .PHONY: install uninstall
 install: all $(BUILD)/vvfat.pc
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
-	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' '$(DESTDIR)$(MANDIR)/man1'
+	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
 	install $(TOOL) '$(DESTDIR)$(BINDIR)'
-	install -m 644 $(STATIC_LIB) '$(DESTDIR)$(LIBDIR)'
+	install -m 644 $(EMBED_LIB) '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED_LIB) \
 	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(VERSION)'
 	ln -sf libvvfat.so.$(VERSION) \
@@ -305,9 +334,12 @@ install: all $(BUILD)/vvfat.pc
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
 	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
-ifneq ($(MAN_PAGES),)
-	install -m 644 $(MAN_PAGES) '$(DESTDIR)$(MANDIR)/man1'
-endif
+	set -e; for page in $(installed_man); do \
+	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
+	install -m 644 tools/completions/vvfat-img.bash \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img'
+	install -m 644 tools/completions/_vvfat-img \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
 ifneq ($(PLUGIN),)
 	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
@@ -315,10 +347,17 @@ endif
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \
-	    '$(DESTDIR)$(LIBDIR)'/libvvfat.a '$(DESTDIR)$(LIBDIR)'/libvvfat.so* \
+	    $(addprefix '$(DESTDIR)$(LIBDIR)'/,libvvfat.a libvvfat.so \
+	    libvvfat.so.$(SO_VERSION) libvvfat.so.$(VERSION)) \
 	    '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc' \
-	    $(patsubst docs/%,'$(DESTDIR)$(MANDIR)/man1/%',$(MAN_PAGES))
-	rm -rf '$(DESTDIR)$(INCLUDEDIR)/vvfat'
+	    $(installed_man) '$(DESTDIR)$(BASH_COMPLETION_DIR)/vvfat-img' \
+	    '$(DESTDIR)$(ZSHDIR)/_vvfat-img'
+	rm -f $(patsubst include/%,'$(DESTDIR)$(INCLUDEDIR)/vvfat/%',\
+	    $(PUBLIC_HEADERS))
+	for dir in vvfat/block vvfat; do \
+	    dir='$(DESTDIR)$(INCLUDEDIR)'/$$dir; \
+	    [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; \
+	done
 ifneq ($(NBDKIT_PLUGINDIR),)
 	rm -f '$(DESTDIR)$(NBDKIT_PLUGINDIR)/nbdkit-vvfat-plugin.so'
 endif
@@ -330,7 +369,7 @@ C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
-    $(wildcard tests/*/*.sh tests/scripts/*))
+    $(wildcard tests/*/*.sh tests/scripts/* tools/completions/*.bash))
 
 .PHONY: format lint
 format:
@@ -394,9 +433,19 @@ bench: all $(BENCHES)
 
 # ---- The rest ----
 
-.PHONY: clean help
+# After a change of the library's interface that is meant; see test-abi.sh.
+.PHONY: abi
+abi:
+	$(Q)tests/scripts/print-abi '$(CC)' $(ABI_NODE) $(ABI) $(GLIB_CFLAGS) \
+	    >$(ABI).new
+	$(Q)mv $(ABI).new $(ABI)
+
+.PHONY: clean distclean help
 clean:
 	rm -rf $(BUILD)
+
+distclean: clean
+	rm -f config.mk config.log
 
 help:
 	@echo 'all        library, vvfat-img, nbdkit plugin (in $(BUILD)/)'
@@ -405,6 +454,7 @@ help:
 	@echo 'unit       one file of unit tests: make unit TEST=test-names'
 	@echo 'install    under the prefix that configure was given; DESTDIR works'
 	@echo 'uninstall  the opposite'
+	@echo 'abi        record a change of the library'"'"'s interface'
 	@echo 'format     clang-format over the source'
 	@echo 'lint       shellcheck, mandoc, cppcheck, clang-tidy'
 	@echo 'fuzz       every fuzz target for FUZZ_TIME=$(FUZZ_TIME) seconds (clang)'
@@ -412,5 +462,6 @@ help:
 	@echo '           as long with garbage'
 	@echo 'bench      measurements against other programs'
 	@echo 'clean      remove $(BUILD)/'
+	@echo 'distclean  and what configure wrote'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
 	@echo '           WERROR=yes, COVERAGE=yes, V=1'

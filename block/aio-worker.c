@@ -12,10 +12,10 @@
  * when it is open again; then the whole list goes back into the queue.
  */
 #include <errno.h>
-#include <signal.h>
 
 #include "block/aio-int.h"
 #include "block/drain.h"
+#include "util/thread.h"
 
 struct AioParking {
     DrainWaiter waiter;
@@ -55,17 +55,11 @@ static void *worker_main(void *opaque)
     }
 }
 
-/* Signals are the program's affair, and its threads'. Under the lock. */
+/* Under the lock. */
 static int start_worker(AioContext *ctx)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     aio_context_hold(ctx);
-    int err = pthread_create(&ctx->workers[ctx->n_workers], NULL, worker_main,
-                             ctx);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int err = thread_create(&ctx->workers[ctx->n_workers], worker_main, ctx);
     if (err != 0) {
         atomic_fetch_sub(&ctx->holds, 1); /* the caller has one */
     } else {

@@ -39,6 +39,11 @@ static const OptionDesc generic_options[] = {
     { .name = NULL },
 };
 
+char *open_options_help(void)
+{
+    return option_table_help(generic_options);
+}
+
 static void apply_flag(const OptionValues *values, const char *name,
                        bool value, unsigned flag, unsigned *flags)
 {

@@ -17,6 +17,7 @@
 #include "block/driver.h"
 #include "block/error.h"
 #include "block/vvfat/report.h"
+#include "util/thread.h"
 
 #define RETRY_MS 5000u /* after the host failed */
 
@@ -299,7 +300,7 @@ Committer *committer_new(Commit *commit, GuestState *state,
     pthread_cond_init(&c->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&c->finished, NULL);
-    err = pthread_create(&c->thread, NULL, committer_thread, c);
+    err = thread_create(&c->thread, committer_thread, c);
     c->is_running = err == 0;
     if (err) {
         block_error_set_errno(errp, err,

@@ -171,6 +171,14 @@ static int read_file(DataMap *map, const Inode *inode, int64_t offset,
     return ret < 0 ? fail(inode, ret) : 0;
 }
 
+/* Where a byte of a cluster is in the host file of its interval. */
+static int64_t file_offset(const DataMap *map, const Interval *found,
+                           uint32_t cluster, uint32_t in_cluster)
+{
+    return (int64_t)found->offset +
+           (int64_t)(cluster - found->start) * map->cluster_size + in_cluster;
+}
+
 int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)
 {
@@ -182,9 +190,7 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
 
     if (data_map_lookup(map, cluster, &found)) {
         inode = found.value;
-        offset = (int64_t)found.offset +
-                 (int64_t)(cluster - found.start) * map->cluster_size +
-                 in_cluster;
+        offset = file_offset(map, &found, cluster, in_cluster);
         left = MAX(inode->host.size - offset, 0);
         n = (size_t)MIN((int64_t)bytes, left);
         if (n) {
@@ -195,4 +201,33 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
         iov_memset(iov, iov_offset + n, 0, bytes - n);
     }
     return ret;
+}
+
+int64_t data_map_extent(DataMap *map, uint32_t cluster, uint32_t in_cluster,
+                        int64_t bytes, bool precise, bool *is_zero)
+{
+    const Inode *inode;
+    Interval found;
+    OpenFile *file;
+    int64_t offset, end;
+
+    *is_zero = true;
+    if (!data_map_lookup(map, cluster, &found)) {
+        return bytes;
+    }
+    inode = found.value;
+    offset = file_offset(map, &found, cluster, in_cluster);
+    end = (inode->host.size + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+    if (offset >= end) {
+        return bytes;
+    }
+    *is_zero = false;
+    end = MIN(end, offset + bytes);
+    if (precise && inode->is_sparse &&
+        open_files_get(map->files, inode, &file) == 0) {
+        end = hostfs_find_hole(map->fs, open_file_host(file), inode->host.size,
+                               offset, end, is_zero);
+        open_files_put(map->files, file);
+    }
+    return end - offset;
 }

@@ -229,6 +229,14 @@ int hostfs_write_full(HostFs *fs, HostFile *file, int64_t offset,
                       const void *buf, size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
 
 /*
+ * The hole or data at an offset of an open file that has, or should have,
+ * `size` bytes: where it ends, at most `end`. Only holes of whole sectors (512
+ * bytes) count. A file that has shrunk has no holes: reading it is to fail.
+ */
+int64_t hostfs_find_hole(HostFs *fs, HostFile *file, int64_t size,
+                         int64_t offset, int64_t end, bool *is_hole);
+
+/*
  * A whole small file by its ordinary host name, relative to the current
  * directory and through links as the user's other tools have it: boot code,
  * not contents of the volume. More than max_bytes is an error.

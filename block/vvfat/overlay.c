@@ -337,16 +337,63 @@ static int write_plain_zeroes(Overlay *o, int64_t offset, int64_t bytes)
 }
 
 static int write_units(Overlay *o, int64_t offset, const IOVector *iov,
-                       int64_t zeroes)
+                       int64_t bytes)
 {
     if (iov) {
         return write_filled(o, offset, iov);
     }
     if (o->config.is_kept) {
-        return write_plain_zeroes(o, offset, zeroes);
+        return write_plain_zeroes(o, offset, bytes);
     }
     return bdrv_pwrite_zeroes(o->config.child, overlay_in_child(o, offset),
-                              zeroes, BDRV_REQ_MAY_UNMAP);
+                              bytes, BDRV_REQ_MAY_UNMAP);
+}
+
+/* The units are held by the caller. */
+static int write_held(Overlay *o, int64_t offset, const IOVector *iov,
+                      int64_t bytes)
+{
+    uint64_t first = overlay_unit(o, offset);
+    uint64_t end = overlay_unit_end(o, offset + bytes);
+    int ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
+
+    if (ret == 0) {
+        ret = write_units(o, offset, iov, bytes);
+    }
+    if (ret == 0 && o->config.redo) {
+        ret = redo_append(o->config.redo, offset, bytes, iov);
+    }
+    if (ret == 0) {
+        pthread_mutex_lock(&o->lock);
+        mark_written(o, first, end);
+        pthread_mutex_unlock(&o->lock);
+    }
+    return ret;
+}
+
+/* The same, without what is to stay. */
+static int write_around_kept(Overlay *o, int64_t offset, const IOVector *iov,
+                             int64_t bytes)
+{
+    int64_t done = 0;
+    int ret = 0;
+
+    while (ret == 0 && done < bytes) {
+        bool kept;
+        int64_t n = o->config.kept_run(o->config.opaque, offset + done,
+                                       bytes - done, &kept);
+
+        if (!kept) {
+            g_auto(IOVector) part = { 0 };
+
+            if (iov) {
+                iov_init_slice(&part, iov, (size_t)done, (size_t)n);
+            }
+            ret = write_held(o, offset + done, iov ? &part : NULL, n);
+        }
+        done += n;
+    }
+    return ret;
 }
 
 /* One attempt. -EAGAIN: the snapshot cannot take what was there; when the
@@ -368,20 +415,12 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
     ret = o->config.check_write
               ? o->config.check_write(o->config.opaque, offset, bytes, iov)
               : 0;
-    if (ret == 0) {
-        ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
-    }
-    if (ret == 0) {
-        ret = write_units(o, offset, iov, zeroes);
-    }
-    if (ret == 0 && o->config.redo) {
-        ret = redo_append(o->config.redo, offset, bytes, iov);
+    if (ret >= 0) {
+        ret = ret ? write_around_kept(o, offset, iov, bytes)
+                  : write_held(o, offset, iov, bytes);
     }
 
     pthread_mutex_lock(&o->lock);
-    if (ret == 0) {
-        mark_written(o, first, end);
-    }
     range_lock_release(&o->busy, &range);
     pthread_mutex_unlock(&o->lock);
     pthread_rwlock_unlock(&o->gate);

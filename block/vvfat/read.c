@@ -154,41 +154,6 @@ static int64_t sector_ceil(int64_t n)
     return sector_floor(n + SECTOR_SIZE - 1);
 }
 
-/*
- * The hole or data at an offset of an open file: its end, at most `end`. Only
- * holes of whole sectors count. A file that has shrunk has no holes: reading
- * it is to fail.
- */
-static int64_t find_hole(HostFs *fs, HostFile *file, const TreeNode *node,
-                         int64_t offset, int64_t end, bool *is_hole)
-{
-    int64_t data = fs->ops->file_seek(fs, file, offset, true);
-    int64_t hole;
-    HostStat st;
-
-    *is_hole = false;
-    if (data == -ENXIO) { /* a hole up to the end of the file */
-        if (fs->ops->file_stat(fs, file, &st) < 0 ||
-            st.size < (int64_t)node->size) {
-            return end;
-        }
-        data = end;
-    }
-    if (data < 0) {
-        return end;
-    }
-    data = data >= end ? end : sector_floor(data);
-    if (data > offset) {
-        *is_hole = true;
-        return data;
-    }
-    hole = fs->ops->file_seek(fs, file, offset, false);
-    if (hole < 0 || hole >= end) {
-        return end;
-    }
-    return MIN(sector_ceil(MAX(hole, offset + 1)), end);
-}
-
 static int file_extent(DiskReader *reader, const Region *region,
                        int64_t offset, bool precise, DiskExtent *extent)
 {
@@ -214,8 +179,9 @@ static int file_extent(DiskReader *reader, const Region *region,
     if (r < 0) {
         return r;
     }
-    stop = find_hole(reader->fs, open_file_host(file), node, in_file, end,
-                     &extent->is_zero);
+    stop = hostfs_find_hole(reader->fs, open_file_host(file),
+                            (int64_t)node->size, in_file, end,
+                            &extent->is_zero);
     open_files_put(reader->files, file);
     extent->bytes = sector_ceil(stop - in_file);
     return 0;

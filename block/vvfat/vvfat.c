@@ -302,7 +302,8 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
     if (s->writable) {
         bool is_zero;
 
-        status->bytes = writable_extent(s->writable, offset, bytes, &is_zero);
+        status->bytes = writable_extent(s->writable, offset, bytes,
+                                        want & BDRV_WANT_PRECISE, &is_zero);
         status->flags = is_zero ? BDRV_BLOCK_ZERO : BDRV_BLOCK_DATA;
         status->flags |= BDRV_BLOCK_ALLOCATED;
         return 0;

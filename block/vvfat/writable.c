@@ -133,6 +133,7 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .read_base = writable_read_base,
         .check_write = w->config->report_protected ? NULL
                                                    : writable_check_write,
+        .kept_run = writable_kept_run,
         .opaque = w,
     };
 

@@ -61,9 +61,10 @@ int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 int writable_flush(Writable *w) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Bytes from offset on, at most `bytes`, that read as zeroes, or may not. */
+/* Bytes from offset on, at most `bytes`, that read as zeroes, or may not.
+ * precise: holes of the host's files are zeroes. */
 int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
-                        bool *is_zero);
+                        bool precise, bool *is_zero);
 
 /* As BlockDriver.commit: 0; or -errno, and *errp says what is not in the
  * directory and, after the last one, where it is. */

@@ -406,7 +406,8 @@ bool bdrv_measure(const char *format, const Options *options,
 /* NULL-terminated list of driver names, sorted; g_free() the array only. */
 const char **bdrv_list_formats(void);
 
-/* The help of a driver's runtime or creation options, or NULL; g_free(). */
+/* The help of a driver's runtime or creation options, or NULL; with format
+ * NULL, of the runtime options that every node has. g_free(). */
 char *bdrv_format_options_help(const char *format, bool create);
 
 /* ---- For drivers and advanced embedders ---- */

@@ -241,9 +241,15 @@ struct BlockDriver {
     char *(*get_filename)(BlockDriverState *bs);
 };
 
-/* Add a driver. It must stay in memory. Fails when the name is taken. */
-bool bdrv_register(const BlockDriver *drv, GError **errp)
+/*
+ * Add a driver. It must stay in memory. Fails when the name is taken. The
+ * size is that of the structure in the program: one that was built with older
+ * headers has fewer callbacks, and bdrv_driver() gives a copy then.
+ */
+bool bdrv_register_sized(const BlockDriver *drv, size_t size, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
+#define bdrv_register(drv, errp)                                              \
+    bdrv_register_sized(drv, sizeof(BlockDriver), errp)
 
 /* By format name; NULL if there is none. */
 const BlockDriver *bdrv_find_format(const char *format_name);
@@ -291,6 +297,13 @@ BdrvChild *bdrv_backing(BlockDriverState *bs);
 BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
                            const char *key, const BdrvChildClass *klass,
                            unsigned role, bool allow_none, GError **errp);
+
+/*
+ * For parse_filename() of a driver that stands on another node: the options
+ * "key.*" that open any name ("x.img", "fat:DIR", "json:{...}") as its child.
+ */
+bool bdrv_parse_child_name(const char *name, Options *options, const char *key,
+                           GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
 /* "file" with the usual role: FILTERED|PRIMARY for filters, IMAGE else. */
 BdrvChild *bdrv_open_file_child(BlockDriverState *bs, Options *options,

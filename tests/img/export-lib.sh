@@ -153,10 +153,13 @@ export_mtools_copy() { # name
             "$1.mtools"
 }
 
-# Where the first partition of an MBR begins, in bytes; 0 without a table.
+# Where the first partition begins, in bytes; 0 without a table.
 export_offset() { # image
     case $(head -c 1 "$1" | od -An -tx1) in
-        *eb* | *e9*) echo 0 ;;
+        *eb* | *e9*) echo 0; return ;;
+    esac
+    case $(od -An -tx1 -j 450 -N 1 "$1") in
+        *ee*) echo $(($(od -An -tu8 -j 1056 -N 8 "$1") * 512)) ;; # GPT
         *) echo $(($(od -An -tu4 -j 454 -N 4 "$1") * 512)) ;;
     esac
 }
