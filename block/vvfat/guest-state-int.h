@@ -41,8 +41,8 @@ struct GuestState {
 
     /* Touched since the last update. */
     bool boot_touched, root_touched;
-    GHashTable *touched_pages; /* numbers */
-    GHashTable *touched_dirs;  /* Inode */
+    GHashTable *touched_pages;      /* numbers */
+    GHashTable *touched_dirs;       /* Inode */
     SparseBitmap *touched_clusters; /* of directories, until they are read */
 
     /* During an update. */

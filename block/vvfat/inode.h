@@ -96,8 +96,10 @@ struct Inode {
 
     InodeChange *change; /* while it is in the list of changes, else NULL */
     uint64_t id;         /* unique among the inodes of a volume; root: 1 */
+    /* The host did not allow writing when opened. Requests look at it, while
+     * the bits change. */
+    bool is_protected;
     bool is_directory : 1;
-    bool is_protected : 1; /* the host did not allow writing when opened */
     bool is_sparse : 1;    /* the host file may have holes */
     bool is_linked_to : 1; /* reached through a symbolic link */
     bool is_detached : 1;  /* a file reached so: what its host file had is in
