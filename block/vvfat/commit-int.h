@@ -85,6 +85,13 @@ int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
  */
 void commit_save_linked(Commit *c, Inode *inode);
 
+/*
+ * Whether the guest has written a detached file: where it is not refused, it
+ * waits. With a kept overlay, which has all that was written anyhow, this is
+ * not known after opening it again, and false.
+ */
+bool commit_is_written(Commit *c, const Inode *inode);
+
 /* What was done to targets of links: tell. */
 void commit_tell_links(Commit *c);
 

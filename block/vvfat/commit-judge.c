@@ -99,9 +99,13 @@ static void judge_linked(Commit *c, Inode *inode)
         change->detail = g_strdup("the entries of the directory could not be "
                                   "read");
     }
-    /* The contents of one that is detached are the overlay's, and the guest may
-     * not write it. */
-    if (!inode->is_directory && !change->held && !inode->is_detached) {
+    if (change->held || inode->is_directory) {
+        return;
+    }
+    if (inode->is_detached) {
+        change->content = commit_is_written(c, inode) ? CONTENT_RANGES
+                                                      : CONTENT_SAME;
+    } else {
         commit_examine(c, inode);
     }
 }

@@ -118,6 +118,22 @@ void commit_save_linked(Commit *c, Inode *inode)
     }
 }
 
+bool commit_is_written(Commit *c, const Inode *inode)
+{
+    bool is_kept = c->config.begin != NULL;
+    bool written = false;
+
+    for (uint32_t i = 0; !is_kept && !written && i < inode->chain.n_runs;
+         i++) {
+        ClusterRun run = chain_runs(&inode->chain)[i];
+
+        written = overlay_is_dirty(c->config.overlay,
+                                   commit_cluster_offset(c, run.first),
+                                   (int64_t)run.count * c->cluster_size);
+    }
+    return written;
+}
+
 /* ---- Telling ---- */
 
 /* Tell of a link whose target has another name now, or is gone, unless it leads

@@ -383,7 +383,7 @@ static void set_unreadable(GuestState *s, Inode *dir, bool is_unreadable)
 {
     bool was_unreadable = dir->defects & INODE_IO_ERROR;
 
-    if (is_unreadable != was_unreadable) {
+    if (dir != s->root && is_unreadable != was_unreadable) {
         dir->defects ^= INODE_IO_ERROR;
         guest_state_change(s, dir);
     }

@@ -387,3 +387,37 @@ Test(writable_links, exchanged_targets_leave_no_dangling_link)
     facts = machine_facts(m, "report.");
     cr_assert_null(strstr(facts, "path: link\n"), "%s", facts);
 }
+
+Test(writable_links, dangling_links_are_told_when_opened_again)
+{
+    g_autoptr(Machine) m = start(KEPT);
+    g_autofree char *facts = NULL;
+
+    rename_target(m);
+    sync_well(m, ORDER_LINUX, "renamed");
+    close_well(m, "renamed");
+    machine_open(m, KEPT);
+    facts = machine_facts(m, "report.");
+    cr_assert(strstr(facts, "kind: dangling"), "%s", facts);
+    cr_assert(strstr(facts, "path: second\n"), "%s", facts);
+    cr_assert_null(strstr(facts, "path: a-file\n"), "%s", facts);
+    close_well(m, "opened again");
+}
+
+/* What the guest writes where it may not, with protect=report, is told and not
+ * dropped, also when the overlay has the rest of the file. */
+Test(writable_links, written_below_a_link_after_its_target_went)
+{
+    g_autoptr(Machine) m = start("protect=report");
+    g_autofree char *reason = NULL;
+    g_autofree char *words = NULL;
+
+    guest_delete(m, "whole");
+    sync_well(m, ORDER_LINUX, "deleted");
+    guest_put(m, "a-file", 100, "the guest's");
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    reason = machine_fact(m, "pending.0.reason");
+    cr_assert_str_eq(reason, "the host does not allow to write it");
+    words = machine_close(m);
+    cr_assert(words && strstr(words, "kept in '"), "%s", words);
+}
