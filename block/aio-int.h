@@ -59,7 +59,9 @@ struct AioContext {
     unsigned max_workers; /* fixed */
     unsigned n_workers;   /* lock */
     pthread_t *workers;   /* lock */
-    unsigned idle, woken; /* lock; asleep, and those who were signalled */
+    unsigned idle;        /* lock; asleep */
+    bool waking;          /* lock; one was signalled or started, and has not
+                             looked yet */
 };
 
 /* ---- aio-context.c ---- */

@@ -6,7 +6,8 @@
  * whoever has waited for the backend's requests finds their completions.
  *
  * The worker enters the backend and its node first, without waiting, and the
- * call finds that done: so a drained section that begins in between does not keep the worker.
+ * call finds that done: so a drained section that begins in between does not
+ * keep the worker.
  */
 #include <errno.h>
 

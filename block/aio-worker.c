@@ -3,9 +3,13 @@
  * The requests of a context that nobody has begun, and the threads that do.
  *
  * Requests wait in one queue. A worker takes the first, carries it out, and
- * looks for the next; it sleeps when there is none. New workers are started,
- * up to the limit, while requests come that no sleeping worker can take. They
- * stay until the context is given up.
+ * looks for the next; it sleeps when there is none. Workers are woken one by
+ * one: a request that is put into the queue wakes one, unless one is `waking`
+ * up already; and one that has woken up wakes the next, if it leaves something
+ * in the queue. So requests that are done as fast as they come keep few
+ * workers busy, and those that take long get all of them. Where none sleeps, a
+ * new one is started, up to the limit. They stay until the context is given
+ * up.
  *
  * A request whose backend or node is drained is not begun, nor does it keep a
  * worker: it is parked, in a list of its own for each such gate. The gate says
@@ -27,32 +31,81 @@ struct AioParking {
 
 /* ---- Threads ---- */
 
+static int start_worker(AioContext *ctx);
+
+/* Under the lock. True: the caller signals `work` once it has unlocked. */
+static bool wake_worker(AioContext *ctx)
+{
+    bool sleeps = ctx->idle > 0;
+
+    if (ctx->waking) {
+        return false;
+    }
+    /* Without a new one, those that are busy come to the queue. */
+    ctx->waking = sleeps ||
+                  (ctx->n_workers < ctx->max_workers &&
+                   !atomic_load(&ctx->given_up) && start_worker(ctx) == 0);
+    return sleeps;
+}
+
+/* Let somebody see to what is in the queue. */
+static void unlock_and_wake(AioContext *ctx)
+{
+    bool signal = ctx->waiting.length > 0 && wake_worker(ctx);
+
+    pthread_mutex_unlock(&ctx->lock);
+    if (signal) {
+        pthread_cond_signal(&ctx->work);
+    }
+}
+
+/* Whether no request will come any more. */
+static bool is_over(const AioContext *ctx)
+{
+    return atomic_load(&ctx->given_up) && atomic_load(&ctx->under_way) == 0;
+}
+
+/* NULL when it is over. woke: the worker has just been started. */
+static BlockAIOCB *next_request(AioContext *ctx, bool woke)
+{
+    GList *link;
+
+    pthread_mutex_lock(&ctx->lock);
+    while ((link = g_queue_pop_head_link(&ctx->waiting)) == NULL &&
+           !is_over(ctx)) {
+        if (woke) {
+            ctx->waking = false;
+        }
+        ctx->idle++;
+        pthread_cond_wait(&ctx->work, &ctx->lock);
+        ctx->idle--;
+        woke = true;
+    }
+    if (link) {
+        ((BlockAIOCB *)link->data)->queue = NULL;
+    }
+    if (woke) {
+        ctx->waking = false;
+        unlock_and_wake(ctx);
+    } else {
+        pthread_mutex_unlock(&ctx->lock);
+    }
+    return link ? link->data : NULL;
+}
+
 static void *worker_main(void *opaque)
 {
     AioContext *ctx = opaque;
-    GList *link;
+    bool is_new = true;
+    BlockAIOCB *acb;
 
     pthread_setname_np(pthread_self(), "vvfat-aio");
-    pthread_mutex_lock(&ctx->lock);
-    for (;;) {
-        while ((link = g_queue_pop_head_link(&ctx->waiting)) == NULL) {
-            if (atomic_load(&ctx->given_up) &&
-                atomic_load(&ctx->under_way) == 0) {
-                pthread_mutex_unlock(&ctx->lock);
-                aio_context_release(ctx);
-                return NULL;
-            }
-            ctx->idle++;
-            pthread_cond_wait(&ctx->work, &ctx->lock);
-            ctx->idle--;
-            ctx->woken -= ctx->woken > 0;
-        }
-        BlockAIOCB *acb = link->data;
-        acb->queue = NULL;
-        pthread_mutex_unlock(&ctx->lock);
+    while ((acb = next_request(ctx, is_new)) != NULL) {
+        is_new = false;
         aio_request_run(acb);
-        pthread_mutex_lock(&ctx->lock);
     }
+    aio_context_release(ctx);
+    return NULL;
 }
 
 /* Under the lock. */
@@ -112,26 +165,11 @@ void aio_workers_give_up(AioContext *ctx)
 
 /* ---- The queue ---- */
 
-/* There is one more request in it. Under the lock. */
-static void wake_worker(AioContext *ctx)
-{
-    if (ctx->idle > ctx->woken) {
-        ctx->woken++;
-        pthread_cond_signal(&ctx->work);
-    } else if (ctx->n_workers < ctx->max_workers &&
-               !atomic_load(&ctx->given_up)) {
-        /* Without a new one, those that are there come to it. */
-        (void)start_worker(ctx);
-    }
-}
-
-static void enqueue(AioContext *ctx, BlockAIOCB *acb, GQueue *queue)
+/* Under the lock. */
+static void enqueue(BlockAIOCB *acb, GQueue *queue)
 {
     acb->queue = queue;
     g_queue_push_tail_link(queue, &acb->link);
-    if (queue == &ctx->waiting) {
-        wake_worker(ctx);
-    }
 }
 
 void aio_worker_submit(BlockAIOCB *acb)
@@ -140,8 +178,8 @@ void aio_worker_submit(BlockAIOCB *acb)
 
     acb->link.data = acb;
     pthread_mutex_lock(&ctx->lock);
-    enqueue(ctx, acb, &ctx->waiting);
-    pthread_mutex_unlock(&ctx->lock);
+    enqueue(acb, &ctx->waiting);
+    unlock_and_wake(ctx);
 }
 
 bool aio_worker_withdraw(BlockAIOCB *acb, bool *parked)
@@ -179,15 +217,15 @@ static void parking_resume(DrainWaiter *waiter)
         BlockAIOCB *acb = request->data;
 
         acb->phase = aio_count_unpark(&acb->blk->aio);
-        enqueue(ctx, acb, &ctx->waiting);
+        enqueue(acb, &ctx->waiting);
     }
-    pthread_mutex_unlock(&ctx->lock);
+    unlock_and_wake(ctx);
     g_free(parking);
     aio_context_release(ctx);
 }
 
-/* That of a gate; NULL when nothing is drained there. Under the lock, which keeps a new
- * one from being resumed before a request is in it. */
+/* That of a gate; NULL when nothing is drained there. Under the lock, which
+ * keeps a new one from being resumed before a request is in it. */
 static AioParking *find_parking(AioContext *ctx, DrainGate *gate)
 {
     AioParking *parking = ctx->parkings;
@@ -225,8 +263,8 @@ bool aio_worker_park(BlockAIOCB *acb, DrainGate *gate)
         if (parking) {
             aio_count_park(&acb->blk->aio, acb->phase);
         }
-        enqueue(ctx, acb, parking ? &parking->requests : &ctx->waiting);
+        enqueue(acb, parking ? &parking->requests : &ctx->waiting);
     }
-    pthread_mutex_unlock(&ctx->lock);
+    unlock_and_wake(ctx);
     return goes_on;
 }

@@ -184,13 +184,19 @@ static bool guess_floppy(uint64_t sectors, BlkGeometry *g)
     return false;
 }
 
-static int guess(BlockBackend *blk, BlkGeometry *g)
+static int guess(BdrvChild *root, BlkGeometry *g)
 {
-    uint64_t sectors = (uint64_t)blk_getlength(blk) / SECTOR_BYTES;
+    uint64_t sectors = (uint64_t)node_length(root->bs) / SECTOR_BYTES;
+    int ret = backend_check_range(root->bs, 0, 0);
     Mbr mbr;
-    int ret = sectors == 0 ? -EMEDIUMTYPE
-                           : blk_pread(blk, 0, sizeof(mbr), &mbr, 0);
 
+    if (ret < 0) {
+        return ret;
+    }
+    if (sectors == 0) {
+        return -EMEDIUMTYPE;
+    }
+    ret = bdrv_pread(root, 0, sizeof(mbr), &mbr, 0);
     if (ret < 0) {
         return ret;
     }
@@ -214,20 +220,29 @@ static bool shows_its_child(const BlockDriverState *bs)
     return bs->primary && (bs->primary->role & BDRV_CHILD_FILTERED);
 }
 
-int blk_get_geometry(BlockBackend *blk, BlkGeometry *geometry)
+static int ask_driver(BlockDriverState *bs, BlkGeometry *geometry)
 {
-    BlockDriverState *bs = blk_bs(blk);
-    int ret = -ENOTSUP;
-
-    io_error_clear();
-    *geometry = (BlkGeometry){ 0 };
     while (bs->drv->get_geometry == NULL && shows_its_child(bs)) {
         bs = node_primary(bs);
     }
-    if (bs->drv->get_geometry) {
-        node_enter(bs);
-        ret = bs->drv->get_geometry(bs, geometry);
-        node_leave(bs);
+    if (bs->drv->get_geometry == NULL) {
+        return -ENOTSUP;
     }
-    return ret == -ENOTSUP ? guess(blk, geometry) : ret;
+    node_enter(bs);
+    int ret = bs->drv->get_geometry(bs, geometry);
+    node_leave(bs);
+    return ret;
+}
+
+int blk_get_geometry(BlockBackend *blk, BlkGeometry *geometry)
+{
+    io_error_clear();
+    *geometry = (BlkGeometry){ 0 };
+    int ret = ask_driver(backend_ask(blk), geometry);
+
+    if (ret == -ENOTSUP) {
+        ret = guess(blk->root, geometry);
+    }
+    backend_ask_end(blk);
+    return ret;
 }

@@ -265,6 +265,8 @@ bool blk_change_medium(BlockBackend *blk, const char *name,
     bool changed = false;
 
     io_error_clear();
+    /* What was written to the old medium goes there, begun or not. */
+    aio_count_wait_earlier(&blk->aio);
     gate_drain_begin(&blk->gate);
     bool done = change(blk, &medium, &changed, errp);
     if (done) {

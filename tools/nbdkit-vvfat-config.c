@@ -103,29 +103,32 @@ static int set_image(const char *value)
     if (name == NULL) {
         return -1;
     }
-    g_free(image);
     image = g_strdup(name);
     free(name);
     return 0;
 }
 
+static int refuse_second(const char *key, const char *value)
+{
+    GError *err = NULL;
+
+    block_error_set(&err, EINVAL,
+                    "%s=%s: one disk is served, and it is another one "
+                    "already; start nbdkit once for each",
+                    key, value);
+    return plugin_fail(err);
+}
+
 int plugin_config(const char *key, const char *value)
 {
-    bool is_image;
-
     if (g_str_has_prefix(key, OWN_PREFIX)) {
         key += strlen(OWN_PREFIX);
     }
-    is_image = strcmp(key, "image") == 0;
-    if (is_image ? image != NULL
-                 : strcmp(key, "dir") == 0 && options_has(node_options, key)) {
-        nbdkit_error("%s=%s: one disk is served, and it is another one "
-                     "already; start nbdkit once for each",
-                     key, value);
-        return -1;
+    if (strcmp(key, "image") == 0) {
+        return image ? refuse_second(key, value) : set_image(value);
     }
-    if (is_image) {
-        return set_image(value);
+    if (strcmp(key, "dir") == 0 && options_has(node_options, key)) {
+        return refuse_second(key, value);
     }
     if (names_file(key)) {
         return set_path(key, value);
@@ -195,9 +198,7 @@ int plugin_config_complete(void)
         }
         options_set(node_options, "driver", DRIVER_NAME);
     } else if (options_has(node_options, "dir")) {
-        nbdkit_error("dir=%s and image=%s: only one can be served",
-                     options_get(node_options, "dir"), image);
-        return -1;
+        return refuse_second("image", image);
     }
     if (!check_kind(&err)) {
         return plugin_fail(err);

@@ -75,10 +75,10 @@ static void G_GNUC_PRINTF(2, 3) say(Budget *budget, const char *fmt, ...)
 }
 
 /* What comes behind a long list has a budget of its own. */
-static void end_of_list(Budget *budget)
+static void end_of_list(Budget *budget, const char *where)
 {
     pthread_mutex_lock(&budget_lock);
-    next_period(budget, "; vvfat-img info shows all of them");
+    next_period(budget, where);
     pthread_mutex_unlock(&budget_lock);
 }
 
@@ -107,8 +107,8 @@ static void log_report(const Options *facts)
         say(is_missing ? &of_errors : &of_debug, "%s '%s': %s", kind,
             clean_path, clean);
     }
-    end_of_list(&of_errors);
-    end_of_list(&of_debug);
+    end_of_list(&of_errors, "; vvfat-img info shows all of them");
+    end_of_list(&of_debug, "; vvfat-img info shows all of them");
 }
 
 void plugin_log_report(BlockBackend *blk)
@@ -135,7 +135,7 @@ void plugin_log_facts(BlockBackend *blk, const char *when)
 
     if (info && info->specific) {
         options_foreach(info->specific, log_fact, (void *)when);
-        end_of_list(&of_debug);
+        end_of_list(&of_debug, "");
     }
 }
 
@@ -189,8 +189,6 @@ void plugin_log_watch(BlockBackend *blk)
 
 void plugin_log_end(void)
 {
-    pthread_mutex_lock(&budget_lock);
-    next_period(&of_errors, "");
-    next_period(&of_debug, "");
-    pthread_mutex_unlock(&budget_lock);
+    end_of_list(&of_errors, "");
+    end_of_list(&of_debug, "");
 }

@@ -381,7 +381,7 @@ static int write_around_kept(Overlay *o, int64_t offset, const IOVector *iov,
     while (ret == 0 && done < bytes) {
         bool kept;
         int64_t n = o->config.kept_run(o->config.opaque, offset + done,
-                                       bytes - done, &kept);
+                                       bytes - done, iov, (size_t)done, &kept);
 
         if (!kept) {
             g_auto(IOVector) part = { 0 };

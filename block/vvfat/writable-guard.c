@@ -5,7 +5,8 @@
  *
  * To write what is there already is no change, and is allowed: who copies a
  * whole image over the disk writes every sector. Data of protected files is
- * then left out of the request, so that no commit finds it written.
+ * then left out of the request, so that no commit finds it written; with
+ * protect=report, too, where all else may be written.
  */
 #include <errno.h>
 #include <string.h>
@@ -108,6 +109,19 @@ static int check_clusters(Writable *w, int64_t offset, int64_t bytes,
     return found;
 }
 
+static bool has_protected(const Writable *w, int64_t offset, int64_t bytes)
+{
+    const Inode *inode = NULL;
+
+    while (!inode && bytes) {
+        int64_t n = protected_run(w, offset, bytes, &inode);
+
+        offset += n;
+        bytes -= n;
+    }
+    return inode != NULL;
+}
+
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
                          const IOVector *iov)
 {
@@ -117,6 +131,9 @@ int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
 
     if (!w->protect) {
         return 0;
+    }
+    if (w->config->report_protected) {
+        return has_protected(w, offset, bytes);
     }
     found = check_clusters(w, offset, bytes, iov);
     if (found < 0) {
@@ -130,13 +147,17 @@ int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
     return ret < 0 ? ret : found;
 }
 
+/* With protect=error, the check has compared already. */
 int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
-                          bool *kept)
+                          const IOVector *iov, size_t iov_offset, bool *kept)
 {
+    Writable *w = opaque;
     const Inode *inode;
-    int64_t n = protected_run(opaque, offset, bytes, &inode);
+    int64_t n = protected_run(w, offset, bytes, &inode);
+    int ret;
 
-    *kept = inode != NULL;
+    *kept = inode && (!w->config->report_protected ||
+                      is_unchanged(w, offset, n, iov, iov_offset, &ret));
     return n;
 }
 

@@ -61,7 +61,7 @@ int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
                          const IOVector *iov);
 int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
-                          bool *kept);
+                          const IOVector *iov, size_t iov_offset, bool *kept);
 
 /* CommitterTell: to the node's listeners. */
 void writable_tell(const BlkEvent *event, void *opaque);

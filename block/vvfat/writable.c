@@ -131,8 +131,7 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .data_offset = w->data_offset,
         .unit = writable_unit(w),
         .read_base = writable_read_base,
-        .check_write = w->config->report_protected ? NULL
-                                                   : writable_check_write,
+        .check_write = writable_check_write,
         .kept_run = writable_kept_run,
         .opaque = w,
     };
@@ -231,9 +230,7 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         config.suspended = writable_keep_suspended;
         config.complete = writable_drop_rescue;
     }
-    if (!w->config->report_protected) {
-        w->protect = protect_new(guest_state_root(w->state), &w->geometry);
-    }
+    w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
                                  writable_tell, w, errp);

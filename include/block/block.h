@@ -109,8 +109,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
  * relative names are looked up from where the process is by now. (A vvfat disk
  * with overlay=FILE shows the volume in FILE again.)
  *
- * Requests, asynchronous ones, too, wait meanwhile, and then go to the new
- * medium. Event handlers and drained sections carry over, and so do the
+ * Requests made before it, asynchronous ones, too, go to the old medium; those
+ * made meanwhile, or that a drained section keeps waiting, wait, and go to the
+ * new one. Event handlers and drained sections carry over, and so do the
  * permissions of blk_open_with_perm(); others, and whether the device can be
  * written and resized, follow from the flags.
  *
@@ -258,7 +259,7 @@ bool blk_is_read_only(BlockBackend *blk);
  * table fits, else 63 sectors and as many heads as the size asks for.
  * cylinders: 1..16383 (what is behind them is reached by LBA alone); heads:
  * 1..255; sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is
- * smaller than one sector; or the error of reading it.
+ * smaller than one sector; -ENOMEDIUM; or the error of reading it.
  */
 typedef struct BlkGeometry {
     uint32_t cylinders, heads, sectors;

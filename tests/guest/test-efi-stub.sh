@@ -48,6 +48,7 @@ uefi_arguments
 write_start "${UEFI[@]}" -drive \
     "if=none,id=disk,format=raw,file=$(export_uri esp)" \
     -device virtio-blk-pci,drive=disk,bootindex=1
+write_await 'end of listing' 500
 write_end esp
 grep -q 'initrd=.EFI.Linux.initrd.gz console=ttyS0' \
     "$HOST/var/log of the guest/command line.txt" ||

@@ -26,7 +26,7 @@ start() { # argument of QEMU...
     mkfifo serial.in serial.out
     cat serial.out >console &
     reader=$!
-    timeout -k 5 300 qemu-system-x86_64 -accel tcg -m 256 -nodefaults \
+    timeout -k 5 600 qemu-system-x86_64 -accel tcg -m 256 -nodefaults \
         -display none -no-reboot -bios $firmware -serial pipe:serial "$@" \
         </dev/null &
     guest=$!
@@ -34,7 +34,7 @@ start() { # argument of QEMU...
 }
 
 await() { # pattern; a new line, too, stops U-Boot from booting by itself
-    local deadline=$((SECONDS + 120))
+    local deadline=$((SECONDS + 300))
     until grep -aq -- "$1" console; do
         if ! kill -0 $guest 2>/dev/null || [ $SECONDS -gt $deadline ]; then
             tail -n 40 console

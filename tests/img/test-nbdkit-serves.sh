@@ -38,7 +38,7 @@ refused "dir=DIR"
 refused "did you mean 'label'" dir=source lable=x
 refused "did you mean 'image'" imgae=disk.img
 refused "cannot be longer than 11 bytes" dir=source label=123456789012
-refused 'only one' dir=source image=source
+refused 'once for each' dir=source image=source
 refused 'once for each' source source
 refused 'once for each' image=disk.img image=disk.img
 refused 'format=' dir=source format=raw

@@ -19,6 +19,7 @@ root=$PWD/root
 make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" install \
     PREFIX="$root" BINDIR="$root/bin" LIBDIR="$root/lib" \
     INCLUDEDIR="$root/include" MANDIR="$root/share/man" \
+    DATADIR="$root/share" ZSHDIR="$root/share/zsh/site-functions" \
     NBDKIT_PLUGINDIR="$root/lib/nbdkit/plugins" >install.log 2>&1 || {
     cat install.log
     exit 1

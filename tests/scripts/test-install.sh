@@ -89,13 +89,23 @@ printf '%s\n' root/include/vvfat/block/of-another.h root/lib/libvvfat.so.9 |
 [ ! -e stage/opt/vvfat/include/vvfat ]
 
 # Every directory can be another one.
-install install /p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m \
-    INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n
-(cd apart && find . -type f) | grep -vE '^\./(b/vvfat-img|l/64/(libvvfat\.|pkgconfig/vvfat\.pc)|m/man[0-9]/|i/vvfat/block/|n/nbdkit-)' >astray || :
+apart=(/p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m DATADIR=/d
+    ZSHDIR=/z INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n)
+install install "${apart[@]}"
+cat >places <<'END'
+^./b/vvfat-img$
+^./d/bash-completion/completions/vvfat-img$
+^./i/vvfat/block/
+^./l/64/libvvfat\.
+^./l/64/pkgconfig/vvfat\.pc$
+^./m/man[0-9]/
+^./n/nbdkit-vvfat-plugin\.so$
+^./z/_vvfat-img$
+END
+(cd apart && find . -type f) | grep -v -f places >astray || :
 diff /dev/null astray
 PKG_CONFIG_PATH=$PWD/apart/l/64/pkgconfig pkg-config --cflags --libs vvfat |
     grep -q -- '-I/i/vvfat .*-L/l/64 '
-install uninstall /p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m \
-    INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n
+install uninstall "${apart[@]}"
 find apart -not -type d >left
 diff /dev/null left

@@ -18,7 +18,7 @@
 #include "block/aio.h"
 
 #define CLIENTS 8u
-#define ROUNDS 1500
+#define ROUNDS 2500
 #define SLOT 2048 /* bytes */
 #define SLOTS 6   /* of a client on each disk */
 #define MARK "vvfat-aio-client"

@@ -116,6 +116,35 @@ Test(aio_drain, waits_for_requests_that_nobody_has_begun)
     check_waits_for_queue(blk_drained_begin);
 }
 
+Test(aio_drain, does_not_wait_for_a_request_made_meanwhile)
+{
+    g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR, "driver=mem");
+    g_autoptr(BlockBackend) other = core_open(BDRV_O_RDWR, "driver=mem");
+    g_autoptr(AioContext) ctx = aio_new(1);
+    g_autoptr(AioContext) busy = aio_new(1);
+    g_auto(Done) done = { 0 }, late = { 0 };
+    Caller drain = { .call = blk_drain, .blk = blk };
+
+    core_hold(core_disk(other));
+    core_hold(core_disk(blk));
+    aio_write(other, busy, 0, &late); /* keeps the only worker */
+    core_wait_held(core_disk(other), 1);
+    aio_write(blk, ctx, 0, &done);
+    caller_start(&drain);
+    while (blk->aio.phase == 0) {
+        g_usleep(100);
+    }
+    aio_write(blk, busy, 512, &late);
+    core_release(core_disk(blk));
+    g_thread_join(drain.thread);
+    core_expect(core_disk(blk), "W0+512");
+    core_release(core_disk(other));
+    aio_context_drain(busy);
+    aio_context_drain(ctx);
+    cr_assert_eq(late.count, 2);
+    aio_check(&done, 0);
+}
+
 typedef struct Stream {
     BlockBackend *blk;
     AioContext *ctx;
@@ -135,7 +164,7 @@ static void stream_next(void *opaque, int ret)
     }
 }
 
-Test(aio_drain, does_not_wait_for_requests_made_meanwhile)
+Test(aio_drain, ends_beside_a_stream_of_requests)
 {
     g_autoptr(BlockBackend) blk = core_open(BDRV_O_RDWR, "driver=mem");
     g_autoptr(AioContext) ctx = aio_new(4);
@@ -204,7 +233,7 @@ Test(aio_drain, what_is_parked_is_cancelled_at_once)
     aio_context_drain(ctx);
     aio_check(&done[2], -ECANCELED);
     blk_drained_end(disk);
-    core_expect(core_disk(disk), "");
+    cr_assert_eq(core_count(core_disk(disk), MEM_WRITE), 0);
     for (int i = 0; i < 3; i++) {
         done_clear(&done[i]);
     }
@@ -306,6 +335,26 @@ Test(aio_drain, writes_made_before_becoming_read_only_are_written)
     cr_assert_eq(before.ret, 0);
     aio_check(&after, -EACCES);
     core_check_text(after.words, "is read-only");
+}
+
+Test(aio_drain, writes_made_before_go_to_the_old_medium)
+{
+    g_autoptr(BlockBackend) blk = open_disk();
+    BlockBackend *old = open_shared("disk");
+    g_autoptr(AioContext) ctx = aio_new(1);
+    g_auto(Done) done = { 0 };
+
+    for (int i = 0; i < 20; i++) {
+        aio_write(blk, ctx, 0, &done);
+    }
+    cr_assert(blk_change_medium(blk, "mem:1M", NULL, BDRV_O_RDWR, NULL));
+    cr_assert_eq(core_count(core_disk(old), MEM_WRITE), 20);
+    cr_assert_eq(core_count(core_disk(blk), MEM_WRITE), 0);
+    aio_write(blk, ctx, 0, &done);
+    aio_context_drain(ctx);
+    cr_assert_eq(done.count, 21);
+    cr_assert_eq(core_count(core_disk(blk), MEM_WRITE), 1);
+    blk_close(old);
 }
 
 /* ---- Many at once ---- */

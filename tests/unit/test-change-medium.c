@@ -223,6 +223,7 @@ Test(change_medium, no_medium_is_left)
     g_autoptr(BdrvInfo) info = NULL;
     g_autofree char *words = NULL;
     g_autoptr(BlockBackend) blk = NULL;
+    BlkGeometry geometry;
     uint8_t buf[512];
 
     image_make("a", 4096, 1);
@@ -238,6 +239,7 @@ Test(change_medium, no_medium_is_left)
     image_check_text(words, "no medium");
     cr_assert_eq(blk_pwrite(blk, 0, 512, buf, 0), -ENOMEDIUM);
     cr_assert_eq(blk_getlength(blk), 0);
+    cr_assert_eq(blk_get_geometry(blk, &geometry), -ENOMEDIUM);
     cr_assert_eq(blk_flush(blk), 0);
     cr_assert_eq(blk_commit(blk, true, NULL), 0);
     info = blk_get_info(blk, NULL);

@@ -106,6 +106,32 @@ Test(writable_protect, the_same_bytes_are_accepted_and_change_nothing)
     check_same_bytes(NULL);
 }
 
+Test(writable_protect, the_same_bytes_are_not_reported)
+{
+    check_same_bytes("protect=report");
+}
+
+/* Where all may be written: the file with other bytes waits, and no other. */
+Test(writable_protect, other_bytes_are_reported)
+{
+    g_autoptr(Machine) m = start("protect=report");
+    g_autofree char *pending = NULL;
+    g_autofree char *before = host_tree_read(m->host, "locked", NULL);
+    g_autofree char *after = NULL;
+    g_autofree uint8_t *now = g_malloc((gsize)m->disk->size);
+
+    m->disk->mem[find(m, "LLLLLLLL", 0) + 1000] ^= 1;
+    cr_assert_eq(write_all(m, 1 << 20), 0);
+    cr_assert_leq(blk_flush(m->disk->blk), 0);
+    cr_assert_eq(blk_pread(m->disk->blk, 0, m->disk->size, now, 0), 0);
+    cr_assert_arr_eq(now, m->disk->mem, (size_t)m->disk->size);
+    pending = machine_facts(m, "pending.");
+    image_check_text(pending, "pending.0.path: locked");
+    cr_assert_null(strstr(pending, "pending.1"), "%s", pending);
+    after = host_tree_read(m->host, "locked", NULL);
+    cr_assert_str_eq(after, before);
+}
+
 Test(writable_protect, the_same_bytes_with_an_overlay_that_is_kept)
 {
     g_autofree char *image = image_path("kept.qcow2");
