@@ -266,7 +266,8 @@ THREAD_TESTS := $(patsubst tests/thread/%.c,$(BUILD)/tests/thread/%,\
     $(filter tests/thread/test-%.c,$(THREAD_SOURCES)))
 THREAD_HELPERS := $(filter-out tests/thread/test-%,$(THREAD_SOURCES))
 
-$(BUILD)/tests/thread/test-writable: $(call objects,$(GUEST_SOURCES))
+$(BUILD)/tests/thread/test-writable $(BUILD)/tests/thread/test-events: \
+    $(call objects,$(GUEST_SOURCES))
 
 $(BUILD)/tests/thread/%: $(BUILD)/obj/tests/thread/%.o \
     $(call objects,$(THREAD_HELPERS)) $(STATIC_LIB)

@@ -160,10 +160,10 @@ void gate_hand_entry(DrainGate *gate)
 
 void gate_take_entries_back(void)
 {
-    /* The backend's, which keeps the node, comes last. */
-    for (int i = MAX_HANDED; i-- > 0;) {
+    for (int i = 0; i < MAX_HANDED; i++) {
         if (handed[i]) {
-            gate_leave(handed[i]);
+            /* A node's: the backend may have been left already. */
+            gate_unpin(handed[i]);
             handed[i] = NULL;
         }
     }

@@ -31,7 +31,7 @@ static void rescue(Writable *w, const char *reason, GError **errp)
         .detail = error ? error->message : reason,
     };
 
-    if (image) {
+    if (!error) {
         block_error_set(errp, EIO,
                         "Not all of what the guest wrote is in the directory "
                         "'%s' (%s). What is missing is kept in '%s': "

@@ -168,8 +168,8 @@ static int fill(Writable *w, RescueImage *image, bool is_last)
 
 static bool make_image(Writable *w, const char *where, GError **errp)
 {
-    RescueImage *image = rescue_image_new(w->absolute_dir, where, w->disk_bytes,
-                                          errp);
+    RescueImage *image = rescue_image_new(w->absolute_dir, where,
+                                          w->disk_bytes, errp);
     int ret = image ? fill(w, image, true) : 0;
 
     if (!image) {

@@ -126,6 +126,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
  * old one is opened again, and if that fails, too, there is no medium: the
  * length is 0, requests fail with -ENOMEDIUM, and this can be called again.
  * Both are told, as success is, by BLK_EVENT_MEDIUM_CHANGED (event.h).
+ * blk_getlength() and the like, which do not wait, may find no medium in
+ * between.
  */
 bool blk_change_medium(BlockBackend *blk, const char *name,
                        const Options *options, unsigned flags, GError **errp)

@@ -152,7 +152,7 @@ while read -r file header; do
     esac
 done < <(includes tests/model/*.[ch])
 
-# ---- Who calls the host, prints, or ends the program ----
+# ---- Who calls the host ----
 
 host='open|openat|creat|close|read|pread|preadv|write|pwrite|pwritev|lseek'
 host="$host|stat|fstat|fstatat|lstat|statx|opendir|fdopendir|readdir|realpath"
@@ -163,8 +163,6 @@ host="$host|chmod|fchmod|fchmodat|chown|fchown|fchownat|getxattr|fgetxattr"
 host="$host|setxattr|fsetxattr|listxattr|flistxattr|removexattr|faccessat"
 host="$host|futimens|utimensat|chdir|syscall|time"
 host="$host|clock_gettime|gettimeofday|g_get_real_time|g_file_get_contents"
-ends='exit|_exit|abort|printf|vprintf|puts|putchar|perror|signal|sigaction'
-ends="$ends|g_print|g_printerr|g_log|g_error"
 
 objects=()
 for file in block/*.c block/vvfat/*.c util/*.c; do
@@ -183,7 +181,6 @@ while read -r object name; do
             [[ ! $name =~ ^($host)(64)?$ ]] ||
                 complain "$file calls the host: $name" ;;
     esac
-    [[ ! $name =~ ^($ends)$ ]] || complain "$file calls $name"
 done < <(nm -uA "${objects[@]}" | sed -E 's/: *U / /; s/@.*//')
 
 exit $failed

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -112,6 +113,33 @@ Test(writable_events, the_host_fails)
     h.m->fault->fail_at = 0;
     cr_assert_eq(blk_flush(h.m->disk->blk), 0);
     listener_expect(h.l, "released new: - (0)\ncommit -: - (0)\n");
+    heard_free(&h);
+}
+
+static void look_at_signals(BlockBackend *blk, const BlkEvent *event,
+                            void *opaque)
+{
+    sigset_t *blocked = opaque;
+
+    (void)blk;
+    (void)event;
+    pthread_sigmask(SIG_SETMASK, NULL, blocked);
+}
+
+Test(writable_events, the_thread_takes_no_signals_of_the_program)
+{
+    sigset_t here, there;
+    Heard h;
+
+    sigemptyset(&there);
+    pthread_sigmask(SIG_SETMASK, NULL, &here);
+    heard_open(&h, NULL);
+    blk_add_event_handler(h.m->disk->blk, NULL, look_at_signals, &there, NULL);
+    guest_text(h.m, "new", "new");
+    cr_assert_eq(guest_sync(h.m, ORDER_LINUX), 0);
+    cr_assert(!sigismember(&here, SIGTERM) && sigismember(&there, SIGTERM));
+    cr_assert(sigismember(&there, SIGINT) && sigismember(&there, SIGUSR1));
+    g_free(machine_close(h.m));
     heard_free(&h);
 }
 
