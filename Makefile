@@ -72,6 +72,7 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz-*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 SCRIPT_TESTS := $(sort $(wildcard tests/scripts/test-*.sh tests/img/test-*.sh))
 GUEST_TESTS := $(sort $(wildcard tests/guest/test-*.sh))
+EXAMPLE_SOURCES := $(wildcard docs/examples/*.c)
 PUBLIC_HEADERS := $(wildcard include/block/*.h)
 MAN_PAGES := $(wildcard docs/*.[137])
 
@@ -306,15 +307,13 @@ check: need-criterion all $(UNIT_TESTS) test-programs
 # Directories below the prefix move with it (pkg-config --define-prefix).
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-$(BUILD)/vvfat.pc: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' 'prefix=$(PREFIX)' \
-	    'libdir=$(call below_prefix,$(LIBDIR))' \
-	    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
-	    'Description: Block layer that shows a directory as a FAT disk' \
-	    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
-	    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
-	    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat' >$@
+vvfat_pc = printf '%s\n' 'prefix=$(PREFIX)' \
+    'libdir=$(call below_prefix,$(LIBDIR))' \
+    'includedir=$(call below_prefix,$(INCLUDEDIR))' '' 'Name: vvfat' \
+    'Description: Block layer that shows a directory as a FAT disk' \
+    'Version: $(VERSION)' 'Requires: glib-2.0 >= 2.68' \
+    'Requires.private: zlib' 'Libs: -L$${libdir} -lvvfat' \
+    'Libs.private: -pthread' 'Cflags: -I$${includedir}/vvfat'
 
 BASH_COMPLETION_DIR = $(DATADIR)/bash-completion/completions
 # The page docs/NAME.N goes to manN.
@@ -322,7 +321,7 @@ installed_man = $(foreach page,$(MAN_PAGES),\
     '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))')
 
 .PHONY: install uninstall
-install: all $(BUILD)/vvfat.pc
+install: all
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' \
 	    '$(DESTDIR)$(INCLUDEDIR)/vvfat/block' \
 	    '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSHDIR)'
@@ -334,7 +333,8 @@ install: all $(BUILD)/vvfat.pc
 	    '$(DESTDIR)$(LIBDIR)/libvvfat.so.$(SO_VERSION)'
 	ln -sf libvvfat.so.$(SO_VERSION) '$(DESTDIR)$(LIBDIR)/libvvfat.so'
 	install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/vvfat/block'
-	install -m 644 $(BUILD)/vvfat.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	$(vvfat_pc) >'$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc'
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/vvfat.pc'
 	set -e; for page in $(installed_man); do \
 	    install -D -m 644 "docs/$${page##*/}" "$$page"; done
 	install -m 644 tools/completions/vvfat-img.bash \
@@ -367,8 +367,10 @@ endif
 
 C_FILES := $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) $(UNIT_SOURCES) \
     $(THREAD_SOURCES) $(CRASH_SOURCES) $(MODEL_SOURCES) $(SOAK_SOURCES) \
-    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
-H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h)
+    $(TEST_TOOL_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
+    $(EXAMPLE_SOURCES)
+H_FILES := $(wildcard include/*/*.h block/*.h block/*/*.h tools/*.h tests/*/*.h \
+    docs/examples/*.h)
 SHELL_FILES := $(sort configure .ci/run tests/run \
     $(wildcard tests/*/*.sh tests/scripts/* tools/completions/*.bash))
 
@@ -381,8 +383,10 @@ lint:
 	$(Q)mandoc -T lint -W warning $(MAN_PAGES)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --library=gtk \
-	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES)
-	$(Q)printf '%s\n' $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) | \
+	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \
+	    $(EXAMPLE_SOURCES)
+	$(Q)printf '%s\n' $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \
+	    $(EXAMPLE_SOURCES) | \
 	    xargs -P "$$(nproc)" -I {} clang-tidy --quiet {} -- -std=gnu11 \
 	    $(subst -I/,-isystem /,$(VVFAT_CPPFLAGS) $(NBDKIT_CFLAGS)) \
 	    2>/dev/null # no more than the number of warnings in system headers

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/data-map.h"
 
-#include <errno.h>
-
-#include "block/driver.h"
 #include "block/vvfat/open-files.h"
-#include "block/vvfat/report.h"
 
 #define MAX_OPEN_FILES 128u
 
@@ -143,34 +139,6 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
 
 /* ---- Reading ---- */
 
-static int fail(const Inode *inode, int ret)
-{
-    g_autofree char *path = inode_host_path(inode);
-    g_autofree char *text = report_escape(path ? path : inode->name);
-
-    if (ret == -ENODATA) {
-        bdrv_set_io_error("'%s' has shrunk on the host", text);
-        return -EIO;
-    }
-    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-ret));
-    return ret;
-}
-
-static int read_file(DataMap *map, const Inode *inode, int64_t offset,
-                     const IOVector *iov, size_t iov_offset, size_t bytes)
-{
-    OpenFile *file;
-    int ret = open_files_get(map->files, inode, &file);
-
-    if (ret < 0) {
-        return ret;
-    }
-    ret = hostfs_read_full(map->fs, open_file_host(file), offset, iov,
-                           iov_offset, bytes);
-    open_files_put(map->files, file);
-    return ret < 0 ? fail(inode, ret) : 0;
-}
-
 /* Where a byte of a cluster is in the host file of its interval. */
 static int64_t file_offset(const DataMap *map, const Interval *found,
                            uint32_t cluster, uint32_t in_cluster)
@@ -194,7 +162,8 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
         left = MAX(inode->host.size - offset, 0);
         n = (size_t)MIN((int64_t)bytes, left);
         if (n) {
-            ret = read_file(map, inode, offset, iov, iov_offset, n);
+            ret = open_files_read(map->files, inode, offset, iov, iov_offset,
+                                  n);
         }
     }
     if (ret == 0 && n < bytes) {

@@ -65,6 +65,9 @@ typedef struct GuestEntry {
 
 Inode *guest_inode_new(GuestState *s, bool is_directory);
 
+/* Free the inodes of s->retired, which nobody needs any more. */
+void guest_retire(GuestState *s);
+
 /* The inode's chain has to be followed again from cluster `from` of it on. */
 void guest_mark_stale(GuestState *s, Inode *inode, uint64_t from);
 

@@ -12,7 +12,8 @@
  * -ENOTDIR of one that wants a directory).
  *
  * Threads: all calls but those on a HostDir may run on any thread, many at a
- * time, also on one file. A HostDir belongs to one thread at a time.
+ * time, also on one file. A HostDir belongs to one thread at a time, but for
+ * stat_at() and dos_attrib_at().
  */
 #ifndef VVFAT_HOSTFS_H
 #define VVFAT_HOSTFS_H

@@ -12,7 +12,8 @@ static const char *const held_texts[] = {
     "the directory does not begin with '.' and '..'",
     "no host file can have its name",
     "another entry of the directory has its name",
-    "its entry is gone, but its clusters are still allocated",
+    ("its entry is gone, but its clusters are still allocated, or its "
+     "directory is damaged"),
     "its directory is not on the host yet",
     "the host does not allow to write it",
     "it was changed on the host meanwhile",
@@ -145,12 +146,4 @@ char *inode_host_path_at(const Inode *dir, const char *name)
     g_autofree char *path = inode_host_path(dir);
 
     return path && *path ? g_strconcat(path, "/", name, NULL) : g_strdup(name);
-}
-
-bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor)
-{
-    while (inode && inode != ancestor) {
-        inode = inode->host_parent;
-    }
-    return inode != NULL;
 }

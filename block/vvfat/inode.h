@@ -170,7 +170,4 @@ char *inode_host_path(const Inode *inode);
 /* The path of `name` in a directory on the host. g_free(). */
 char *inode_host_path_at(const Inode *dir, const char *name);
 
-/* Whether `inode` is `ancestor` or below it on the host. */
-bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor);
-
 #endif

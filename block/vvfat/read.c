@@ -9,7 +9,6 @@
 #include <errno.h>
 
 #include "block/vvfat/open-files.h"
-#include "block/vvfat/report.h"
 
 #define MAX_OPEN_FILES 128u
 #define METADATA_CHUNK 4096
@@ -79,36 +78,6 @@ void disk_read_metadata(const Layout *layout, int64_t offset,
     }
 }
 
-static int fail(const DiskReader *reader, const TreeNode *node, int r)
-{
-    g_autofree char *path = tree_real_path(layout_tree(reader->layout), node);
-    g_autofree char *text = report_escape(path);
-
-    if (r == -ENODATA) {
-        bdrv_set_io_error("'%s' has shrunk since the image was opened; open "
-                          "the image again",
-                          text);
-        return -EIO;
-    }
-    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-r));
-    return r;
-}
-
-static int read_file(DiskReader *reader, const TreeNode *node, int64_t offset,
-                     const IOVector *iov, size_t done, size_t bytes)
-{
-    OpenFile *file;
-    int r = open_files_get(reader->files, node, &file);
-
-    if (r < 0) {
-        return r;
-    }
-    r = hostfs_read_full(reader->fs, open_file_host(file), offset, iov, done,
-                         bytes);
-    open_files_put(reader->files, file);
-    return r < 0 ? fail(reader, node, r) : 0;
-}
-
 int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
 {
     size_t done = 0;
@@ -129,9 +98,9 @@ int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
             disk_read_metadata(reader->layout, at, iov, done, n);
             break;
         case REGION_FILE:
-            r = read_file(reader, region.node,
-                          region.file_offset + at - region.start, iov, done,
-                          n);
+            r = open_files_read(reader->files, region.node,
+                                region.file_offset + at - region.start, iov,
+                                done, n);
             break;
         }
         if (r < 0) {

@@ -17,12 +17,11 @@
 #include <string.h>
 
 #include "ata-identify.h"
+#include "ata-taskfile.h"
 
 #define SECTOR 512
 #define CHUNK 128 /* sectors; a multiple of ATA_MAX_MULTIPLE */
 
-#define DEVICE_LBA 0x40
-#define DEVICE_1 0x10
 #define CONTROL_NIEN 0x02
 #define CONTROL_SRST 0x04
 #define CONTROL_HOB 0x80
@@ -34,9 +33,7 @@ struct AtaDisk {
     AioContext *ctx;
     AtaHost host;
     AtaParameters p;
-
-    /* Registers; `before` has what a second write pushed back (LBA48). */
-    uint8_t now[8], before[8];
+    AtaTaskfile regs;
     uint8_t status, error, control;
     bool interrupt; /* pending, whatever nIEN says */
 
@@ -61,9 +58,9 @@ static void set_status(AtaDisk *d, uint8_t status, bool interrupt)
 {
     d->status = status;
     d->interrupt = interrupt;
-    d->host.set_irq(d->host.opaque, interrupt &&
-                                        !(d->control & CONTROL_NIEN) &&
-                                        !(d->now[ATA_DEVICE] & DEVICE_1));
+    d->host.set_irq(d->host.opaque,
+                    interrupt && !(d->control & CONTROL_NIEN) &&
+                        !(d->regs.now[ATA_DEVICE] & ATA_DEVICE_1));
 }
 
 static void finish(AtaDisk *d)
@@ -80,9 +77,7 @@ static void fail(AtaDisk *d, uint8_t error)
 /* The state after a reset, with the signature of an ATA disk. */
 static void reset(AtaDisk *d)
 {
-    memset(d->now, 0, sizeof(d->now));
-    memset(d->before, 0, sizeof(d->before));
-    d->now[ATA_COUNT] = d->now[ATA_LBA_LOW] = 1;
+    ata_taskfile_reset(&d->regs);
     d->error = 1; /* diagnostics passed */
     d->p.multiple = 0;
     d->p.write_cache = true;
@@ -91,51 +86,11 @@ static void reset(AtaDisk *d)
     set_status(d, d->control & CONTROL_SRST ? ATA_BSY : ATA_DRDY, false);
 }
 
-/* ---- Addresses ---- */
-
-static int64_t get_address(const AtaDisk *d)
-{
-    const AtaAddressing *a = &d->p.current;
-    const uint8_t *now = d->now, *before = d->before;
-    int64_t lba = now[ATA_LBA_LOW] | now[ATA_LBA_MID] << 8 |
-                  now[ATA_LBA_HIGH] << 16;
-    uint32_t head = now[ATA_DEVICE] & 0x0f, cylinder = (uint32_t)lba >> 8;
-
-    if (d->ext) {
-        return lba | (int64_t)before[ATA_LBA_LOW] << 24 |
-               (int64_t)before[ATA_LBA_MID] << 32 |
-               (int64_t)before[ATA_LBA_HIGH] << 40;
-    } else if (now[ATA_DEVICE] & DEVICE_LBA) {
-        return lba | (int64_t)head << 24;
-    } else if (cylinder >= a->cylinders || head >= a->heads ||
-               now[ATA_LBA_LOW] == 0 || now[ATA_LBA_LOW] > a->per_track) {
-        return -1;
-    }
-    return ((int64_t)cylinder * a->heads + head) * a->per_track +
-           now[ATA_LBA_LOW] - 1;
-}
-
 /* An error of the first sector of the chunk: the registers name it. */
 static void fail_at_sector(AtaDisk *d, uint8_t error)
 {
-    int64_t lba = d->lba;
-
-    if (lba >= 0 && !d->ext && !(d->now[ATA_DEVICE] & DEVICE_LBA)) {
-        int64_t track = lba / d->p.current.per_track;
-        int64_t cylinder = track / d->p.current.heads;
-
-        lba = (lba % d->p.current.per_track + 1) | cylinder << 8 |
-              (track % d->p.current.heads) << 24;
-    }
-    for (unsigned i = 0; lba >= 0 && i < 3; i++) {
-        d->now[ATA_LBA_LOW + i] = (uint8_t)(lba >> 8 * i);
-        if (d->ext) {
-            d->before[ATA_LBA_LOW + i] = (uint8_t)(lba >> (24 + 8 * i));
-        }
-    }
-    if (lba >= 0 && !d->ext) {
-        d->now[ATA_DEVICE] &= 0xf0;
-        d->now[ATA_DEVICE] |= lba >> 24 & 0x0f;
+    if (d->lba >= 0) {
+        ata_taskfile_set_address(&d->regs, &d->p.current, d->ext, d->lba);
     }
     fail(d, error);
 }
@@ -251,19 +206,14 @@ static void data_moved(AtaDisk *d)
 /* block: sectors at a time, 0: not set */
 static void start(AtaDisk *d, Transfer transfer, bool ext, unsigned block)
 {
-    unsigned count = d->now[ATA_COUNT];
-
     if (block == 0) {
         fail(d, ATA_ABRT);
         return;
     }
-    if (ext) {
-        count |= (unsigned)d->before[ATA_COUNT] << 8;
-    }
     d->transfer = transfer;
     d->ext = ext;
-    d->lba = get_address(d);
-    d->left = count ? count : ext ? 65536 : 256;
+    d->lba = ata_taskfile_address(&d->regs, &d->p.current, ext);
+    d->left = ata_taskfile_count(&d->regs, ext);
     d->block = block;
     d->max_chunk = CHUNK;
     d->pos = 0;
@@ -279,7 +229,7 @@ static void flush(AtaDisk *d)
 
 static void set_features(AtaDisk *d)
 {
-    switch (d->now[ATA_ERROR]) {
+    switch (d->regs.now[ATA_ERROR]) {
     case 0x02:
         d->p.write_cache = true;
         finish(d);
@@ -289,7 +239,8 @@ static void set_features(AtaDisk *d)
         flush(d);
         break;
     case 0x03: /* transfer mode: PIO alone */
-        if (d->now[ATA_COUNT] <= 0x01 || (d->now[ATA_COUNT] & 0xf8) == 0x08) {
+        if (d->regs.now[ATA_COUNT] <= 0x01 ||
+            (d->regs.now[ATA_COUNT] & 0xf8) == 0x08) {
             finish(d);
             break;
         }
@@ -301,7 +252,7 @@ static void set_features(AtaDisk *d)
 
 static void set_multiple(AtaDisk *d)
 {
-    unsigned count = d->now[ATA_COUNT];
+    unsigned count = d->regs.now[ATA_COUNT];
 
     if (count > ATA_MAX_MULTIPLE || (count & (count - 1))) {
         fail(d, ATA_ABRT);
@@ -313,8 +264,8 @@ static void set_multiple(AtaDisk *d)
 
 static void initialize_parameters(AtaDisk *d)
 {
-    uint32_t heads = (d->now[ATA_DEVICE] & 0x0fu) + 1;
-    uint32_t per_track = d->now[ATA_COUNT];
+    uint32_t heads = (d->regs.now[ATA_DEVICE] & 0x0fu) + 1;
+    uint32_t per_track = d->regs.now[ATA_COUNT];
 
     if (per_track == 0 || d->p.sectors < heads * per_track) {
         fail(d, ATA_ABRT);
@@ -337,17 +288,17 @@ static void identify(AtaDisk *d)
 }
 
 static const struct {
-    uint8_t code;
     Transfer transfer;
+    uint8_t code;
     bool ext, multiple;
 } transfers[] = {
-    { 0x20, READ, false, false },   { 0x21, READ, false, false },
-    { 0x24, READ, true, false },    { 0x29, READ, true, true },
-    { 0xc4, READ, false, true },    { 0x30, WRITE, false, false },
-    { 0x31, WRITE, false, false },  { 0x34, WRITE, true, false },
-    { 0x39, WRITE, true, true },    { 0xc5, WRITE, false, true },
-    { 0x40, VERIFY, false, false }, { 0x41, VERIFY, false, false },
-    { 0x42, VERIFY, true, false },
+    { READ, 0x20, false, false },   { READ, 0x21, false, false },
+    { READ, 0x24, true, false },    { READ, 0x29, true, true },
+    { READ, 0xc4, false, true },    { WRITE, 0x30, false, false },
+    { WRITE, 0x31, false, false },  { WRITE, 0x34, true, false },
+    { WRITE, 0x39, true, true },    { WRITE, 0xc5, false, true },
+    { VERIFY, 0x40, false, false }, { VERIFY, 0x41, false, false },
+    { VERIFY, 0x42, true, false },
 };
 
 static void command(AtaDisk *d, uint8_t code)
@@ -380,7 +331,7 @@ static void command(AtaDisk *d, uint8_t code)
         finish(d);
         break;
     case 0xe5: /* CHECK POWER MODE: active */
-        d->now[ATA_COUNT] = 0xff;
+        d->regs.now[ATA_COUNT] = 0xff;
         finish(d);
         break;
     case 0xec:
@@ -412,7 +363,7 @@ static void write_control(AtaDisk *d, uint8_t value)
 
 uint8_t ata_disk_read(AtaDisk *d, unsigned reg)
 {
-    bool absent = (d->now[ATA_DEVICE] & DEVICE_1) != 0;
+    bool absent = (d->regs.now[ATA_DEVICE] & ATA_DEVICE_1) != 0;
 
     if (reg == ATA_STATUS && !absent) {
         set_status(d, d->status, false);
@@ -422,7 +373,8 @@ uint8_t ata_disk_read(AtaDisk *d, unsigned reg)
     } else if (reg == ATA_ERROR) {
         return d->error;
     }
-    return d->control & CONTROL_HOB ? d->before[reg & 7] : d->now[reg & 7];
+    return d->control & CONTROL_HOB ? d->regs.before[reg & 7]
+                                    : d->regs.now[reg & 7];
 }
 
 void ata_disk_write(AtaDisk *d, unsigned reg, uint8_t value)
@@ -435,15 +387,12 @@ void ata_disk_write(AtaDisk *d, unsigned reg, uint8_t value)
     if (d->status & (ATA_BSY | ATA_DRQ)) {
         return;
     } else if (reg == ATA_STATUS) {
-        if (!(d->now[ATA_DEVICE] & DEVICE_1) || value == 0x90) {
+        if (!(d->regs.now[ATA_DEVICE] & ATA_DEVICE_1) || value == 0x90) {
             command(d, value);
         }
         return;
     }
-    if (reg != ATA_DEVICE) {
-        d->before[reg & 7] = d->now[reg & 7];
-    }
-    d->now[reg & 7] = value;
+    ata_taskfile_write(&d->regs, reg, value);
     set_status(d, d->status, d->interrupt); /* another device, perhaps */
 }
 

@@ -147,7 +147,7 @@ static unsigned word(const uint8_t *data, unsigned index)
 
 static int64_t test_identify(Machine *m)
 {
-    uint8_t data[512], sum = 0;
+    uint8_t data[512] = { 0 }, sum = 0;
 
     ata_disk_write(m->disk, ATA_STATUS, 0xec);
     expect(receive(m, data, 1, 1) == 0);
@@ -172,8 +172,8 @@ static int64_t test_identify(Machine *m)
 /* One sector by each kind of address, many sectors by each kind of command. */
 static void test_reads(Machine *m)
 {
-    g_autofree uint8_t *one = g_malloc(300 * 512);
-    g_autofree uint8_t *other = g_malloc(300 * 512);
+    g_autofree uint8_t *one = g_malloc0(300 * 512);
+    g_autofree uint8_t *other = g_malloc0(300 * 512);
     unsigned raised;
 
     put_lba(m, 0x24, 0, 300); /* more than the disk takes at a time */
@@ -204,7 +204,7 @@ static void test_reads(Machine *m)
 
 static void test_errors(Machine *m, int64_t sectors)
 {
-    uint8_t buf[2 * 512];
+    uint8_t buf[2 * 512] = { 0 };
 
     expect(simple(m, 0xff, 0, 0) == ATA_ABRT); /* no such command */
     put_lba(m, 0x20, sectors, 1);
@@ -272,7 +272,7 @@ typedef struct Volume {
 
 static Volume find_volume(Machine *m)
 {
-    uint8_t sector[512];
+    uint8_t sector[512] = { 0 };
     Volume v;
 
     read_sectors(m, 0, 1, sector);
@@ -308,7 +308,7 @@ static int64_t find_entry(Machine *m, const Volume *v, const char *name,
 
 static void print_file(Machine *m, const Volume *v, const char *name)
 {
-    uint8_t sector[512], *entry;
+    uint8_t sector[512] = { 0 }, *entry;
 
     find_entry(m, v, name, sector, &entry);
     unsigned cluster = word(entry + 26, 0), size = word(entry + 28, 0);
@@ -374,7 +374,7 @@ static void end(Machine *m)
 int main(int argc, char **argv)
 {
     static const char text[] = "Written through the task file.\n";
-    Machine m;
+    Machine m = { .blk = NULL };
 
     expect(argc == 2);
     g_autofree char *name = g_strdup_printf("fat:rw:16:%s", argv[1]);

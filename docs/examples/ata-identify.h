@@ -8,11 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ATA_MAX_MULTIPLE 16
+#include "ata-taskfile.h"
 
-typedef struct AtaAddressing {
-    uint32_t cylinders, heads, per_track;
-} AtaAddressing;
+#define ATA_MAX_MULTIPLE 16
 
 typedef struct AtaParameters {
     int64_t sectors;

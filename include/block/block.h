@@ -260,8 +260,9 @@ bool blk_is_read_only(BlockBackend *blk);
  * INT 13h, ATA): the driver's own (vvfat), else the one that the partition
  * table fits, else 63 sectors and as many heads as the size asks for.
  * cylinders: 1..16383 (what is behind them is reached by LBA alone); heads:
- * 1..255; sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is
- * smaller than one sector; -ENOMEDIUM; or the error of reading it.
+ * 1..255 (more than 16 are a BIOS's: an ATA disk has 16 then, and 63 sectors);
+ * sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is smaller than
+ * one sector; -ENOMEDIUM; or the error of reading it.
  */
 typedef struct BlkGeometry {
     uint32_t cylinders, heads, sectors;

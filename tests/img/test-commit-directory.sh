@@ -85,7 +85,9 @@ rm top.qcow2*
 cp -a dir as-it-was
 copy_disk dir
 head -c 3M /dev/urandom >random.bin
-on_disk mcopy random.bin ::random.bin
+# Not the time of what will have its clusters: that would be this file.
+touch -d '2019-01-02 03:04:06 UTC' random.bin
+on_disk mcopy -m random.bin ::random.bin
 over disk.img
 for signal in INT KILL; do
     env --default-signal=INT "$VVFAT_IMG" commit -r 2M overlay.qcow2 >.out &

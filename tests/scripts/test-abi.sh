@@ -22,9 +22,11 @@ if ! diff -u "$record" now >changes; then
     if grep -q '^-[^-]' changes; then
         cat <<'END'
 Programs that were built before will not work with this library. If that is
-meant: raise SO_VERSION and VERSION in the Makefile, empty include/libvvfat.abi
-(all symbols get the new version's name), run `make abi`, and commit both. If
-not: leave what is there as it is and add something new beside it.
+meant: unless that was done since the last release, raise SO_VERSION and VERSION
+in the Makefile and remove include/libvvfat.abi (all symbols get the new
+version's name). Then run `make abi`, and commit both. If it is not: leave what is
+there as it is and add something new beside it; callbacks go to the end of
+BlockDriver.
 END
     else
         cat <<'END'

@@ -9,6 +9,8 @@
 # for leaks.
 
 set -euo pipefail
+# shellcheck source=tests/scripts/install-lib.sh
+. "$SRCDIR/tests/scripts/install-lib.sh"
 
 if nm -D "$BUILD/libvvfat.so" | grep -q '__[at]san_init\|__ubsan_'; then
     echo 'programs without a sanitizer cannot use a library with one'
@@ -16,14 +18,7 @@ if nm -D "$BUILD/libvvfat.so" | grep -q '__[at]san_init\|__ubsan_'; then
 fi
 
 root=$PWD/root
-make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" install \
-    PREFIX="$root" BINDIR="$root/bin" LIBDIR="$root/lib" \
-    INCLUDEDIR="$root/include" MANDIR="$root/share/man" \
-    DATADIR="$root/share" ZSHDIR="$root/share/zsh/site-functions" \
-    NBDKIT_PLUGINDIR="$root/lib/nbdkit/plugins" >install.log 2>&1 || {
-    cat install.log
-    exit 1
-}
+install install "$root"
 
 # ---- The page ----
 

@@ -43,7 +43,7 @@ rescue-image rescue-image.*                   scratch
 redo        redo*                             -
 overlay     overlay*                          scratch,redo
 data-map    data-map*                         inode,open-files
-guest-state guest-state*,guest-fat*,guest-owner*,guest-orphan*,guest-dir*,guest-match* inode,layout,linked
+guest-state guest-state*,guest-update.c,guest-fat*,guest-owner*,guest-orphan*,guest-dir*,guest-match* inode,layout,linked
 commit      commit.*,commit-*                 apply,overlay,data-map,guest-state
 committer   committer*                        commit
 protect     protect*                          data-map,layout
@@ -56,7 +56,7 @@ END
 
 # Nouns that see the block layer: no more than its errors, options and
 # vectors reach the others.
-sees_block='read open-files fat-image data-map redo overlay committer options protect rescue-image writable kept-probe vvfat'
+sees_block='read open-files fat-image redo overlay committer options protect rescue-image writable kept-probe vvfat'
 
 failed=0
 complain() {

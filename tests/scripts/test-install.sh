@@ -5,14 +5,8 @@
 # embeds the library, and `make uninstall` takes all of it away.
 
 set -euo pipefail
-
-install() { # target root-of-the-installation [DESTDIR=...]
-    make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" "$1" \
-        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" DATADIR="$2/share" \
-        MANDIR="$2/share/man" ZSHDIR="$2/share/zsh/site-functions" \
-        INCLUDEDIR="$2/include" NBDKIT_PLUGINDIR="$2/lib/nbdkit/plugins" \
-        "${@:3}" >>install.log 2>&1 || { cat install.log; return 1; }
-}
+# shellcheck source=tests/scripts/install-lib.sh
+. "$SRCDIR/tests/scripts/install-lib.sh"
 
 root=$PWD/root
 install install "$root"
