@@ -88,7 +88,7 @@ bool apply_is_planned_at(Apply *apply, const Inode *inode, const Inode *dir,
                          const char *name);
 
 /* Between lock and unlock: the inode is there now, is nowhere. */
-void apply_settle(Inode *inode, Inode *dir, const char *name);
+void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name);
 void apply_forget(Apply *apply, Inode *inode);
 /* The times that the entry of the host's side stands for. */
 void apply_note_times(Apply *apply, Inode *inode, const HostStat *st);

@@ -159,10 +159,16 @@ bool apply_is_planned_at(Apply *apply, const Inode *inode, const Inode *dir,
 
 /* ---- Changing the host side ---- */
 
-void apply_settle(Inode *inode, Inode *dir, const char *name)
+void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
 {
     char *host_name = g_strdup(name); /* `name` may be the old one */
+    g_autofree char *from = NULL;
     const char *why;
+
+    /* A link's own path is nobody else's. */
+    if (apply->hooks.moved && inode_is_on_host(inode) && !inode->link_path) {
+        from = inode_host_path(inode);
+    }
 
     inode->host_parent = dir;
     g_free(inode->host_name);
@@ -174,6 +180,11 @@ void apply_settle(Inode *inode, Inode *dir, const char *name)
         inode->alias = plain && strcmp(plain, host_name) == 0
                            ? NULL
                            : g_strdup(inode->name);
+    }
+    if (from) {
+        g_autofree char *to = inode_host_path(inode);
+
+        apply->hooks.moved(inode, from, to, apply->hooks.opaque);
     }
 }
 

@@ -53,7 +53,7 @@ static void moved(Apply *apply, const ApplyMove *m, const char *name)
     if (m->is_placing) {
         take_staged(apply, m->inode);
     }
-    apply_settle(m->inode, m->dir, name);
+    apply_settle(apply, m->inode, m->dir, name);
     apply_set_dirty(apply, m->dir);
 }
 

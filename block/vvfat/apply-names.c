@@ -26,7 +26,7 @@ static int take_directory(Apply *apply, Inode *inode, Inode *dir,
     }
     apply_lock(apply);
     inode->host = apply_host_id(&st);
-    apply_settle(inode, dir, name);
+    apply_settle(apply, inode, dir, name);
     apply_unlock(apply);
     inode->host_entry.attr = FAT_ATTR_DIRECTORY;
     apply_note_times(apply, inode, &st);
@@ -129,7 +129,7 @@ static void find_aside(Apply *apply, Inode *inode)
     if (r == 0 && apply_same_file(&st, &inode->host)) {
         note_aside(apply, inode, inode->host_name);
         apply_lock(apply);
-        apply_settle(inode, inode->host_parent, name);
+        apply_settle(apply, inode, inode->host_parent, name);
         apply_unlock(apply);
     } else if (r < 0 && !apply_is_gone(r)) {
         apply_fail(apply, inode, r, "stat", path);
@@ -167,7 +167,7 @@ void apply_op_aside(Apply *apply, const PlanOp *op)
         if (r == 0) {
             note_aside(apply, inode, inode->host_name);
             apply_set_dirty(apply, inode->host_parent);
-            apply_settle(inode, inode->host_parent, name);
+            apply_settle(apply, inode, inode->host_parent, name);
         }
         apply_unlock(apply);
     }
@@ -276,7 +276,7 @@ bool apply_is_renamed(Apply *apply, const PlanOp *op)
     }
     apply_set_dirty(apply, inode->host_parent);
     apply_set_dirty(apply, op->dir);
-    apply_settle(inode, op->dir, name);
+    apply_settle(apply, inode, op->dir, name);
     apply_unlock(apply);
     return true;
 }

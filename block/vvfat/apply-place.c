@@ -94,7 +94,7 @@ static bool is_placed(Apply *apply, const PlanOp *op)
         apply_forget(apply, inode);
     }
     inode->host = change->staged;
-    apply_settle(inode, op->dir, name);
+    apply_settle(apply, inode, op->dir, name);
     apply_unlock(apply);
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;

@@ -37,6 +37,7 @@ typedef struct ApplyOptions {
 typedef enum ApplyEventKind {
     APPLY_CONFLICT, /* detail: what became of it, in words: the name that the
                        guest's version has now, or what was kept */
+    APPLY_DANGLING, /* detail: why the link leads nowhere any more */
     APPLY_FAILED,   /* detail: which host call failed, and how */
 } ApplyEventKind;
 
@@ -53,6 +54,10 @@ typedef struct ApplyHooks {
     /* The host's file of this inode is another one from now on, or none:
      * forget what is open. Called between lock and unlock. */
     void (*forget)(Inode *inode, void *opaque);
+    /* A file or directory has another path below the root now. Called between
+     * lock and unlock. May be NULL. */
+    void (*moved)(const Inode *inode, const char *from, const char *to,
+                  void *opaque);
     /* May be NULL. path: on the host, below the root. */
     void (*event)(ApplyEventKind kind, const char *path, const char *detail,
                   void *opaque);

@@ -107,7 +107,7 @@ void commit_examine(Commit *c, Inode *inode)
 
 typedef struct Doomed {
     Commit *c;
-    Inode *inode;
+    Inode *inode; /* that shows the host file */
     CommitRunVisitor *visit;
     void *opaque;
 } Doomed;
@@ -150,17 +150,33 @@ static bool doom_clusters(Doomed *d, uint64_t first, uint64_t end)
     return true;
 }
 
-bool commit_doomed(Commit *c, Inode *inode, CommitRunVisitor *visit,
-                   void *opaque)
+/* Whether it will be copied, since it goes to another file system. */
+static bool is_carried_over(const Inode *inode)
 {
-    Doomed d = { .c = c, .inode = inode, .visit = visit, .opaque = opaque };
+    const Inode *dir = inode->parent;
+
+    return dir != inode->host_parent && inode_is_on_host(dir) &&
+           dir->host.dev != inode->host.dev;
+}
+
+bool commit_goes(const Inode *inode)
+{
+    return !inode->change->target_name ||
+           inode->change->content == CONTENT_WHOLE || is_carried_over(inode);
+}
+
+bool commit_doomed(Commit *c, Inode *inode, Inode *shown_by,
+                   CommitRunVisitor *visit, void *opaque)
+{
+    Doomed d = { .c = c, .inode = shown_by, .visit = visit, .opaque = opaque };
     const InodeChange *change = inode->change;
     uint64_t cluster_size = c->cluster_size;
 
     if (!inode_is_on_host(inode) || inode->is_directory) {
         return true;
     }
-    if (!change->target_name || change->content == CONTENT_WHOLE) {
+    if (!change->target_name || change->content == CONTENT_WHOLE ||
+        (shown_by != inode && commit_goes(inode))) {
         return doom_clusters(&d, 0, UINT64_MAX);
     }
     if (change->content == CONTENT_SAME) {

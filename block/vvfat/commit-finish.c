@@ -111,6 +111,9 @@ static void finish_gone(Commit *c, Inode *inode)
 
 static void finish_inode(Commit *c, Inode *inode)
 {
+    if (inode->is_detached) {
+        return; /* the overlay is what has its bytes */
+    }
     if (!inode->change->target_name) {
         finish_gone(c, inode);
     } else if (!inode->is_directory) {

@@ -12,6 +12,9 @@ struct Commit {
     uint32_t cluster_size;
     bool outside_touched; /* bytes outside the volume */
     int error;            /* the first failure of the host, in this commit */
+    /* Of this commit, where there are links: */
+    GHashTable *removed; /* host paths that are to go */
+    bool links_moved;    /* targets of some */
 };
 
 /* Clusters that so many bytes take. */
@@ -54,19 +57,43 @@ bool commit_differs(const Commit *c, const Inode *inode);
  * ->ranges. */
 void commit_examine(Commit *c, Inode *inode);
 
+/* Whether the host's file, the one that the inode has now, will be gone after
+ * the change, or another one. */
+bool commit_goes(const Inode *inode);
+
 /*
  * Clusters mapped to the inode's host file whose bytes will not be there after
  * the change (inode goes, is written anew, or in some ranges), and that the
- * guest has in use. Visits runs; false when the visitor returned false.
+ * guest has in use: those of the inode itself, or of another one that shows
+ * the same file. Visits runs; false when the visitor returned false.
  */
 typedef bool CommitRunVisitor(Commit *c, Inode *inode, ClusterRun run,
                               void *opaque);
-bool commit_doomed(Commit *c, Inode *inode, CommitRunVisitor *visit,
-                   void *opaque);
+bool commit_doomed(Commit *c, Inode *inode, Inode *shown_by,
+                   CommitRunVisitor *visit, void *opaque);
 
 /* The guest's bytes of a file; ApplyHooks.read. */
 int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
                      int64_t bytes, void *buf);
+
+/* ---- Symbolic links (commit-linked.c) ---- */
+
+/*
+ * What inodes beyond symbolic links will need of the host file that is about
+ * to be changed, into the overlay; they have it from there from now on. Where
+ * that fails, the inode is held.
+ */
+void commit_save_linked(Commit *c, Inode *inode);
+
+/*
+ * Whether the guest has written a detached file: where it is not refused, it
+ * waits. With a kept overlay, which has all that was written anyhow, this is
+ * not known after opening it again, and false.
+ */
+bool commit_is_written(Commit *c, const Inode *inode);
+
+/* What was done to targets of links: tell. */
+void commit_tell_links(Commit *c);
 
 /* ---- Finishing (commit-finish.c) ---- */
 

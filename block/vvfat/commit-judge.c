@@ -2,6 +2,7 @@
 /*
  * What each changed inode is to be on the host, or why it must wait.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "block/vvfat/commit-int.h"
@@ -92,7 +93,19 @@ static void judge_linked(Commit *c, Inode *inode)
 
     change->held |= inode->defects;
     judge_name(inode);
-    if (!inode->is_directory && !change->held) {
+    if (inode->defects & INODE_IO_ERROR) {
+        change->error = -EIO;
+        g_free(change->detail);
+        change->detail = g_strdup("the entries of the directory could not be "
+                                  "read");
+    }
+    if (change->held || inode->is_directory) {
+        return;
+    }
+    if (inode->is_detached) {
+        change->content = commit_is_written(c, inode) ? CONTENT_RANGES
+                                                      : CONTENT_SAME;
+    } else {
         commit_examine(c, inode);
     }
 }
@@ -147,7 +160,7 @@ void commit_judge(Commit *c, Inode *inode)
     if (!change->held && is_protected(c, inode)) {
         change->held |= INODE_PROTECTED;
     }
-    if (!change->held && !commit_doomed(c, inode, has_owner, NULL)) {
+    if (!change->held && !commit_doomed(c, inode, inode, has_owner, NULL)) {
         change->held |= INODE_LOST_CHAIN;
     }
 }

@@ -37,6 +37,15 @@ static void hook_forget(Inode *inode, void *opaque)
     data_map_forget(map, inode);
 }
 
+static void hook_moved(const Inode *inode, const char *from, const char *to,
+                       void *opaque)
+{
+    Commit *c = opaque;
+
+    c->links_moved |= linked_follow(guest_state_linked(c->config.state),
+                                    &inode->host, from, to);
+}
+
 static void hook_event(ApplyEventKind kind, const char *path,
                        const char *detail, void *opaque)
 {
@@ -60,7 +69,12 @@ Commit *commit_new(const CommitConfig *config)
         .opaque = c,
     };
 
+    /* Nobody makes links as long as the volume is open. */
+    if (!linked_is_empty(guest_state_linked(config->state))) {
+        hooks.moved = hook_moved;
+    }
     c->config = *config;
+    c->removed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     c->cluster_size = boot->sectors_per_cluster * boot->bytes_per_sector;
     c->data_offset = config->volume_offset +
                      (int64_t)boot->data_start * boot->bytes_per_sector;
@@ -72,6 +86,7 @@ void commit_free(Commit *c)
 {
     if (c) {
         apply_free(c->apply);
+        g_hash_table_unref(c->removed);
         g_free(c);
     }
 }
@@ -158,13 +173,18 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         Inode *inode = g_ptr_array_index(planned, i);
         int ret = 0;
 
-        if (!inode->change->held && !commit_doomed(c, inode, save_run, &ret)) {
+        if (inode->change->held) {
+            continue;
+        }
+        if (!commit_doomed(c, inode, inode, save_run, &ret)) {
             inode->change->held |= INODE_IO_ERROR;
             inode->change->error = ret;
             inode->change->detail = g_strdup_printf(
                 "what the guest still needs of its old contents could not be "
                 "kept in the overlay: %s",
                 g_strerror(-ret));
+        } else {
+            commit_save_linked(c, inode);
         }
     }
 }
@@ -212,6 +232,7 @@ static void run_plan(Commit *c, CommitResult *result)
         result->failed = true;
         c->error = failed;
     }
+    commit_tell_links(c);
     apply_discard_staged(c->apply, planned);
 }
 

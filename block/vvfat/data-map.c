@@ -96,6 +96,18 @@ void data_map_remove(DataMap *map, Inode *inode)
     }
 }
 
+void data_map_truncate(DataMap *map, Inode *inode, uint64_t clusters)
+{
+    uint64_t at = clusters;
+    ClusterRun run;
+
+    while (chain_locate(&inode->host_chain, at, &run)) {
+        unmap_run(map, inode, run);
+        at += run.count;
+    }
+    chain_truncate(&inode->host_chain, clusters);
+}
+
 void data_map_forget(DataMap *map, const Inode *inode)
 {
     open_files_forget(map->files, inode);

@@ -33,6 +33,10 @@ void data_map_add(DataMap *map, Inode *inode);
 /* Unmap what is still mapped of inode->host_chain. */
 void data_map_remove(DataMap *map, Inode *inode);
 
+/* Unmap what is still mapped of inode->host_chain from a cluster of it on, and
+ * let it end there. */
+void data_map_truncate(DataMap *map, Inode *inode, uint64_t clusters);
+
 /* The host file behind the inode is another one, or none. */
 void data_map_forget(DataMap *map, const Inode *inode);
 

@@ -181,7 +181,7 @@ void guest_entry_apply(GuestState *s, Inode *child, GuestEntry *e)
     child->slot = e->slot;
     child->n_slots = e->n_slots;
     child->defects = e->defects | chain_defects |
-                     (child->defects & INODE_DOTS);
+                     (child->defects & (INODE_DOTS | INODE_IO_ERROR));
     g_free(child->name);
     child->name = g_steal_pointer(&e->name);
     if (is_new_size && !child->is_directory) {
@@ -378,6 +378,17 @@ static int read_dir(GuestState *s, Inode *dir)
     return 0;
 }
 
+/* One that cannot be read waits alone, as long as it is so. */
+static void set_unreadable(GuestState *s, Inode *dir, bool is_unreadable)
+{
+    bool was_unreadable = dir->defects & INODE_IO_ERROR;
+
+    if (dir != s->root && is_unreadable != was_unreadable) {
+        dir->defects ^= INODE_IO_ERROR;
+        guest_state_change(s, dir);
+    }
+}
+
 int guest_dirs_read(GuestState *s)
 {
     int ret = 0;
@@ -394,6 +405,7 @@ int guest_dirs_read(GuestState *s)
         }
         r = dir->is_stale ? guest_chain_update(s, dir) : 0;
         r = r < 0 ? r : read_dir(s, dir);
+        set_unreadable(s, dir, r < 0);
         if (r < 0) {
             g_hash_table_add(s->touched_dirs, dir); /* next time */
             ret = ret ? ret : r;

@@ -29,6 +29,7 @@ struct GuestState {
     char *suspended; /* words, or NULL */
     bool closing;    /* the first FAT is right */
 
+    Linked *linked;
     IntervalMap *owners;  /* cluster -> Inode, index in its chain */
     GPtrArray *changes;   /* Inode */
     GPtrArray *defective; /* Inode: followed again by every update */

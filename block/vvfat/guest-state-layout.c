@@ -77,6 +77,7 @@ static bool add_node(TreeNode *node, void *opaque)
         parent->children[parent->n_children++] = inode;
     }
     set_host(inode, a, node);
+    linked_add(s->linked, inode);
     take_clusters(s, inode, node);
     if (inode->is_directory) {
         inode->children = g_new(Inode *, node->n_children);

@@ -62,6 +62,7 @@ static bool may_differ(const Inode *inode)
 static void restore_inode(GuestState *s, Inode *inode)
 {
     s->last_id = MAX(s->last_id, inode->id);
+    linked_add(s->linked, inode);
     take_clusters(s, inode);
     if (!inode->parent && inode != s->root) {
         guest_orphan_add(s, inode);

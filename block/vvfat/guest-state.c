@@ -22,6 +22,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     s->config = *config;
     s->cluster_size = config->boot.sectors_per_cluster *
                       config->boot.bytes_per_sector;
+    s->linked = linked_new();
     s->owners = interval_map_new();
     s->changes = g_ptr_array_new();
     s->defective = g_ptr_array_new();
@@ -73,6 +74,7 @@ void guest_state_free(GuestState *s)
         }
     }
     free_below(roots);
+    linked_free(s->linked);
     interval_map_free(s->owners);
     g_ptr_array_unref(s->changes);
     g_ptr_array_unref(s->defective);
@@ -104,6 +106,11 @@ Inode *guest_state_root(const GuestState *s)
 const BootInfo *guest_state_boot(const GuestState *s)
 {
     return &s->config.boot;
+}
+
+Linked *guest_state_linked(const GuestState *s)
+{
+    return s->linked;
 }
 
 bool guest_state_is_linked(const GuestState *s, const Inode *inode)
@@ -180,6 +187,9 @@ void guest_retire(GuestState *s)
         g_hash_table_remove(s->unlinked, inode);
         if (inode->change) {
             drop_change(s, inode);
+        }
+        if (inode->is_linked_to) {
+            linked_remove(s->linked, inode);
         }
         inode_free(inode);
     }

@@ -26,6 +26,7 @@
 #include "block/vvfat/boot.h"
 #include "block/vvfat/inode.h"
 #include "block/vvfat/layout.h"
+#include "block/vvfat/linked.h"
 #include "block/vvfat/names.h"
 
 /* Bytes at an offset from the volume's start; 0 or -errno. */
@@ -64,6 +65,10 @@ void guest_state_restore(GuestState *state, const GPtrArray *inodes);
 
 /* All inodes, the root first; g_ptr_array_unref(). */
 GPtrArray *guest_state_inodes(const GuestState *state);
+
+/* What it shows through symbolic links: of the inodes that it was made with,
+ * those that it still has. */
+Linked *guest_state_linked(const GuestState *state);
 
 /* Bytes of the volume were written. Cheap: notes it for the next update. */
 void guest_state_touch(GuestState *state, int64_t offset, int64_t bytes);

@@ -70,7 +70,8 @@ struct Inode {
     uint32_t n_slots;
     FatDirent entry;     /* the short entry as it stands */
     unsigned defects;    /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
-                           DAMAGED */
+                           DAMAGED; IO_ERROR: a directory that could not be
+                           read */
     Inode *last_parent;  /* the directory that an orphan was in; only to be
                            compared */
     uint64_t stale_from; /* first index of its chain to be followed again */
@@ -80,7 +81,8 @@ struct Inode {
                                 not on the host */
     char *host_name;    /* NULL: not on the host; the root: "" */
     char *link_path;    /* path below the root that a symbolic link in
-                                its place stands for, or NULL */
+                                its place stands for, or that what it shows,
+                                below a link, was moved to; or NULL */
     char *alias;        /* guest name of this host name where it is not
                                 what names_unmap() makes of it, or NULL */
     InodeHostId host;
@@ -94,10 +96,14 @@ struct Inode {
 
     InodeChange *change; /* while it is in the list of changes, else NULL */
     uint64_t id;         /* unique among the inodes of a volume; root: 1 */
+    /* The host did not allow writing when opened. Requests look at it, while
+     * the bits change. */
+    bool is_protected;
     bool is_directory : 1;
-    bool is_protected : 1; /* the host did not allow writing when opened */
     bool is_sparse : 1;    /* the host file may have holes */
     bool is_linked_to : 1; /* reached through a symbolic link */
+    bool is_detached : 1;  /* a file reached so: what its host file had is in
+                              the overlay, where that was changed since */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
     bool is_known : 1;     /* a directory: guest-dir-parts.c */

@@ -82,6 +82,17 @@ static void add_inode(GHashTable *set, GPtrArray *list, Inode *inode)
     }
 }
 
+/* Inodes beyond symbolic links whose host side has changed by the way. */
+static void add_linked(Writable *w, GHashTable *set, GPtrArray *list)
+{
+    g_autoptr(GPtrArray)
+        noted = linked_take_noted(guest_state_linked(w->state));
+
+    for (guint i = 0; i < noted->len; i++) {
+        add_inode(set, list, g_ptr_array_index(noted, i));
+    }
+}
+
 int kept_begin(const Plan *plan, void *opaque)
 {
     Writable *w = opaque;
@@ -102,6 +113,7 @@ int kept_begin(const Plan *plan, void *opaque)
         add_inode(kept->planned, inodes, op->inode);
         add_inode(kept->planned, inodes, op->victim);
     }
+    add_linked(w, kept->planned, inodes);
     return journal_plan(kept->journal, plan, inodes);
 }
 
@@ -125,6 +137,7 @@ static int write_done(Writable *w)
     const GPtrArray *changes = guest_state_changes(w->state);
     Kept *kept = w->kept;
     g_autoptr(GPtrArray) inodes = g_ptr_array_new();
+    g_autoptr(GHashTable) listed = g_hash_table_new(NULL, NULL);
     g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 
     for (guint i = 0; i < changes->len; i++) {
@@ -134,9 +147,10 @@ static int write_done(Writable *w)
             g_array_append_val(gone, inode->id);
         } else if (!inode->change->held ||
                    g_hash_table_contains(kept->planned, inode)) {
-            g_ptr_array_add(inodes, inode);
+            add_inode(listed, inodes, inode);
         }
     }
+    add_linked(w, listed, inodes);
     if (inodes->len == 0 && gone->len == 0) {
         return 0;
     }

@@ -3,6 +3,7 @@
 #ifndef VVFAT_RECONCILE_INT_H
 #define VVFAT_RECONCILE_INT_H
 
+#include "block/vvfat/linked.h"
 #include "block/vvfat/reconcile.h"
 
 /* Something that a directory holds. */
@@ -27,6 +28,7 @@ typedef struct ReconcileFate {
 typedef struct Reconcile {
     HostFs *fs;
     const JournalTree *tree;
+    Linked *linked;    /* of the tree */
     GHashTable *fates; /* Inode -> ReconcileFate */
     GHashTable *dirs;  /* Inode -> whether it was listed */
     GHashTable *found; /* inode number -> GPtrArray of ReconcileFound */

@@ -36,12 +36,27 @@ static void tell(const Survey *s, ReportKind kind, Inode *dir,
     report_add(s->report, kind, path, "%s", what);
 }
 
-/* A link's own numbers are not kept: what it leads to is another's. */
+static void compare_link(const Survey *s, const Inode *link,
+                         const HostStat *st)
+{
+    g_autofree char *path = inode_host_path_at(link->host_parent,
+                                               link->host_name);
+    g_autofree char *real = NULL;
+
+    if (st->kind == HOST_SYMLINK &&
+        s->fs->ops->resolve(s->fs, path, &real) == -ENOENT) {
+        tell(s, REPORT_DANGLING, link->host_parent, link->host_name,
+             "symbolic link that leads nowhere any more");
+    }
+}
+
 static void compare(const Survey *s, const Inode *inode, const HostStat *st)
 {
     InodeHostId id = apply_host_id(st);
 
+    /* A link's own numbers are not kept: what it leads to is another's. */
     if (inode->link_path) {
+        compare_link(s, inode, st);
         return;
     }
     if (st->kind != (inode->is_directory ? HOST_DIRECTORY : HOST_FILE) ||

@@ -113,11 +113,16 @@ static void settle_placed(ReconcileFate *fate, const ReconcileFound *f)
     forget_attributes(inode);
 }
 
-static void settle_moved(ReconcileFate *fate, const ReconcileFound *f)
+static void settle_moved(Reconcile *r, ReconcileFate *fate,
+                         const ReconcileFound *f)
 {
     Inode *inode = fate->inode;
+    g_autofree char *from = inode_host_path(inode);
+    g_autofree char *to = NULL;
 
     stand_at(fate, f->dir, f->name);
+    to = inode_host_path(inode);
+    linked_follow(r->linked, &inode->host, from, to);
     if (fate->is_changed && !inode->link_path) {
         inode->host = apply_host_id(&f->st);
         forget_attributes(inode);
@@ -188,7 +193,7 @@ static int settle(Reconcile *r, ReconcileFate *fate)
     }
     f = find(r, fate, &fate->inode->host);
     if (f) {
-        settle_moved(fate, f);
+        settle_moved(r, fate, f);
     }
     return 0;
 }
@@ -238,6 +243,17 @@ static void free_list(gpointer list)
     g_ptr_array_unref(list);
 }
 
+static Linked *links_of(const JournalTree *tree)
+{
+    g_autoptr(GPtrArray) inodes = journal_tree_list(tree);
+    Linked *linked = linked_new();
+
+    for (guint i = 0; i < inodes->len; i++) {
+        linked_add(linked, g_ptr_array_index(inodes, i));
+    }
+    return linked;
+}
+
 int reconcile_plan(HostFs *fs, const JournalTree *tree,
                    const JournalPlan *plan)
 {
@@ -246,8 +262,14 @@ int reconcile_plan(HostFs *fs, const JournalTree *tree,
     g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) found =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free_list);
+    g_autoptr(Linked) linked = links_of(tree);
     Reconcile r = {
-        .fs = fs, .tree = tree, .fates = fates, .dirs = dirs, .found = found
+        .fs = fs,
+        .tree = tree,
+        .linked = linked,
+        .fates = fates,
+        .dirs = dirs,
+        .found = found,
     };
     bool progress = true;
 

@@ -23,9 +23,8 @@ struct Report {
 };
 
 static const char *const kind_names[] = {
-    [REPORT_SKIPPED] = "skipped",
-    [REPORT_RENAMED] = "renamed",
-    [REPORT_CLAMPED] = "clamped",
+    [REPORT_SKIPPED] = "skipped",   [REPORT_RENAMED] = "renamed",
+    [REPORT_CLAMPED] = "clamped",   [REPORT_DANGLING] = "dangling",
     [REPORT_CONFLICT] = "conflict",
 };
 

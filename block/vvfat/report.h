@@ -14,6 +14,7 @@ typedef enum ReportKind {
     REPORT_SKIPPED,  /* not in the volume */
     REPORT_RENAMED,  /* under another name */
     REPORT_CLAMPED,  /* a time FAT cannot hold */
+    REPORT_DANGLING, /* a link whose target the guest renamed or removed */
     REPORT_CONFLICT, /* changed on the host and by the guest */
 } ReportKind;
 

@@ -25,6 +25,10 @@ static void on_event(ApplyEventKind kind, const char *path, const char *detail,
         pthread_mutex_lock(&w->report_lock);
         report_add(w->report, REPORT_CONFLICT, path, "%s", detail);
         pthread_mutex_unlock(&w->report_lock);
+    } else if (kind == APPLY_DANGLING) {
+        pthread_mutex_lock(&w->report_lock);
+        report_add(w->report, REPORT_DANGLING, path, "%s", detail);
+        pthread_mutex_unlock(&w->report_lock);
     }
 }
 

@@ -3,9 +3,10 @@
  * Threads of a guest on one writable directory. Each writes, zeroes and reads
  * the clusters of a file of its own, its sectors of a file that all share, and
  * free clusters, which it discards, too; another one makes, moves and removes
- * files; and one asks for commits and facts. All of them flush. Everybody
- * finds what they left; in the end the directory holds it; and the thread
- * sanitizer sees no race.
+ * files, and the target of a symbolic link; and one asks for commits and
+ * facts, and reads what the link shows. All of them flush. Everybody finds what
+ * they left; in the end the directory holds it; and the thread sanitizer sees
+ * no race.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +25,8 @@
 #define SHARED (THREADS * 40 * SECTOR)
 #define SPARE 16 /* free clusters of each thread */
 #define GUEST_FILES 90
+#define TARGETS 150 /* more than stay open */
+#define TARGET 1000 /* bytes */
 
 typedef struct Writer {
     BlockBackend *blk;
@@ -187,6 +190,27 @@ static void change_file(Guest *g, int i)
     fatvol_entry_clear(&entry);
 }
 
+/* The directory that a link leads to, and a file in it. */
+static void change_target(Guest *g, int i)
+{
+    const char *names[] = { "target", "moved target" };
+    g_autofree char *file = g_strdup_printf("%s/%03d", names[i % 2],
+                                            i % TARGETS);
+    FatEntry entry;
+
+    if (!fatvol_walk(g->vol, file, &entry) ||
+        !fatvol_write(g->vol, &entry, 0, (const uint8_t *)"new", 3)) {
+        g->wrong = "the target of a link is not there";
+        return;
+    }
+    fatvol_entry_clear(&entry);
+    if (!fatvol_walk(g->vol, names[i % 2], &entry) ||
+        !fatvol_move(g->vol, &entry, 0, names[(i + 1) % 2], false, true)) {
+        g->wrong = "the target of a link cannot be renamed";
+    }
+    fatvol_entry_clear(&entry);
+}
+
 static gpointer guest_run(gpointer opaque)
 {
     Guest *g = opaque;
@@ -196,6 +220,7 @@ static gpointer guest_run(gpointer opaque)
 
         make_file(g, i);
         change_file(g, i - 5);
+        change_target(g, i);
         why = disk_write(g->disk, (unsigned)i % N_ORDERS, 0, (uint64_t)i,
                          UINT32_MAX);
         if (why || (i % 3 == 0 && blk_flush(g->disk->blk) < 0)) {
@@ -209,9 +234,22 @@ static gpointer guest_run(gpointer opaque)
 
 typedef struct Watcher {
     BlockBackend *blk;
+    int64_t shown[TARGETS]; /* what the link shows; bytes of the disk */
     gint stop;
     const char *wrong;
 } Watcher;
+
+/* It stays as it was. */
+static void read_shown(Watcher *w)
+{
+    uint8_t data[TARGET] = { 0 };
+
+    for (int i = 0; i < TARGETS; i++) {
+        if (!read_is(w->blk, w->shown[i], TARGET, data)) {
+            w->wrong = "what a link shows is not what it was";
+        }
+    }
+}
 
 static gpointer watcher_run(gpointer opaque)
 {
@@ -226,6 +264,7 @@ static gpointer watcher_run(gpointer opaque)
                 0) {
             w->wrong = "a commit, facts or status failed";
         }
+        read_shown(w);
         g_usleep(2000);
     }
     return NULL;
@@ -361,6 +400,11 @@ static const char *run(const Place *p, Disk *disk, FatVol *vol)
     for (unsigned i = 0; i < THREADS; i++) {
         writers[i] = writer_new(blk, vol, i);
     }
+    for (int i = 0; i < TARGETS; i++) {
+        g_autofree char *name = g_strdup_printf("link/%03d", i);
+
+        watcher.shown[i] = find_file(vol, name);
+    }
     for (unsigned i = 0; i < THREADS; i++) {
         threads[i] = g_thread_new("writer", writer_run, writers[i]);
     }
@@ -385,9 +429,24 @@ static const char *run(const Place *p, Disk *disk, FatVol *vol)
     return wrong;
 }
 
+static void make_targets(const Place *p)
+{
+    g_autofree char *dir = file_in(p, "target");
+    g_autofree char *link = file_in(p, "link");
+
+    g_assert(g_mkdir(dir, 0755) == 0 && symlink("target", link) == 0);
+    for (int i = 0; i < TARGETS; i++) {
+        g_autofree char *name = g_strdup_printf("target/%03d", i);
+
+        make_file_on_host(p, name, TARGET);
+    }
+}
+
 static void remove_place(const Place *p)
 {
-    const char *const dirs[] = { p->dir, p->tmp, p->top };
+    g_autofree char *target = file_in(p, "target");
+    g_autofree char *moved = file_in(p, "moved target");
+    const char *const dirs[] = { target, moved, p->dir, p->tmp, p->top };
 
     for (size_t i = 0; i < G_N_ELEMENTS(dirs); i++) {
         g_autoptr(GDir) dir = g_dir_open(dirs[i], 0, NULL);
@@ -425,6 +484,7 @@ int main(int argc, char **argv)
 
         make_file_on_host(&p, name, OWN);
     }
+    make_targets(&p);
     make_file_on_host(&p, "shared", SHARED);
     n_open = count_names("/proc/self/fd", "");
     blk = open_disk(&p);

@@ -30,6 +30,7 @@ typedef struct Rig {
     uint8_t *seen;     /* as the state has seen it */
     GHashTable *dirty; /* clusters written since they were committed */
     GuestState *state;
+    int64_t bad; /* a byte of the volume that cannot be read; 0: none */
     Prng prng;
     uint64_t seed;
     unsigned round;
@@ -41,7 +42,8 @@ static int read_now(void *opaque, int64_t offset, int64_t bytes, void *buf)
 {
     const Rig *r = opaque;
 
-    if (offset < 0 || offset + bytes > r->disk->size - r->vol->start) {
+    if (offset < 0 || offset + bytes > r->disk->size - r->vol->start ||
+        (r->bad && offset <= r->bad && offset + bytes > r->bad)) {
         return -EIO;
     }
     memcpy(buf, r->disk->shadow + r->vol->start + offset, (size_t)bytes);
@@ -532,4 +534,62 @@ Test(guest_state, same_as_loaded_afresh_fat32)
     for (uint64_t seed = 201; seed <= 202; seed++) {
         run_rounds(32, seed, 60);
     }
+}
+
+/* ---- A directory that cannot be read ---- */
+
+static Inode *child_of(Inode *dir, const char *name)
+{
+    for (uint32_t i = 0; i < dir->n_children; i++) {
+        if (strcmp(dir->children[i]->name, name) == 0) {
+            return dir->children[i];
+        }
+    }
+    return NULL;
+}
+
+static void delete_file(Rig *r, const char *path)
+{
+    FatEntry e;
+
+    cr_assert(fatvol_walk(r->vol, path, &e));
+    fatvol_delete_tree(r->vol, &e);
+    fatvol_entry_clear(&e);
+}
+
+/* It waits, the others do not; and as soon as it can be read it is. */
+Test(guest_state, one_unreadable_directory_waits_alone)
+{
+    g_auto(Rig) r;
+    g_autofree char *why = NULL;
+    int64_t bytes;
+    Inode *root, *dir;
+    FatEntry e;
+
+    rig_init(&r, 12, 1);
+    bytes = r.disk->size - r.vol->start;
+    root = guest_state_root(r.state);
+    dir = child_of(root, "dir");
+    cr_assert(fatvol_walk(r.vol, "dir", &e));
+    r.bad = fatvol_cluster_at(r.vol, entry_cluster(r.vol, &e)) - r.vol->start;
+    fatvol_entry_clear(&e);
+    delete_file(&r, "dir/one");
+    delete_file(&r, "file");
+    why = disk_write(r.disk, ORDER_LINUX, 0, 0, UINT32_MAX);
+    cr_assert_null(why, "%s", why);
+
+    guest_state_touch(r.state, 0, bytes);
+    cr_assert_eq(guest_state_update(r.state, false), -EIO);
+    cr_assert_null(guest_state_suspended(r.state));
+    cr_assert_eq(dir->defects, INODE_IO_ERROR);
+    cr_assert_not_null(dir->change);
+    cr_assert_not_null(child_of(dir, "one"));
+    cr_assert_null(child_of(root, "file"));
+    cr_assert_eq(guest_state_update(r.state, false), -EIO);
+
+    r.bad = 0;
+    cr_assert_eq(guest_state_update(r.state, false), 0);
+    cr_assert_eq(dir->defects, 0);
+    cr_assert_null(child_of(dir, "one"));
+    cr_assert_not_null(child_of(dir, "sub"));
 }
