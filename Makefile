@@ -348,7 +348,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-.PHONY: fuzzers fuzz bench
+.PHONY: fuzzers fuzz bench bench-scale
 fuzzers: $(FUZZERS)
 	@:
 
@@ -374,9 +374,13 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+# BENCH_ARGS="--runs 3 convert.big": see tests/bench/bench.py --help
 bench: all $(BENCHES)
-	$(Q)for script in $(wildcard tests/bench/bench*.sh); do \
-	    BUILD=$(abspath $(BUILD)) $$script || exit 1; done
+	$(Q)tests/bench/bench.py --build $(BUILD) $(BENCH_ARGS)
+
+# Up to a million files and 1 TiB; see tests/bench/scale.py --help
+bench-scale: all $(BENCHES)
+	$(Q)tests/bench/scale.py --build $(BUILD) $(BENCH_ARGS)
 
 # ---- The rest ----
 
@@ -397,6 +401,7 @@ help:
 	@echo 'model      random operations for MODEL_TIME=$(MODEL_TIME) seconds, and'
 	@echo '           as long with garbage'
 	@echo 'bench      measurements against other programs'
+	@echo 'bench-scale  how the cost grows with files, size and fragments'
 	@echo 'clean      remove $(BUILD)/'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'
 	@echo '           WERROR=yes, COVERAGE=yes, V=1'
