@@ -11,14 +11,17 @@
 #include "block/graph.h"
 #include "block/io.h"
 
-int backend_check_range(BlockBackend *blk, int64_t offset, int64_t bytes)
+int backend_check_range(const BlockDriverState *bs, int64_t offset,
+                        int64_t bytes)
 {
-    BlockDriverState *bs = blk_bs(blk);
-
-    io_error_clear();
     int ret = io_check_range(bs, offset, bytes);
+
     if (ret < 0) {
         return ret;
+    }
+    if (bs->drv == &bdrv_no_medium) {
+        bdrv_set_io_error("There is no medium in the device");
+        return -ENOMEDIUM;
     }
     int64_t length = node_length(bs);
     if (offset > length || bytes > length - offset) {
@@ -30,66 +33,96 @@ int backend_check_range(BlockBackend *blk, int64_t offset, int64_t bytes)
     return 0;
 }
 
+/* A request for a range begins: 0, or why it cannot be carried out. */
+static int enter_range(BlockBackend *blk, int64_t offset, int64_t bytes)
+{
+    return backend_check_range(backend_enter(blk), offset, bytes);
+}
+
 int blk_preadv(BlockBackend *blk, int64_t offset, int64_t bytes,
                const IOVector *iov, unsigned flags)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_preadv(blk->root, offset, bytes, iov, flags);
+    if (ret == 0) {
+        ret = bdrv_preadv(blk->root, offset, bytes, iov, flags);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_pwritev(BlockBackend *blk, int64_t offset, int64_t bytes,
                 const IOVector *iov, unsigned flags)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_pwritev(blk->root, offset, bytes, iov, flags);
+    if (ret == 0) {
+        ret = bdrv_pwritev(blk->root, offset, bytes, iov, flags);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_pread(BlockBackend *blk, int64_t offset, int64_t bytes, void *buf,
               unsigned flags)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_pread(blk->root, offset, bytes, buf, flags);
+    if (ret == 0) {
+        ret = bdrv_pread(blk->root, offset, bytes, buf, flags);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_pwrite(BlockBackend *blk, int64_t offset, int64_t bytes,
                const void *buf, unsigned flags)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_pwrite(blk->root, offset, bytes, buf, flags);
+    if (ret == 0) {
+        ret = bdrv_pwrite(blk->root, offset, bytes, buf, flags);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_pwrite_zeroes(BlockBackend *blk, int64_t offset, int64_t bytes,
                       unsigned flags)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_pwrite_zeroes(blk->root, offset, bytes, flags);
+    if (ret == 0) {
+        ret = bdrv_pwrite_zeroes(blk->root, offset, bytes, flags);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_pdiscard(BlockBackend *blk, int64_t offset, int64_t bytes)
 {
-    int ret = backend_check_range(blk, offset, bytes);
+    int ret = enter_range(blk, offset, bytes);
 
-    return ret < 0 ? ret : bdrv_pdiscard(blk->root, offset, bytes);
+    if (ret == 0) {
+        ret = bdrv_pdiscard(blk->root, offset, bytes);
+    }
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_flush(BlockBackend *blk)
 {
-    io_error_clear();
-    return bdrv_flush(blk_bs(blk));
+    int ret = bdrv_flush(backend_enter(blk));
+
+    backend_leave(blk);
+    return ret;
 }
 
-int blk_block_status(BlockBackend *blk, int64_t offset, int64_t bytes,
-                     unsigned want, BdrvBlockStatus *status)
+static int node_status(BlockDriverState *bs, int64_t offset, int64_t bytes,
+                       unsigned want, BdrvBlockStatus *status)
 {
-    int64_t length = blk_getlength(blk);
-    int ret = backend_check_range(blk, offset, bytes > 0 ? 1 : 0);
+    int ret = backend_check_range(bs, offset, bytes > 0 ? 1 : 0);
 
-    *status = (BdrvBlockStatus){ 0 };
     if (ret < 0) {
         return ret;
     }
@@ -98,23 +131,37 @@ int blk_block_status(BlockBackend *blk, int64_t offset, int64_t bytes,
                           bytes);
         return -EINVAL;
     }
-    bytes = MIN(bytes, length - offset);
-    return bdrv_block_status(blk_bs(blk), offset, bytes, want, status);
+    bytes = MIN(bytes, node_length(bs) - offset);
+    return bdrv_block_status(bs, offset, bytes, want, status);
+}
+
+int blk_block_status(BlockBackend *blk, int64_t offset, int64_t bytes,
+                     unsigned want, BdrvBlockStatus *status)
+{
+    int ret;
+
+    *status = (BdrvBlockStatus){ 0 };
+    ret = node_status(backend_enter(blk), offset, bytes, want, status);
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_truncate(BlockBackend *blk, int64_t size, bool exact,
                  PreallocMode prealloc, GError **errp)
 {
-    io_error_clear();
-    return bdrv_truncate(blk->root, size, exact, prealloc, errp);
+    int ret;
+
+    backend_enter(blk);
+    ret = bdrv_truncate(blk->root, size, exact, prealloc, errp);
+    backend_leave(blk);
+    return ret;
 }
 
 int blk_make_empty(BlockBackend *blk, GError **errp)
 {
-    BlockDriverState *bs = blk_bs(blk);
+    BlockDriverState *bs = backend_enter(blk);
     int ret;
 
-    io_error_clear();
     node_enter(bs);
     if (bs->drv->make_empty == NULL) {
         ret = -ENOTSUP;
@@ -129,20 +176,16 @@ int blk_make_empty(BlockBackend *blk, GError **errp)
         bs->write_generation++;
     }
     node_leave(bs);
+    backend_leave(blk);
     return ret;
 }
 
-int blk_change_backing_file(BlockBackend *blk, const char *backing,
-                            const char *format, GError **errp)
+static int change_backing_file(BlockBackend *blk, const char *backing,
+                               const char *format, GError **errp)
 {
     BlockDriverState *bs = blk_bs(blk);
     int ret;
 
-    io_error_clear();
-    if (format && backing == NULL) {
-        block_error_set(errp, EINVAL, "A backing format needs a backing file");
-        return -EINVAL;
-    }
     node_enter(bs);
     if (bs->drv->change_backing_file == NULL) {
         ret = -ENOTSUP;
@@ -164,6 +207,21 @@ int blk_change_backing_file(BlockBackend *blk, const char *backing,
         }
     }
     node_leave(bs);
+    return ret;
+}
+
+int blk_change_backing_file(BlockBackend *blk, const char *backing,
+                            const char *format, GError **errp)
+{
+    int ret;
+
+    if (format && backing == NULL) {
+        block_error_set(errp, EINVAL, "A backing format needs a backing file");
+        return -EINVAL;
+    }
+    backend_enter(blk);
+    ret = change_backing_file(blk, backing, format, errp);
+    backend_leave(blk);
     return ret;
 }
 
@@ -192,20 +250,28 @@ int blk_check(BlockBackend *blk, BdrvCheckResult *result, unsigned fix,
     return ret;
 }
 
-int blk_commit(BlockBackend *blk, bool finish, GError **errp)
+int backend_commit(BlockDriverState *bs, BdrvCommitMode mode, GError **errp)
 {
-    BlockDriverState *bs = blk_bs(blk);
     int ret = 0;
 
-    io_error_clear();
     /* Whatever shows the node that has something to commit. */
     while (bs && !bs->drv->commit) {
         bs = node_primary(bs);
     }
     if (bs) {
         node_enter(bs);
-        ret = bs->drv->commit(bs, finish, errp);
+        ret = bs->drv->commit(bs, mode, errp);
         node_leave(bs);
     }
+    return ret;
+}
+
+int blk_commit(BlockBackend *blk, bool finish, GError **errp)
+{
+    BlockDriverState *bs = backend_enter(blk);
+    int ret = backend_commit(bs, finish ? BDRV_COMMIT_FINISH : BDRV_COMMIT_NOW,
+                             errp);
+
+    backend_leave(blk);
     return ret;
 }

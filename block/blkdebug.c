@@ -10,7 +10,6 @@
 
 #include "block/blkdebug-rules.h"
 #include "block/drivers.h"
-#include "block/open-name.h"
 
 #define MAX_ALIGN (INT64_C(1) << 30)
 
@@ -82,28 +81,6 @@ static const OptionDesc blkdebug_options[] = {
     { .name = NULL },
 };
 
-/* Options of the child for any name: "x.img", "fat:DIR", "json:{...}". */
-static bool name_image(const char *name, Options *options, GError **errp)
-{
-    g_autoptr(Options) image = options_new();
-
-    if (!open_name_json(&name, &image, errp)) {
-        return false;
-    }
-    if (name != NULL) {
-        const BlockDriver *drv = open_name_driver(name, errp);
-
-        if (drv == NULL || !open_name_to_options(name, drv, &image, errp)) {
-            return false;
-        }
-        if (drv != &bdrv_file) {
-            options_set(image, "driver", drv->format_name);
-        }
-    }
-    options_merge(options, image, "image");
-    return true;
-}
-
 /* blkdebug:CONFIG:IMAGE, where QEMU reads rules from the file CONFIG. */
 static bool blkdebug_parse_filename(const char *filename, Options *options,
                                     GError **errp)
@@ -124,7 +101,7 @@ static bool blkdebug_parse_filename(const char *filename, Options *options,
                         (int)(image - config), config);
         return false;
     }
-    return name_image(image + 1, options, errp);
+    return bdrv_parse_child_name(image + 1, options, "image", errp);
 }
 
 static bool check_multiple(const char *name, int64_t value, int64_t align,

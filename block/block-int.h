@@ -9,7 +9,10 @@
  *                   requests, so a request may take it.
  *   request_lock    a node's list of serialised requests (request.c)
  *   flush_lock      one flush of a node at a time (io-flush.c)
- *   drain_lock      only to sleep on; the counters are atomic (drain.c)
+ *   gate lock       only to sleep on; the counters are atomic (drain.c)
+ *
+ * A backend's root_lock comes before all of them. An event handler is called
+ * with a lock of its own alone, which comes before root_lock (event.c).
  *
  * The way of a request takes none of them for the graph: an edge cannot go
  * while a request that came over it is counted in in_flight, and a node's
@@ -25,6 +28,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "block/aio-count.h"
 #include "block/driver.h"
 
 /* Offsets stay this far off INT64_MAX, so that aligning cannot overflow. */
@@ -52,6 +56,17 @@ typedef enum DetectZeroes {
 } DetectZeroes;
 
 typedef struct TrackedRequest TrackedRequest;
+typedef struct EventHandlers EventHandlers;
+
+/* Where requests wait while something is drained (drain.c). */
+typedef struct DrainWaiter DrainWaiter;
+typedef struct DrainGate {
+    atomic_int in_flight;
+    atomic_int quiesced; /* drained sections under way */
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    DrainWaiter *waiters; /* lock */
+} DrainGate;
 
 struct BlockDriverState {
     /* Fixed once the node is open. */
@@ -100,11 +115,11 @@ struct BlockDriverState {
     pthread_mutex_t flush_lock;
     uint64_t flushed_generation; /* flush_lock */
 
-    /* drain.c */
-    atomic_int in_flight;
-    atomic_int quiesced; /* drained sections under way */
-    pthread_mutex_t drain_lock;
-    pthread_cond_t drain_cond;
+    DrainGate gate;
+
+    /* The handlers of the backends that were above the last edge to it, while
+     * there is none: its driver's last events are theirs. Graph lock. */
+    GPtrArray *last_listeners;
 
     /* request.c */
     pthread_mutex_t request_lock;
@@ -118,9 +133,22 @@ struct BlockDriverState {
 };
 
 struct BlockBackend {
+    /* Requests read it behind the gate, questions under root_lock; a change of
+     * the medium writes it with both. */
     BdrvChild *root;
+    DrainGate gate;
+    pthread_rwlock_t root_lock;
     bool allow_resize;
     atomic_int drained; /* sections begun and not ended */
+    AioCount aio;       /* asynchronous requests */
+    EventHandlers *handlers;
+
+    /* What was opened, for doing it again (medium.c). */
+    char *name;       /* or NULL */
+    Options *options; /* or NULL */
+    unsigned flags;
+    bool has_own_perm; /* these are the program's, not what flags say: */
+    unsigned own_perm, own_shared;
 };
 
 static inline bool node_is_read_only(const BlockDriverState *bs)

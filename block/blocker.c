@@ -3,7 +3,7 @@
  * Blockers: reasons why saving the machine's state is unsafe now. Drivers may
  * add and remove them at any time, on any thread.
  */
-#include "block/block-int.h"
+#include "block/backend.h"
 
 typedef struct Blocker {
     unsigned handle;
@@ -70,7 +70,8 @@ char **blk_get_state_save_blockers(BlockBackend *blk)
     g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
     GPtrArray *reasons = g_ptr_array_new();
 
-    collect_reasons(blk_bs(blk), seen, reasons);
+    collect_reasons(backend_look(blk), seen, reasons);
+    backend_look_end(blk);
     g_ptr_array_add(reasons, NULL);
     return (char **)g_ptr_array_free(reasons, FALSE);
 }

@@ -175,16 +175,17 @@ static void enter_both(BlockDriverState *a, BlockDriverState *b)
     }
 }
 
-int blk_copy_range(BlockBackend *src, int64_t src_offset, BlockBackend *dst,
-                   int64_t dst_offset, int64_t bytes, unsigned flags)
+static int copy_between(BlockBackend *src, int64_t src_offset,
+                        BlockBackend *dst, int64_t dst_offset, int64_t bytes,
+                        unsigned flags)
 {
     BlockDriverState *from = blk_bs(src);
     BlockDriverState *to = blk_bs(dst);
     const CopySource source = { .bs = from, .offset = src_offset };
-    int ret = backend_check_range(src, src_offset, bytes);
+    int ret = backend_check_range(from, src_offset, bytes);
 
     if (ret == 0) {
-        ret = backend_check_range(dst, dst_offset, bytes);
+        ret = backend_check_range(to, dst_offset, bytes);
     }
     if (ret < 0) {
         return ret;
@@ -204,6 +205,22 @@ int blk_copy_range(BlockBackend *src, int64_t src_offset, BlockBackend *dst,
     }
     node_leave(to);
     node_leave(from);
+    return ret;
+}
+
+int blk_copy_range(BlockBackend *src, int64_t src_offset, BlockBackend *dst,
+                   int64_t dst_offset, int64_t bytes, unsigned flags)
+{
+    backend_enter(src);
+    while (!gate_try_enter(&dst->gate)) {
+        backend_leave(src);
+        gate_wait_entry(&dst->gate);
+        backend_enter(src);
+    }
+    int ret = copy_between(src, src_offset, dst, dst_offset, bytes, flags);
+
+    backend_leave(dst);
+    backend_leave(src);
     return ret;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "block/backend.h"
 #include "block/block-int.h"
 #include "block/open-name.h"
 #include "block/open-options.h"
@@ -77,5 +78,11 @@ bool bdrv_measure(const char *format, const Options *options,
         return false;
     }
     g_autoptr(Options) copy = options ? options_copy(options) : options_new();
-    return drv->measure(copy, source ? blk_bs(source) : NULL, measure, errp);
+    bool ok = drv->measure(copy, source ? backend_enter(source) : NULL,
+                           measure, errp);
+
+    if (source) {
+        backend_leave(source);
+    }
+    return ok;
 }

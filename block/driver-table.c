@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "block/drivers.h"
+#include "block/open-options.h"
 
 static const BlockDriver *const builtin_drivers[] = {
     &bdrv_file, &bdrv_raw,   &bdrv_null,  &bdrv_blkdebug,
@@ -96,13 +97,10 @@ static bool driver_is_sound(const BlockDriver *drv, GError **errp)
     return lacks == NULL;
 }
 
-bool bdrv_register(const BlockDriver *drv, GError **errp)
+static bool driver_add(const BlockDriver *drv, GError **errp)
 {
     bool added = false;
 
-    if (!driver_is_sound(drv, errp)) {
-        return false;
-    }
     if (bdrv_find_format(drv->format_name)) {
         block_error_set(errp, EEXIST, "There is a driver '%s' already",
                         drv->format_name);
@@ -129,6 +127,29 @@ bool bdrv_register(const BlockDriver *drv, GError **errp)
                         drv->format_name);
     }
     return added;
+}
+
+bool bdrv_register_sized(const BlockDriver *drv, size_t size, GError **errp)
+{
+    g_autofree BlockDriver *full = NULL;
+
+    if (size > sizeof(*drv)) {
+        block_error_set(errp, EINVAL,
+                        "The driver '%s' was built for a newer libvvfat: use "
+                        "that, or build the driver with the headers of this "
+                        "one",
+                        drv->format_name);
+        return false;
+    } else if (size < sizeof(*drv)) { /* what it does not know is NULL */
+        full = g_new0(BlockDriver, 1);
+        memcpy(full, drv, size);
+        drv = full;
+    }
+    if (!driver_is_sound(drv, errp) || !driver_add(drv, errp)) {
+        return false;
+    }
+    (void)g_steal_pointer(&full);
+    return true;
 }
 
 static gint compare_names(gconstpointer a, gconstpointer b)
@@ -178,6 +199,9 @@ char *bdrv_format_options_help(const char *format, bool create)
 {
     const BlockDriver *drv = bdrv_find_format(format);
 
+    if (format == NULL) {
+        return create ? NULL : open_options_help();
+    }
     if (drv == NULL) {
         return NULL;
     }

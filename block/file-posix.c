@@ -222,6 +222,9 @@ static void file_close(BlockDriverState *bs)
     FileState *s = bdrv_opaque(bs);
 
     if (s->image_lock.fd >= 0) {
+        /* A process that another thread is just starting has the descriptor,
+         * too, until it runs its program: closing alone is too late. */
+        file_lock_keep(&s->image_lock, 0, BLK_PERM_ALL);
         close(s->image_lock.fd);
     }
     if (s->fd >= 0) {

@@ -14,6 +14,7 @@
 
 #include "block/debug-event.h"
 #include "block/drain.h"
+#include "block/event-handlers.h"
 #include "block/io.h"
 #include "block/permission.h"
 
@@ -82,7 +83,8 @@ static bool node_take_name(BlockDriverState *bs, const char *name,
 
 static void node_free(BlockDriverState *bs)
 {
-    node_clear_drain(bs);
+    gate_clear(&bs->gate);
+    event_forget_listeners(bs);
     pthread_mutex_destroy(&bs->flush_lock);
     pthread_cond_destroy(&bs->request_cond);
     pthread_mutex_destroy(&bs->request_lock);
@@ -115,7 +117,10 @@ BlockDriverState *node_new(const BlockDriver *drv, const char *node_name,
     bs->children = g_ptr_array_new();
     bs->parents = g_ptr_array_new();
     bs->blockers = g_ptr_array_new();
-    node_init_drain(bs);
+    gate_init(&bs->gate);
+    /* What a process before this one wrote may wait for its flush: a guest
+     * whose server was started again asks the new one for it. */
+    bs->write_generation = 1;
     pthread_mutex_init(&bs->flush_lock, NULL);
     pthread_mutex_init(&bs->request_lock, NULL);
     pthread_cond_init(&bs->request_cond, NULL);
@@ -214,6 +219,9 @@ static void child_link(BdrvChild *child)
 /* Under the graph lock. */
 static void child_unlink(BdrvChild *child)
 {
+    if (child->bs->parents->len == 1) {
+        event_keep_listeners(child->bs);
+    }
     g_ptr_array_remove(child->bs->parents, child);
     if (child->parent_bs) {
         g_ptr_array_remove(child->parent_bs->children, child);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "block/backend.h"
 #include "block/drain.h"
 #include "block/filename.h"
 #include "block/graph.h"
@@ -39,12 +40,12 @@ int64_t node_allocated_size(BlockDriverState *bs)
 
 int64_t blk_get_allocated_size(BlockBackend *blk)
 {
-    BlockDriverState *bs = blk_bs(blk);
+    BlockDriverState *bs = backend_ask(blk);
 
-    io_error_clear();
     node_enter(bs);
     int64_t bytes = node_allocated_size(bs);
     node_leave(bs);
+    backend_ask_end(blk);
     return bytes;
 }
 
@@ -69,7 +70,10 @@ bool node_has_zero_init(BlockDriverState *bs)
 
 bool blk_has_zero_init(BlockBackend *blk)
 {
-    return node_has_zero_init(blk_bs(blk));
+    bool has_zero_init = node_has_zero_init(backend_look(blk));
+
+    backend_look_end(blk);
+    return has_zero_init;
 }
 
 static bool node_info(BlockDriverState *bs, BdrvInfo *info, GError **errp)
@@ -97,20 +101,20 @@ static void backing_info(BlockDriverState *bs, BdrvInfo *info)
 
 BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp)
 {
-    BlockDriverState *bs = blk_bs(blk);
+    BlockDriverState *bs = backend_ask(blk);
     BdrvInfo *info = g_new0(BdrvInfo, 1);
-    int64_t allocated = blk_get_allocated_size(blk);
 
     info->virtual_size = node_length(bs);
-    info->allocated_size = allocated < 0 ? -1 : allocated;
     info->read_only = node_is_read_only(bs);
     info->format = bs->drv->format_name;
     info->filename = filename_of_node(bs);
     info->specific = options_new();
     backing_info(bs, info);
     node_enter(bs);
+    info->allocated_size = MAX(node_allocated_size(bs), -1);
     bool ok = node_info(bs, info, errp);
     node_leave(bs);
+    backend_ask_end(blk);
     if (!ok) {
         g_clear_pointer(&info, bdrv_info_free);
     }

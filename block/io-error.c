@@ -13,6 +13,14 @@ void io_error_clear(void)
     }
 }
 
+char *io_error_swap(char *message)
+{
+    char *before = g_private_get(&io_error);
+
+    g_private_set(&io_error, message);
+    return before;
+}
+
 void bdrv_set_io_error(const char *fmt, ...)
 {
     va_list ap;

@@ -3,7 +3,8 @@
  * Flushing. Each change counts write_generation up once it is done, before its
  * caller hears of it. A flush covers the generation it found when it began; a
  * node whose flushed_generation is as high has nothing to do. After a failure
- * it stays behind, so that the next flush tries again.
+ * it stays behind, so that the next flush tries again. A node that was just
+ * opened is behind, too, for what others left to be flushed.
  */
 #include "block/io.h"
 

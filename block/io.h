@@ -24,6 +24,10 @@
 /* Forget this thread's message: a request begins. */
 void io_error_clear(void);
 
+/* Put another message (g_free()d by this file later; NULL: none) in the place
+ * of this thread's, which is the caller's then. */
+char *io_error_swap(char *message);
+
 /* ---- io.c ---- */
 
 /* Whether the range is one at all: 0 or -EIO. */

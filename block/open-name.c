@@ -90,3 +90,25 @@ bool open_name_json(const char **name, Options **options, GError **errp)
     *name = NULL;
     return true;
 }
+
+bool bdrv_parse_child_name(const char *name, Options *options, const char *key,
+                           GError **errp)
+{
+    g_autoptr(Options) child = options_new();
+
+    if (!open_name_json(&name, &child, errp)) {
+        return false;
+    }
+    if (name != NULL) {
+        const BlockDriver *drv = open_name_driver(name, errp);
+
+        if (drv == NULL || !open_name_to_options(name, drv, &child, errp)) {
+            return false;
+        }
+        if (drv != &bdrv_file) {
+            options_set(child, "driver", drv->format_name);
+        }
+    }
+    options_merge(options, child, key);
+    return true;
+}

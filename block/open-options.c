@@ -39,6 +39,11 @@ static const OptionDesc generic_options[] = {
     { .name = NULL },
 };
 
+char *open_options_help(void)
+{
+    return option_table_help(generic_options);
+}
+
 static void apply_flag(const OptionValues *values, const char *name,
                        bool value, unsigned flag, unsigned *flags)
 {
@@ -154,6 +159,7 @@ static void inherit_options(unsigned role, bool parent_is_format,
     }
     if (role & BDRV_CHILD_COW) {
         *child_flags &= ~(BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_PROTOCOL);
+        *child_flags |= BDRV_O_BACKING;
     } else if (parent_is_format) {
         *child_flags |= BDRV_O_PROTOCOL | BDRV_O_UNMAP;
     }

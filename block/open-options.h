@@ -23,6 +23,9 @@ bool open_options_reject_unknown(const BlockDriver *drv,
                                  const Options *options, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Their help, one option a line; g_free(). */
+char *open_options_help(void);
+
 /* A driver by name, or *errp that says which there are. */
 const BlockDriver *open_options_driver(const char *name, GError **errp);
 

@@ -142,6 +142,7 @@ static bool reopen_drained(BlockBackend *blk, GArray *queue, bool read_only,
            change_permissions(blk, queue, read_only, errp);
     if (done) {
         commit_all(queue);
+        blk->flags = flags_for(blk->flags, read_only);
     } else {
         abort_all(queue);
     }
@@ -159,6 +160,7 @@ bool blk_set_read_only(BlockBackend *blk, bool read_only, GError **errp)
     if (node_is_read_only(bs) == read_only) {
         return true;
     }
+    aio_count_wait_earlier(&blk->aio);
     collect_nodes(bs, read_only, queue);
     for (guint i = 0; i < queue->len; i++) {
         node_drain_begin(g_array_index(queue, ReopenEntry, i).bs);

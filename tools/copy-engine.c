@@ -18,13 +18,7 @@
 #include "tools/tool-output.h"
 #include "tools/zero-runs.h"
 
-#define BUFFER_BYTES ((int64_t)2 << 20)
 #define BUFFER_ALIGNMENT 4096
-
-/* Clusters of one write are compressed on all processors. */
-#define COMPRESS_BUFFER_BYTES ((int64_t)4 << 20)
-#define COMPRESS_BUFFER_MAX ((int64_t)16 << 20)
-#define COMPRESS_CLUSTERS 4 /* for each processor, in one write */
 
 typedef struct Engine {
     const CopyJob *job;
@@ -348,23 +342,6 @@ static void run_workers(Engine *e)
 
 /* ---- The whole ---- */
 
-/* Whole clusters, that are written in one go. */
-static int64_t choose_buffer(const CopyJob *job)
-{
-    int64_t bytes = BUFFER_BYTES;
-    int64_t cluster = job->target->cluster;
-
-    if (job->target->compress) {
-        bytes = MAX(COMPRESS_BUFFER_BYTES,
-                    COMPRESS_CLUSTERS * g_get_num_processors() * cluster);
-        bytes = MIN(bytes, COMPRESS_BUFFER_MAX);
-    }
-    if (job->bytes_per_second > 0) {
-        bytes = MIN(bytes, job->bytes_per_second);
-    }
-    return MAX(bytes / cluster, 1) * cluster;
-}
-
 static CopyWalk make_walk(const Engine *e)
 {
     const CopyJob *job = e->job;
@@ -421,7 +398,8 @@ static bool begin_progress(Engine *e)
 bool copy_run(const CopyJob *job)
 {
     Engine e = { .job = job,
-                 .buffer_bytes = choose_buffer(job),
+                 .buffer_bytes = copy_target_buffer_bytes(
+                     job->target, job->bytes_per_second),
                  .zero_runs = zero_runs_for(job->target->cluster,
                                             job->sparse_bytes) };
 

@@ -13,6 +13,12 @@
 #define SECTOR_BYTES 512
 #define MIN_ZERO_BUFFER ((int64_t)2 << 20)
 
+#define BUFFER_BYTES ((int64_t)2 << 20)
+/* Clusters of one write are compressed on all processors. */
+#define COMPRESS_BUFFER_BYTES ((int64_t)4 << 20)
+#define COMPRESS_BUFFER_MAX ((int64_t)16 << 20)
+#define COMPRESS_CLUSTERS 4 /* for each processor, in one write */
+
 static const char zeroes[ZEROES_BYTES];
 
 CopyTarget *copy_target_new_image(BlockBackend *blk, const char *name)
@@ -249,6 +255,22 @@ int copy_target_write_zeroes(CopyTarget *target, int64_t offset, int64_t bytes,
         return lseek(STDOUT_FILENO, bytes, SEEK_CUR) < 0 ? -errno : 0;
     }
     return stream_write_zeroes(bytes);
+}
+
+int64_t copy_target_buffer_bytes(const CopyTarget *target, int64_t most)
+{
+    int64_t bytes = BUFFER_BYTES;
+
+    if (target->compress) {
+        bytes =
+            MAX(COMPRESS_BUFFER_BYTES,
+                COMPRESS_CLUSTERS * g_get_num_processors() * target->cluster);
+        bytes = MIN(bytes, COMPRESS_BUFFER_MAX);
+    }
+    if (most > 0) {
+        bytes = MIN(bytes, most);
+    }
+    return MAX(bytes / target->cluster, 1) * target->cluster;
 }
 
 int copy_target_finish(CopyTarget *target)

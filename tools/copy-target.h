@@ -37,6 +37,10 @@ CopyTarget *copy_target_new_stdout(void);
 void copy_target_free(CopyTarget *target);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CopyTarget, copy_target_free)
 
+/* How many bytes are best written at a time: whole clusters. most: no more
+ * than that, if a cluster is not; 0: as many as you like. */
+int64_t copy_target_buffer_bytes(const CopyTarget *target, int64_t most);
+
 /* 0 or -errno. The offset of a stream is where it stands. */
 int copy_target_write(CopyTarget *target, int64_t offset, int64_t bytes,
                       const void *buf) G_GNUC_WARN_UNUSED_RESULT;

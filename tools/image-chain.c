@@ -83,7 +83,8 @@ bool image_chain_leads_to(const char *name, const char *format,
             options_set(options, "driver", driver);
         }
         g_autoptr(BlockBackend) blk = blk_open(
-            next, options, BDRV_O_NO_BACKING | BDRV_O_FORCE_SHARE, NULL);
+            next, options,
+            BDRV_O_NO_BACKING | BDRV_O_FORCE_SHARE | BDRV_O_BACKING, NULL);
         g_autoptr(BdrvInfo) info = blk ? blk_get_info(blk, NULL) : NULL;
 
         g_free(next);
@@ -129,8 +130,20 @@ static void set_below(Options *options, int depth, const char *key,
     options_set(options, path->str, value);
 }
 
+typedef struct Below {
+    Options *options;
+    int depth;
+} Below;
+
+static void set_base_option(const char *key, const char *value, void *opaque)
+{
+    const Below *below = opaque;
+
+    set_below(below->options, below->depth, key, value);
+}
+
 static BlockBackend *open_top(const char *name, const ImageArgs *args,
-                              int depth)
+                              int depth, const Options *base_options)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Options)
@@ -141,6 +154,11 @@ static BlockBackend *open_top(const char *name, const ImageArgs *args,
     }
     set_below(options, depth, "node-name", BASE_NODE);
     set_below(options, depth, "read-only", "off");
+    if (base_options) {
+        Below below = { options, depth };
+
+        options_foreach(base_options, set_base_option, &below);
+    }
     BlockBackend *blk = blk_open_with_perm(
         args->image_opts ? NULL : name, options,
         BDRV_O_RDWR | BDRV_O_UNMAP | image_cache_flags(args->cache),
@@ -170,10 +188,11 @@ static BlockBackend *open_base(const ImageArgs *args)
 }
 
 bool image_chain_open(const char *name, const ImageArgs *args, int depth,
-                      BlockBackend **top, BlockBackend **base)
+                      const Options *base_options, BlockBackend **top,
+                      BlockBackend **base)
 {
     *base = NULL;
-    *top = open_top(name, args, depth);
+    *top = open_top(name, args, depth, base_options);
     if (*top) {
         *base = open_base(args);
     }

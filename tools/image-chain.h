@@ -34,9 +34,11 @@ const char *image_chain_format(BlockBackend *blk, int depth);
 
 /*
  * Open the image `name` for writing and its chain, with the image `depth`
- * below it writable, too: that is *base. False with the error printed.
+ * below it writable, too: that is *base. base_options: further options of
+ * that, or NULL. False with the error printed.
  */
 bool image_chain_open(const char *name, const ImageArgs *args, int depth,
-                      BlockBackend **top, BlockBackend **base);
+                      const Options *base_options, BlockBackend **top,
+                      BlockBackend **base);
 
 #endif

@@ -13,70 +13,41 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/tool-output.h"
-
 static BlockBackend *blk;
 static int start_dir = -1; /* where relative names begin */
+static char *description;
 
 BlockBackend *plugin_backend(void)
 {
     return blk;
 }
 
-/* ---- What there is to say about the node ---- */
-
-/* Say what of the directory is not in the volume as it is: nbdkit has no
- * warnings of its own, and standard error is still the user's. */
-static void warn_report(const Options *facts)
+const char *plugin_description(void)
 {
-    static const char *const fields[] = { "kind", "path", "detail" };
-
-    for (unsigned i = 0; facts; i++) {
-        g_autofree char *line = NULL, *clean = NULL;
-        const char *value[G_N_ELEMENTS(fields)];
-
-        for (unsigned f = 0; f < G_N_ELEMENTS(fields); f++) {
-            g_autofree char *key = g_strdup_printf("report.%u.%s", i,
-                                                   fields[f]);
-
-            value[f] = options_get(facts, key);
-            if (value[f] == NULL) {
-                return;
-            }
-        }
-        line = g_strdup_printf("%s '%s': %s", value[0], value[1], value[2]);
-        clean = tool_escape(line, false);
-        fprintf(stderr, "nbdkit: vvfat: warning: %s\n", clean);
-    }
+    return description;
 }
 
-static void debug_fact(const char *key, const char *value, void *opaque)
-{
-    g_autofree char *clean = tool_escape(value, false);
-
-    nbdkit_debug("%s: %s=%s", (const char *)opaque, key, clean);
-}
-
-/* The driver's facts, for `nbdkit -v`: the size of the volume at the start,
- * what of the guest's writes is pending at the end. */
-static void debug_facts(const Options *facts, const char *when)
-{
-    if (facts) {
-        options_foreach(facts, debug_fact, (void *)when);
-    }
-}
-
-static void debug_backend(const char *when)
+/* For clients, which are to see nothing of the host. */
+static void describe(void)
 {
     g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+    const Options *facts = info ? info->specific : NULL;
+    const char *type = facts ? options_get(facts, "fat-type") : NULL;
+    const char *label = facts ? options_get(facts, "label") : NULL;
+    g_autofree char *text = NULL;
 
-    if (info) {
-        debug_facts(info->specific, when);
+    if (type) {
+        text = label && *label
+                   ? g_strdup_printf("directory as FAT%s, %s", type, label)
+                   : g_strdup_printf("directory as FAT%s", type);
+    } else {
+        text = g_strdup_printf("%s image", info ? info->format : "disk");
     }
+    g_free(description);
+    description = g_utf8_make_valid(text, -1);
 }
 
 /* ---- Opening and closing ---- */
@@ -88,8 +59,14 @@ static void debug_backend(const char *when)
  */
 static BlockBackend *open_backend(GError **errp)
 {
-    return blk_open(plugin_image(), plugin_node_options(),
-                    BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
+    BlockBackend *opened =
+        blk_open(plugin_image(), plugin_node_options(),
+                 BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
+
+    if (opened) {
+        plugin_log_watch(opened);
+    }
+    return opened;
 }
 
 /* What blk_close() would not tell is told here: the last commit into the
@@ -117,7 +94,7 @@ static void close_backend(void)
         finish_writing();
     }
     if (blk) {
-        debug_backend("at the end");
+        plugin_log_facts(blk, "at the end");
     }
     g_clear_pointer(&blk, blk_close);
 }
@@ -125,16 +102,12 @@ static void close_backend(void)
 int plugin_get_ready(void)
 {
     GError *err = NULL;
-    g_autoptr(BdrvInfo) info = NULL;
 
     blk = open_backend(&err);
     if (blk == NULL) {
-        return plugin_fail(err);
+        return plugin_image() ? plugin_fail(err) : plugin_fail_directory(err);
     }
-    info = blk_get_info(blk, NULL);
-    if (info) {
-        warn_report(info->specific);
-    }
+    plugin_log_report(blk);
     if (blk_is_read_only(blk)) {
         return 0;
     }
@@ -182,11 +155,14 @@ int plugin_after_fork(void)
             return -1;
         }
     }
-    debug_backend("at the start");
+    describe();
+    plugin_log_facts(blk, "at the start");
     return 0;
 }
 
 void plugin_cleanup(void)
 {
     close_backend();
+    g_clear_pointer(&description, g_free);
+    plugin_log_end();
 }

@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "block/driver.h"
-#include "tools/tool-output.h"
 
-static const OptionDesc plugin_parameters[] = {
+/* Filters see parameters first, and some have names that are ours, too. */
+#define OWN_PREFIX DRIVER_NAME "."
+
+const OptionDesc plugin_parameters[] = {
     {
         .name = "image",
         .type = OPTION_STRING,
@@ -38,16 +40,6 @@ static const char *const path_options[] = { "dir", "overlay", "boot-code",
 static Options *node_options;
 static char *image;
 
-int plugin_fail(GError *err)
-{
-    g_autofree char *text = tool_escape(err->message, true);
-
-    nbdkit_error("%s", text);
-    errno = -block_error_to_errno(err);
-    g_error_free(err);
-    return -1;
-}
-
 void plugin_load(void)
 {
     node_options = options_new();
@@ -67,14 +59,6 @@ const char *plugin_image(void)
 const Options *plugin_node_options(void)
 {
     return node_options;
-}
-
-char *plugin_parameters_help(void)
-{
-    g_autofree char *own = option_table_help(plugin_parameters);
-    g_autofree char *driver = bdrv_format_options_help(DRIVER_NAME, false);
-
-    return g_strdup_printf("%s%s", own, driver);
 }
 
 /* Whether the part before the first slash has a colon: "fat:", "json:". */
@@ -119,16 +103,32 @@ static int set_image(const char *value)
     if (name == NULL) {
         return -1;
     }
-    g_free(image);
     image = g_strdup(name);
     free(name);
     return 0;
 }
 
+static int refuse_second(const char *key, const char *value)
+{
+    GError *err = NULL;
+
+    block_error_set(&err, EINVAL,
+                    "%s=%s: one disk is served, and it is another one "
+                    "already; start nbdkit once for each",
+                    key, value);
+    return plugin_fail(err);
+}
+
 int plugin_config(const char *key, const char *value)
 {
+    if (g_str_has_prefix(key, OWN_PREFIX)) {
+        key += strlen(OWN_PREFIX);
+    }
     if (strcmp(key, "image") == 0) {
-        return set_image(value);
+        return image ? refuse_second(key, value) : set_image(value);
+    }
+    if (strcmp(key, "dir") == 0 && options_has(node_options, key)) {
+        return refuse_second(key, value);
     }
     if (names_file(key)) {
         return set_path(key, value);
@@ -161,6 +161,29 @@ static bool check_directory_parameters(GError **errp)
     return true;
 }
 
+/* A directory where a file belongs, or a file where a directory does. */
+static bool check_kind(GError **errp)
+{
+    const char *dir = options_get(node_options, "dir");
+
+    if (image && g_file_test(image, G_FILE_TEST_IS_DIR)) {
+        block_error_set(errp, EISDIR,
+                        "image=%s is a directory; dir=%s serves it as a disk",
+                        image, image);
+        return false;
+    }
+    if (!image && g_file_test(dir, G_FILE_TEST_EXISTS) &&
+        !g_file_test(dir, G_FILE_TEST_IS_DIR)) {
+        block_error_set(errp, ENOTDIR,
+                        "dir=%s is not a directory; image=%s serves the disk "
+                        "that an image holds, and nbdkit file the bytes of "
+                        "any file",
+                        dir, dir);
+        return false;
+    }
+    return true;
+}
+
 int plugin_config_complete(void)
 {
     GError *err = NULL;
@@ -175,9 +198,10 @@ int plugin_config_complete(void)
         }
         options_set(node_options, "driver", DRIVER_NAME);
     } else if (options_has(node_options, "dir")) {
-        nbdkit_error("dir=%s and image=%s: only one can be served",
-                     options_get(node_options, "dir"), image);
-        return -1;
+        return refuse_second("image", image);
+    }
+    if (!check_kind(&err)) {
+        return plugin_fail(err);
     }
     return 0;
 }

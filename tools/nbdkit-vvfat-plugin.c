@@ -10,28 +10,7 @@
  */
 #include "tools/nbdkit-vvfat.h"
 
-#include <stdio.h>
-
-#include "block/driver.h"
-
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
-
-static void plugin_dump(void)
-{
-    const BlockDriver *drv = bdrv_find_format(DRIVER_NAME);
-    g_autofree const char **formats = bdrv_list_formats();
-
-    printf("vvfat_version=%s\n", VVFAT_VERSION);
-    printf("vvfat_formats=");
-    for (const char **format = formats; *format; format++) {
-        printf("%s%s", format == formats ? "" : " ", *format);
-    }
-    printf("\nvvfat_options=");
-    for (const OptionDesc *desc = drv->options; desc->name; desc++) {
-        printf("%s%s", desc == drv->options ? "" : " ", desc->name);
-    }
-    printf("\n");
-}
 
 static struct nbdkit_plugin plugin = {
     .name = DRIVER_NAME,
@@ -54,7 +33,7 @@ static struct nbdkit_plugin plugin = {
  * comes from the option tables, must be there before. */
 static __attribute__((constructor)) void plugin_make(void)
 {
-    plugin.config_help = plugin_parameters_help();
+    plugin.config_help = plugin_help();
     plugin_serve(&plugin);
 }
 

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#define CACHED_AT_ONCE (1U << 20) /* bytes */
+
 /* ---- Errors ---- */
 
 /*
@@ -44,6 +46,30 @@ static int request_failed(const char *what, int ret)
     nbdkit_error("%s: %s", what, reason);
     errno = client_errno(ret);
     return -1;
+}
+
+/* ---- Exports ---- */
+
+/* There is one, the default; a client that names another gets it, too. */
+static int plugin_list_exports(int readonly, int is_tls,
+                               struct nbdkit_exports *exports)
+{
+    (void)readonly;
+    (void)is_tls;
+    return nbdkit_add_export(exports, "", plugin_description());
+}
+
+static const char *plugin_default_export(int readonly, int is_tls)
+{
+    (void)readonly;
+    (void)is_tls;
+    return "";
+}
+
+static const char *plugin_export_description(void *handle)
+{
+    (void)handle;
+    return plugin_description();
 }
 
 /* ---- A connection ---- */
@@ -106,7 +132,7 @@ static int plugin_block_size(void *handle, uint32_t *minimum,
            preference < 32 * 1024 * 1024) {
         preference *= 2;
     }
-    *minimum = MIN(limits.request_alignment, 65536);
+    *minimum = 1; /* the block layer aligns, and keeps overlaps apart */
     *preferred = (uint32_t)preference;
     *maximum = UINT32_MAX; /* the block layer splits */
     return 0;
@@ -194,6 +220,25 @@ static int plugin_flush(void *handle, uint32_t flags)
     return ret < 0 ? request_failed("flushing", ret) : 0;
 }
 
+/* The host's cache, which is asked for by reading, holds it better than any
+ * of ours. */
+static int plugin_cache(void *handle, uint32_t count, uint64_t offset,
+                        uint32_t flags)
+{
+    g_autofree char *buf = g_try_malloc(MIN(count, CACHED_AT_ONCE));
+    int ret = buf || count == 0 ? 0 : -ENOMEM;
+
+    (void)flags;
+    while (ret >= 0 && count) {
+        uint32_t n = MIN(count, CACHED_AT_ONCE);
+
+        ret = blk_pread(handle, (int64_t)offset, n, buf, 0);
+        offset += n;
+        count -= n;
+    }
+    return request_done("caching", offset, count, ret);
+}
+
 static int plugin_extents(void *handle, uint32_t count, uint64_t offset,
                           uint32_t flags, struct nbdkit_extents *extents)
 {
@@ -230,6 +275,9 @@ static int plugin_extents(void *handle, uint32_t count, uint64_t offset,
 
 void plugin_serve(struct nbdkit_plugin *plugin)
 {
+    plugin->list_exports = plugin_list_exports;
+    plugin->default_export = plugin_default_export;
+    plugin->export_description = plugin_export_description;
     plugin->open = plugin_open;
     plugin->get_size = plugin_get_size;
     plugin->block_size = plugin_block_size;
@@ -245,5 +293,6 @@ void plugin_serve(struct nbdkit_plugin *plugin)
     plugin->zero = plugin_zero;
     plugin->trim = plugin_trim;
     plugin->flush = plugin_flush;
+    plugin->cache = plugin_cache;
     plugin->extents = plugin_extents;
 }

@@ -2,8 +2,9 @@
 /*
  * The parts of the nbdkit plugin: what the user asked for (-config), the
  * backend that serves it (-backend), connections and their requests (-serve),
- * and the table that nbdkit gets (-plugin). The functions are nbdkit's
- * callbacks unless it says otherwise: 0 or a value, or -1 after nbdkit_error().
+ * what the log is told (-log), help (-help), and the table that nbdkit gets
+ * (-plugin). The functions are nbdkit's callbacks unless it says
+ * otherwise: 0 or a value, or -1 after nbdkit_error().
  */
 #ifndef TOOLS_NBDKIT_VVFAT_H
 #define TOOLS_NBDKIT_VVFAT_H
@@ -27,11 +28,31 @@ int plugin_config_complete(void);
 const char *plugin_image(void);
 const Options *plugin_node_options(void);
 
-/* Not a callback: a line about each parameter; g_free(). */
-char *plugin_parameters_help(void);
+/* Not a callback: those that are not options of a node; ends with NULL. */
+extern const OptionDesc plugin_parameters[];
 
-/* Not a callback: report the error and free it; for `return plugin_fail(e)`. */
+/* ---- nbdkit-vvfat-help.c ---- */
+
+void plugin_dump(void);
+
+/* Not callbacks, all of them. The text of --help; g_free(). */
+char *plugin_help(void);
+
+/* Report the error and free it; for `return plugin_fail(e)`. */
 int plugin_fail(GError *err);
+/* The same for a directory that did not open: with what to do instead. */
+int plugin_fail_directory(GError *err);
+
+/* ---- nbdkit-vvfat-log.c: no callbacks; any thread ---- */
+
+/* What of the directory is not on the disk as it is. */
+void plugin_log_report(BlockBackend *blk);
+/* All else that the driver knows, for `nbdkit -v`; when: static. */
+void plugin_log_facts(BlockBackend *blk, const char *when);
+/* From now on, what happens to it by itself, until it is closed. */
+void plugin_log_watch(BlockBackend *blk);
+/* When everything is closed. */
+void plugin_log_end(void);
 
 /* ---- nbdkit-vvfat-backend.c ---- */
 
@@ -39,8 +60,10 @@ int plugin_get_ready(void);
 int plugin_after_fork(void);
 void plugin_cleanup(void);
 
-/* Not a callback: the backend, from after_fork to cleanup. */
+/* Not callbacks: the backend, and what it is called, from after_fork to
+ * cleanup. */
 BlockBackend *plugin_backend(void);
+const char *plugin_description(void);
 
 /* ---- nbdkit-vvfat-serve.c ---- */
 

@@ -29,7 +29,8 @@ BlockBackend *backing_open(const char *target, const char *backing,
         }
         options_set(options, "driver", format);
     }
-    g_autoptr(BlockBackend) blk = blk_open(full, options, 0, errp);
+    g_autoptr(BlockBackend)
+        blk = blk_open(full, options, BDRV_O_BACKING, errp);
     if (!blk) {
         return NULL;
     }

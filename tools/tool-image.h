@@ -32,7 +32,7 @@ enum {
     }
 #define TOOL_OPTION_OUTPUT                                                    \
     {                                                                         \
-        KEY_OUTPUT, "output", "FMT", "Print for people (human) or as JSON"    \
+        KEY_OUTPUT, "output", "human|json", "Print for people, or as JSON"    \
     }
 #define TOOL_OPTION_QUIET                                                     \
     {                                                                         \

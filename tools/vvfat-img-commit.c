@@ -8,6 +8,7 @@
  */
 #include "block/block.h"
 #include "block/vvfat/kept-probe.h"
+#include "tools/commit-directory.h"
 #include "tools/copy-engine.h"
 #include "tools/image-chain.h"
 #include "tools/partial-file.h"
@@ -25,7 +26,8 @@ typedef struct Commit {
     bool quiet;
     bool wants_progress;
     int64_t bytes_per_second;
-    int depth; /* of the base */
+    int depth;                  /* of the base */
+    CommitDirectory *directory; /* what the base is, or NULL */
 } Commit;
 
 /* ---- Which image is the base ---- */
@@ -45,7 +47,7 @@ static bool find_base(Commit *c)
     } else if (c->depth == 0) {
         tool_error("Image does not have a backing file");
     }
-    return c->depth > 0;
+    return c->depth > 0 && commit_directory_new(blk, c->depth, &c->directory);
 }
 
 /* ---- Committing ---- */
@@ -113,7 +115,11 @@ static bool commit_opened(const Commit *c, BlockBackend *top,
     bool ok = grow_base(c, base, source->length) &&
               copy_to_base(c, source, target);
     /* The image is the only place of what is not in the base. */
-    ok = image_finish(base, base_name) && ok;
+    if (ok) {
+        ok = c->directory
+                 ? commit_directory_write(c->directory, base, base_name)
+                 : image_finish(base, base_name);
+    }
     return ok && (c->drop || empty_image(c, top));
 }
 
@@ -164,9 +170,16 @@ static bool commit(Commit *c)
         return false;
     }
     partial_file_begin(c->name); /* for the signals: no file is made */
-    ok = image_chain_open(c->name, &c->args, c->depth, &top, &base) &&
+    ok = image_chain_open(c->name, &c->args, c->depth,
+                          c->directory ? commit_directory_options(c->directory)
+                                       : NULL,
+                          &top, &base) &&
          commit_opened(c, top, base);
     partial_file_end();
+    if (ok && c->directory) {
+        commit_directory_done(c->directory);
+    }
+    commit_directory_free(c->directory);
     if (ok && !c->quiet) {
         printf("Image committed.\n");
     }

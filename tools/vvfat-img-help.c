@@ -35,19 +35,20 @@ static void print_overview(void)
            "  vvfat-img extract disk.img DIR\n");
 }
 
-static bool print_format(const char *format)
+static void print_format(const char *format)
 {
     g_autofree char *runtime = bdrv_format_options_help(format, false);
     g_autofree char *create = bdrv_format_options_help(format, true);
+    g_autofree char *every = bdrv_format_options_help(NULL, false);
 
     if (runtime) {
-        printf("Options of %s (driver=%s,...):\n%s", format, format, runtime);
+        printf("Options of %s (driver=%s,...):\n%s\n", format, format,
+               runtime);
     }
     if (create) {
-        printf("%sOptions for creating %s (-o ...):\n%s", runtime ? "\n" : "",
-               format, create);
+        printf("Options for creating %s (-o ...):\n%s\n", format, create);
     }
-    return runtime || create;
+    printf("Options that every image has:\n%s", every);
 }
 
 static bool is_format(const char *name)
@@ -112,9 +113,7 @@ static int run_help(const Command *command, int argc, char **argv)
     if (!is_format(names[0])) {
         return refuse_name(names[0]);
     }
-    if (!print_format(names[0])) {
-        printf("%s has no options.\n", names[0]);
-    }
+    print_format(names[0]);
     return 0;
 }
 

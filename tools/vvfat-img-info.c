@@ -223,12 +223,14 @@ static void add_directory(BlockBackend *blk, const char *name, BdrvInfo *info)
     options_set(info->specific, "overlay.open-with", open);
 }
 
-/* The image alone: whether its backing file is there does not matter. */
-static ImageInfo *load_info(const char *name, const ImageArgs *args)
+/* The image alone: whether its backing file is there does not matter. flags:
+ * further ones. */
+static ImageInfo *load_info(const char *name, const ImageArgs *args,
+                            unsigned flags)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(BlockBackend)
-        blk = image_open_flags(name, args, BDRV_O_NO_BACKING);
+        blk = image_open_flags(name, args, BDRV_O_NO_BACKING | flags);
 
     if (!blk) {
         return NULL;
@@ -289,7 +291,8 @@ static GPtrArray *load_chain(const char *name, const InfoArgs *args)
             tool_error("Backing file '%s' creates an infinite loop.", next);
             return NULL;
         }
-        ImageInfo *loaded = load_info(next, &image);
+        ImageInfo *loaded = load_info(next, &image,
+                                      next == name ? 0 : BDRV_O_BACKING);
         if (!loaded) {
             say_who_needs_it(chain);
             return NULL;

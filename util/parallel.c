@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "util/thread.h"
+
 typedef struct Job {
     struct Job *next_job;
     ParallelWork *work;
@@ -60,13 +62,17 @@ static void run_call(Job *job)
 
 static void help(gpointer data, gpointer opaque)
 {
+    sigset_t before;
+
     (void)data;
     (void)opaque;
+    thread_block_signals(&before);
     pthread_mutex_lock(&lock);
     while (jobs) {
         run_call(jobs);
     }
     pthread_mutex_unlock(&lock);
+    thread_restore_signals(&before);
 }
 
 static void make_pool(void)

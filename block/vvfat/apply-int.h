@@ -86,8 +86,6 @@ char *apply_find_at(Apply *apply, const InodeHostId *id, bool is_directory,
 /* Another inode of the plan that is there, since its own operation failed. */
 bool apply_is_planned_at(Apply *apply, const Inode *inode, const Inode *dir,
                          const char *name);
-/* A missing file, or a directory above it that is none any more. */
-bool apply_is_gone(int r);
 
 /* Between lock and unlock: the inode is there now, is nowhere. */
 void apply_settle(Inode *inode, Inode *dir, const char *name);

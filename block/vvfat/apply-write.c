@@ -159,6 +159,10 @@ static int set_size(Apply *apply, Writing *w)
     apply_lock(apply);
     touch(w);
     r = apply->fs->ops->file_truncate(apply->fs, w->file, w->size);
+    if (r == 0) {
+        /* From now on nobody looks for what is behind it. */
+        w->inode->host.size = w->size;
+    }
     apply_unlock(apply);
     return r;
 }

@@ -102,6 +102,10 @@ void apply_discard_staged(Apply *apply, GPtrArray *changes);
 bool apply_may_stand_at(const char *name, const char *wanted,
                         bool is_directory);
 
+/* Whether this -errno is of a missing file, or of a directory above it that is
+ * none any more. */
+bool apply_is_gone(int r);
+
 /* What a host file is known by. */
 InodeHostId apply_host_id(const HostStat *st);
 

@@ -84,13 +84,13 @@ static uint64_t hold_all(Commit *c)
     return n;
 }
 
-int commit_look(Commit *c, CommitResult *result)
+int commit_look(Commit *c, bool closing, CommitResult *result)
 {
     int ret;
 
     commit_result_clear(result);
     overlay_freeze(c->config.overlay, commit_touch, c);
-    ret = guest_state_update(c->config.state, false);
+    ret = guest_state_update(c->config.state, closing);
     result->suspended = commit_check_suspended(c);
     if (!result->suspended) {
         result->held = hold_all(c);

@@ -5,6 +5,8 @@
 
 #include "block/vvfat/commit-int.h"
 
+#define MOST_OVERTAKEN 3 /* times by the host, before that is a failure */
+
 /* ---- For apply ---- */
 
 static int hook_read(const Inode *inode, int64_t offset, int64_t bytes,
@@ -25,7 +27,14 @@ static void hook_unlock(void *opaque)
 
 static void hook_forget(Inode *inode, void *opaque)
 {
-    data_map_forget(((Commit *)opaque)->config.map, inode);
+    DataMap *map = ((Commit *)opaque)->config.map;
+
+    /* Before the commit is over, nobody is to look for a file that is gone:
+     * what the guest needs of it was saved, and the rest is free clusters. */
+    if (inode->change && !inode->change->target_name) {
+        data_map_remove(map, inode);
+    }
+    data_map_forget(map, inode);
 }
 
 static void hook_event(ApplyEventKind kind, const char *path,
@@ -75,7 +84,8 @@ int64_t commit_cluster_offset(const Commit *c, uint32_t cluster)
 
 void commit_result_clear(CommitResult *result)
 {
-    g_clear_pointer(&result->suspended, g_free);
+    g_free(result->suspended);
+    g_free(result->words);
     *result = (CommitResult){ 0 };
 }
 
@@ -87,6 +97,9 @@ void commit_touch(int64_t offset, int64_t bytes, void *opaque)
     int64_t start = c->config.volume_offset;
     int64_t end = start + c->config.volume_bytes;
 
+    if (c->config.touched) {
+        c->config.touched(offset, bytes, c->config.opaque);
+    }
     c->outside_touched |= offset < start || offset + bytes > end;
     bytes = MIN(offset + bytes, end) - MAX(offset, start);
     if (bytes > 0) {
@@ -231,7 +244,24 @@ static void count_held(Commit *c, CommitResult *result)
     }
 }
 
-int commit_run(Commit *c, bool closing, CommitResult *result)
+/* Nothing is committed: what was written is made durable elsewhere. */
+static void keep_suspended(Commit *c, CommitResult *result)
+{
+    if (c->config.suspended) {
+        result->error = c->config.suspended(c->config.opaque, &result->words);
+        result->failed = result->error < 0;
+    }
+}
+
+static void tell_complete(Commit *c, const CommitResult *result)
+{
+    if (c->config.complete && !result->suspended && !result->failed &&
+        result->held == 0) {
+        c->config.complete(c->config.opaque);
+    }
+}
+
+static int run_once(Commit *c, bool closing, CommitResult *result)
 {
     bool may_trim = true;
     int ret;
@@ -250,11 +280,43 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
         run_plan(c, result);
         may_trim = finish(c, result);
         result->error = c->error;
+    } else if (ret == 0) {
+        keep_suspended(c, result);
     }
     count_held(c, result);
+    if (ret == 0) {
+        tell_complete(c, result);
+    }
     overlay_thaw(c->config.overlay);
     if (may_trim) {
         overlay_trim(c->config.overlay);
+    }
+    return ret;
+}
+
+/* Whether the host took something away after it was looked at. Who looks again
+ * finds it gone, and knows what to do. */
+static bool was_overtaken(const Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    for (guint i = 0; i < changes->len; i++) {
+        const InodeChange *change =
+            ((Inode *)g_ptr_array_index(changes, i))->change;
+
+        if (change->held & INODE_IO_ERROR && apply_is_gone(change->error)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int commit_run(Commit *c, bool closing, CommitResult *result)
+{
+    int ret = run_once(c, closing, result);
+
+    for (int i = 0; i < MOST_OVERTAKEN && ret == 0 && was_overtaken(c); i++) {
+        ret = run_once(c, closing, result);
     }
     return ret;
 }

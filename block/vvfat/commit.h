@@ -52,6 +52,16 @@ typedef struct CommitConfig {
     /* The guest's side of inodes was brought up to date. Called with the
      * overlay locked. May be NULL. */
     void (*updated)(void *opaque);
+    /*
+     * For keeping elsewhere what cannot be committed; all or none is NULL.
+     * touched: what was written since the last commit. suspended: nothing is
+     * committed, so make what the guest wrote durable, with the overlay frozen;
+     * 0, or -errno and *words (g_free()) about it. complete: the directory has
+     * everything that the guest wrote up to the freeze.
+     */
+    OverlayVisitor *touched;
+    int (*suspended)(void *opaque, char **words);
+    void (*complete)(void *opaque);
     void *opaque;
 } CommitConfig;
 
@@ -66,6 +76,7 @@ typedef struct CommitResult {
     uint64_t held;       /* inodes that wait, for whatever reason */
     bool failed;         /* some of them because the host failed: */
     int error;           /* -errno of the first such failure, else 0 */
+    char *words;         /* about it, unless it is an inode's; or NULL */
     char *suspended;     /* why nothing is committed any more, or NULL */
 } CommitResult;
 
@@ -83,7 +94,7 @@ int commit_run(Commit *commit, bool closing, CommitResult *result)
  * Find out what a commit would do, and do nothing: what it would commit is
  * held (INODE_WAITS), too. As commit_run().
  */
-int commit_look(Commit *commit, CommitResult *result)
+int commit_look(Commit *commit, bool closing, CommitResult *result)
     G_GNUC_WARN_UNUSED_RESULT;
 
 /* Byte offset on the disk of a cluster. */

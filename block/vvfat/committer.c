@@ -5,7 +5,8 @@
  * commits serve them.
  *
  * The lock guards the numbers and what is told of the last commit; the commit
- * runs without it.
+ * runs without it, and events are told without it, before those who wait for
+ * the commit go on.
  */
 #include "block/vvfat/committer.h"
 
@@ -16,9 +17,9 @@
 #include "block/driver.h"
 #include "block/error.h"
 #include "block/vvfat/report.h"
+#include "util/thread.h"
 
-#define RETRY_MS 5000u    /* after the host failed */
-#define MAX_PENDING 1000u /* that are named */
+#define RETRY_MS 5000u /* after the host failed */
 
 typedef struct Pending {
     char *path, *reason;
@@ -31,15 +32,18 @@ struct Committer {
     unsigned delay_ms;
 
     pthread_t thread;
-    bool is_running; /* the thread; the owner's */
+    bool is_running;     /* the thread; the owner's */
+    CommitterNews *news; /* the thread's, then the owner's */
 
     pthread_mutex_t lock;
     pthread_cond_t wake;     /* the thread has something to do */
     pthread_cond_t finished; /* a commit is over */
     uint64_t requested, done;
+    bool whole; /* the next one is to be as the last one would be */
     bool stopping;
-    bool is_armed; /* a commit is due at: */
-    gint64 due;    /* monotonic microseconds */
+    bool has_ended; /* there are no more commits */
+    bool is_armed;  /* a commit is due at: */
+    gint64 due;     /* monotonic microseconds */
     gint64 last_write;
 
     /* The last commit. */
@@ -47,8 +51,9 @@ struct Committer {
     char *words; /* about it, or NULL */
     char *suspended;
     uint64_t n_commits, n_held;
-    int64_t last_time; /* seconds since 1970; 0: none yet */
-    GArray *pending;   /* Pending, the first MAX_PENDING */
+    uint64_t n_lost, n_waiting; /* count_lost() */
+    int64_t last_time;          /* seconds since 1970; 0: none yet */
+    GArray *pending;            /* Pending */
 };
 
 /* ---- What is told ---- */
@@ -61,38 +66,18 @@ static void pending_clear(gpointer data)
     g_free(p->reason);
 }
 
-static char *reason_of(const InodeChange *change)
-{
-    const char *text = inode_held_text(change->held);
-
-    if (change->error < 0 && !change->detail) {
-        return g_strdup_printf("%s: %s", text, g_strerror(-change->error));
-    }
-    return change->detail ? g_strdup_printf("%s: %s", text, change->detail)
-                          : g_strdup(text);
-}
-
-/* Where the guest has it, or, when it has it no more, the host. */
-static char *path_of(const Inode *inode)
-{
-    g_autofree char *path = inode->parent || !inode_is_on_host(inode)
-                                ? inode_path(inode)
-                                : inode_host_path(inode);
-
-    return report_escape(*path ? path : inode->name);
-}
-
 static GArray *list_pending(const GuestState *state)
 {
     const GPtrArray *changes = guest_state_changes(state);
     GArray *list = g_array_new(FALSE, FALSE, sizeof(Pending));
 
     g_array_set_clear_func(list, pending_clear);
-    for (guint i = 0; i < changes->len && list->len < MAX_PENDING; i++) {
+    for (guint i = 0; i < changes->len; i++) {
         const Inode *inode = g_ptr_array_index(changes, i);
 
         if (inode->change->held) {
-            Pending p = { path_of(inode), reason_of(inode->change) };
+            Pending p = { committer_path_of(inode),
+                          committer_reason_of(inode->change) };
 
             g_array_append_val(list, p);
         }
@@ -124,34 +109,68 @@ static char *failure_words(const GuestState *state, int error)
     if (!change) {
         return g_strdup(g_strerror(-error));
     }
-    path = path_of(inode);
-    reason = reason_of(change);
+    path = committer_path_of(inode);
+    reason = committer_reason_of(change);
     return g_strdup_printf("'%s' could not be committed: %s", path, reason);
 }
 
 /* ---- The thread ---- */
 
-static void note_result(Committer *c, int ret, CommitResult *result)
+typedef enum NoteKind {
+    NOTE_COMMIT,
+    NOTE_LOOK,  /* it was none, but a look at what would be to commit */
+    NOTE_START, /* the same, before anybody listens */
+} NoteKind;
+
+/* How many inodes the host has not as the guest has them; and how many of them
+ * only because nothing was committed. */
+static uint64_t count_lost(const GuestState *state, uint64_t *n_waiting)
+{
+    const GPtrArray *changes = guest_state_changes(state);
+    uint64_t n = 0;
+
+    *n_waiting = 0;
+    for (guint i = 0; i < changes->len; i++) {
+        const Inode *inode = g_ptr_array_index(changes, i);
+
+        if (inode_is_loss(inode)) {
+            n++;
+            *n_waiting += inode->change->held == INODE_WAITS;
+        }
+    }
+    return n;
+}
+
+static void note_result(Committer *c, int ret, CommitResult *result,
+                        NoteKind kind)
 {
     GArray *pending = list_pending(c->state);
+    uint64_t n_waiting, n_lost = count_lost(c->state, &n_waiting);
     int error = ret < 0 ? ret : result->error;
+    g_autofree char *told = NULL;
     char *words = NULL;
 
     if (error == 0 && result->failed) {
         error = -EIO;
     }
     if (error < 0) {
-        words = failure_words(c->state, error);
+        words = result->words ? g_steal_pointer(&result->words)
+                              : failure_words(c->state, error);
+        told = g_strdup(words);
     }
     pthread_mutex_lock(&c->lock);
     c->error = error;
     g_free(c->words);
     c->words = words;
     g_free(c->suspended);
-    c->suspended = g_steal_pointer(&result->suspended);
-    c->n_commits++;
+    c->suspended = g_strdup(result->suspended);
     c->n_held = result->held;
-    c->last_time = (int64_t)time(NULL);
+    c->n_lost = n_lost;
+    c->n_waiting = n_waiting;
+    if (kind == NOTE_COMMIT) {
+        c->n_commits++;
+        c->last_time = (int64_t)time(NULL);
+    }
     g_array_unref(c->pending);
     c->pending = pending;
     if (error < 0 && !c->is_armed) {
@@ -159,6 +178,14 @@ static void note_result(Committer *c, int ret, CommitResult *result)
         c->due = g_get_monotonic_time() + RETRY_MS * G_GINT64_CONSTANT(1000);
     }
     pthread_mutex_unlock(&c->lock);
+
+    const CommitOutcome outcome = {
+        .had_work = result->operations > 0,
+        .error = error,
+        .words = told,
+        .suspended = result->suspended,
+    };
+    committer_news_commit(c->news, c->state, &outcome, kind == NOTE_START);
 }
 
 static void commit_once(Committer *c, bool closing)
@@ -166,19 +193,32 @@ static void commit_once(Committer *c, bool closing)
     CommitResult result = { 0 };
     int ret = commit_run(c->commit, closing, &result);
 
-    note_result(c, ret, &result);
+    note_result(c, ret, &result, NOTE_COMMIT);
+    commit_result_clear(&result);
+}
+
+static void look_once(Committer *c, bool closing, NoteKind kind)
+{
+    CommitResult result = { 0 };
+    int ret = commit_look(c->commit, closing, &result);
+
+    note_result(c, ret, &result, kind);
     commit_result_clear(&result);
 }
 
 void committer_look(Committer *c)
 {
-    CommitResult result = { 0 };
-    int ret = commit_look(c->commit, &result);
+    look_once(c, false, NOTE_START);
+}
 
-    note_result(c, ret, &result);
-    commit_result_clear(&result);
-    c->n_commits = 0;
-    c->last_time = 0;
+/* The last one, or one as if it were that. */
+static void commit_whole(Committer *c)
+{
+    if (c->policy == COMMIT_MANUAL) {
+        look_once(c, true, NOTE_LOOK);
+    } else {
+        commit_once(c, true);
+    }
 }
 
 static void wait_until(Committer *c, gint64 due)
@@ -220,10 +260,16 @@ static void *committer_thread(void *opaque)
     pthread_mutex_lock(&c->lock);
     while (wait_for_work(c)) {
         uint64_t upto = c->requested;
+        bool whole = c->whole;
 
         c->is_armed = false;
+        c->whole = false;
         pthread_mutex_unlock(&c->lock);
-        commit_once(c, false);
+        if (whole) {
+            commit_whole(c);
+        } else {
+            commit_once(c, false);
+        }
         pthread_mutex_lock(&c->lock);
         c->done = upto;
         pthread_cond_broadcast(&c->finished);
@@ -235,7 +281,8 @@ static void *committer_thread(void *opaque)
 /* ---- For others ---- */
 
 Committer *committer_new(Commit *commit, GuestState *state,
-                         CommitPolicy policy, unsigned delay_ms, GError **errp)
+                         CommitPolicy policy, unsigned delay_ms,
+                         CommitterTell *tell, void *opaque, GError **errp)
 {
     Committer *c = g_new0(Committer, 1);
     pthread_condattr_t attr;
@@ -246,13 +293,14 @@ Committer *committer_new(Commit *commit, GuestState *state,
     c->policy = policy;
     c->delay_ms = delay_ms;
     c->pending = g_array_new(FALSE, FALSE, sizeof(Pending));
+    c->news = committer_news_new(tell, opaque);
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&c->finished, NULL);
-    err = pthread_create(&c->thread, NULL, committer_thread, c);
+    err = thread_create(&c->thread, committer_thread, c);
     c->is_running = err == 0;
     if (err) {
         block_error_set_errno(errp, err,
@@ -264,21 +312,44 @@ Committer *committer_new(Commit *commit, GuestState *state,
     return c;
 }
 
-int committer_run(Committer *c, char **words)
+/* With the lock held. The last commit covers what came too late for others. */
+static int run_and_wait(Committer *c, char **words)
 {
-    uint64_t number;
-    int error;
+    uint64_t number = ++c->requested;
 
-    pthread_mutex_lock(&c->lock);
-    number = ++c->requested;
     pthread_cond_signal(&c->wake);
-    while (c->done < number) {
+    while (c->done < number && !c->has_ended) {
         pthread_cond_wait(&c->finished, &c->lock);
     }
-    error = c->error;
     if (words) {
         *words = g_strdup(c->words);
     }
+    return c->error;
+}
+
+int committer_run(Committer *c, char **words)
+{
+    pthread_mutex_lock(&c->lock);
+    int error = run_and_wait(c, words);
+    pthread_mutex_unlock(&c->lock);
+    return error;
+}
+
+/* With the lock held. */
+static uint64_t lost_now(const Committer *c, bool may_wait)
+{
+    uint64_t n = c->n_lost - (may_wait ? c->n_waiting : 0);
+
+    return c->suspended ? MAX(n, 1) : n;
+}
+
+int committer_run_whole(Committer *c, bool may_wait, uint64_t *lost,
+                        char **words)
+{
+    pthread_mutex_lock(&c->lock);
+    c->whole = true;
+    int error = run_and_wait(c, words);
+    *lost = lost_now(c, may_wait);
     pthread_mutex_unlock(&c->lock);
     return error;
 }
@@ -322,9 +393,9 @@ int committer_flush(Committer *c)
     return c->policy <= COMMIT_FLUSH ? run_for_guest(c) : 0;
 }
 
-uint64_t committer_stop(Committer *c)
+uint64_t committer_stop(Committer *c, bool may_wait)
 {
-    uint64_t left;
+    uint64_t lost;
 
     if (c->is_running) {
         pthread_mutex_lock(&c->lock);
@@ -334,11 +405,13 @@ uint64_t committer_stop(Committer *c)
         pthread_join(c->thread, NULL);
         c->is_running = false;
     }
-    if (c->policy != COMMIT_MANUAL) {
-        commit_once(c, true);
-    }
-    left = c->n_held;
-    return c->suspended ? MAX(left, 1) : left;
+    commit_whole(c);
+    pthread_mutex_lock(&c->lock);
+    c->has_ended = true;
+    pthread_cond_broadcast(&c->finished);
+    lost = lost_now(c, may_wait);
+    pthread_mutex_unlock(&c->lock);
+    return lost;
 }
 
 void committer_free(Committer *c)
@@ -348,11 +421,17 @@ void committer_free(Committer *c)
         pthread_cond_destroy(&c->wake);
         pthread_cond_destroy(&c->finished);
         g_array_unref(c->pending);
+        committer_news_free(c->news);
         g_free(c->words);
         g_free(c->suspended);
         commit_free(c->commit);
         g_free(c);
     }
+}
+
+bool committer_conflict(Committer *c, const char *path, const char *detail)
+{
+    return committer_news_conflict(c->news, path, detail);
 }
 
 char *committer_suspended(Committer *c)

@@ -12,6 +12,7 @@
 
 #include "block/options.h"
 #include "block/vvfat/commit.h"
+#include "block/vvfat/committer-news.h"
 
 /* Each includes those behind it. */
 typedef enum CommitPolicy {
@@ -24,11 +25,14 @@ typedef enum CommitPolicy {
 
 typedef struct Committer Committer;
 
-/* Start the thread. Takes over commit. The state behind it is the thread's
- * from now on. NULL and *errp when there can be no thread. */
+/*
+ * Start the thread. Takes over commit. The state behind it is the thread's
+ * from now on. tell: what happens, as it happens; on the thread, or on that of
+ * committer_stop(). NULL and *errp when there can be no thread.
+ */
 Committer *committer_new(Commit *commit, GuestState *state,
                          CommitPolicy policy, unsigned delay_ms,
-                         GError **errp);
+                         CommitterTell *tell, void *opaque, GError **errp);
 
 /*
  * Commit everything written before this call, and wait for it. 0; or -errno
@@ -40,6 +44,15 @@ Committer *committer_new(Commit *commit, GuestState *state,
 int committer_run(Committer *committer, char **words)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * The same while the guest keeps still, as if it were to be the last one.
+ * *lost: how many inodes the host has not as the guest has them, and one at
+ * least when commits are suspended. With the policy manual nothing is
+ * committed, but what would be is found out; may_wait: that is no loss.
+ */
+int committer_run_whole(Committer *committer, bool may_wait, uint64_t *lost,
+                        char **words) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The guest has written, or flushes: commit, if that is the policy. As
  * committer_run(). */
 int committer_wrote(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
@@ -49,12 +62,10 @@ int committer_flush(Committer *committer) G_GNUC_WARN_UNUSED_RESULT;
  * without waiting for it. */
 void committer_wake(Committer *committer);
 
-/*
- * The last commit, unless the policy is manual, and the end of the thread; the
- * guest is gone. How many inodes stay pending, with guest_state_changes()
- * telling which; suspended counts as one at least.
- */
-uint64_t committer_stop(Committer *committer);
+/* The last one, as committer_run_whole(), and the end of the thread; the guest
+ * is gone. What is lost. committer_run() gives this one's result from then
+ * on. */
+uint64_t committer_stop(Committer *committer, bool may_wait);
 
 void committer_free(Committer *committer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
@@ -65,6 +76,11 @@ char *committer_suspended(Committer *committer);
 /* Why something is not in the directory, the first reason in words; NULL when
  * nothing waits. g_free(). */
 char *committer_reason(Committer *committer);
+
+/* For commits to call, when they find a conflict; false: the commit before
+ * found the same. */
+bool committer_conflict(Committer *committer, const char *path,
+                        const char *detail);
 
 /* Before anything was asked of it, with COMMIT_MANUAL: find out what is
  * pending, for committer_info(). */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/data-map.h"
 
-#include <errno.h>
-
-#include "block/driver.h"
 #include "block/vvfat/open-files.h"
-#include "block/vvfat/report.h"
 
 #define MAX_OPEN_FILES 128u
 
@@ -131,32 +127,12 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
 
 /* ---- Reading ---- */
 
-static int fail(const Inode *inode, int ret)
+/* Where a byte of a cluster is in the host file of its interval. */
+static int64_t file_offset(const DataMap *map, const Interval *found,
+                           uint32_t cluster, uint32_t in_cluster)
 {
-    g_autofree char *path = inode_host_path(inode);
-    g_autofree char *text = report_escape(path ? path : inode->name);
-
-    if (ret == -ENODATA) {
-        bdrv_set_io_error("'%s' has shrunk on the host", text);
-        return -EIO;
-    }
-    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-ret));
-    return ret;
-}
-
-static int read_file(DataMap *map, const Inode *inode, int64_t offset,
-                     const IOVector *iov, size_t iov_offset, size_t bytes)
-{
-    OpenFile *file;
-    int ret = open_files_get(map->files, inode, &file);
-
-    if (ret < 0) {
-        return ret;
-    }
-    ret = hostfs_read_full(map->fs, open_file_host(file), offset, iov,
-                           iov_offset, bytes);
-    open_files_put(map->files, file);
-    return ret < 0 ? fail(inode, ret) : 0;
+    return (int64_t)found->offset +
+           (int64_t)(cluster - found->start) * map->cluster_size + in_cluster;
 }
 
 int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
@@ -170,17 +146,45 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
 
     if (data_map_lookup(map, cluster, &found)) {
         inode = found.value;
-        offset = (int64_t)found.offset +
-                 (int64_t)(cluster - found.start) * map->cluster_size +
-                 in_cluster;
+        offset = file_offset(map, &found, cluster, in_cluster);
         left = MAX(inode->host.size - offset, 0);
         n = (size_t)MIN((int64_t)bytes, left);
         if (n) {
-            ret = read_file(map, inode, offset, iov, iov_offset, n);
+            ret = open_files_read(map->files, inode, offset, iov, iov_offset,
+                                  n);
         }
     }
     if (ret == 0 && n < bytes) {
         iov_memset(iov, iov_offset + n, 0, bytes - n);
     }
     return ret;
+}
+
+int64_t data_map_extent(DataMap *map, uint32_t cluster, uint32_t in_cluster,
+                        int64_t bytes, bool precise, bool *is_zero)
+{
+    const Inode *inode;
+    Interval found;
+    OpenFile *file;
+    int64_t offset, end;
+
+    *is_zero = true;
+    if (!data_map_lookup(map, cluster, &found)) {
+        return bytes;
+    }
+    inode = found.value;
+    offset = file_offset(map, &found, cluster, in_cluster);
+    end = (inode->host.size + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+    if (offset >= end) {
+        return bytes;
+    }
+    *is_zero = false;
+    end = MIN(end, offset + bytes);
+    if (precise && inode->is_sparse &&
+        open_files_get(map->files, inode, &file) == 0) {
+        end = hostfs_find_hole(map->fs, open_file_host(file), inode->host.size,
+                               offset, end, is_zero);
+        open_files_put(map->files, file);
+    }
+    return end - offset;
 }

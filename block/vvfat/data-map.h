@@ -57,4 +57,12 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * How many bytes from there on, at most `bytes`, read as zeroes, or may not.
+ * All are mapped as one interval, and begin and end with sectors. precise:
+ * look for holes in the host's file.
+ */
+int64_t data_map_extent(DataMap *map, uint32_t cluster, uint32_t in_cluster,
+                        int64_t bytes, bool precise, bool *is_zero);
+
 #endif

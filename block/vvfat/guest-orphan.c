@@ -6,7 +6,8 @@
  * one that deletes it writes directory and FAT in any order. So an inode whose
  * entry has gone stays, with what the host has of it, until its clusters are
  * free or another's. Then it is gone for good, and with a directory all that
- * was in it loses its entry.
+ * was in it loses its entry. An empty file has no clusters: it stays while its
+ * directory is damaged, which may have cost it its entry.
  */
 #include "block/vvfat/fat.h"
 #include "block/vvfat/guest-state-int.h"
@@ -59,6 +60,12 @@ static int is_held(GuestState *s, const Inode *inode)
     return 0;
 }
 
+static bool waits_for_directory(const Inode *inode)
+{
+    return inode->chain.n_runs == 0 && inode->host_parent &&
+           inode->host_parent->defects;
+}
+
 /* It is no more. The list gets its children. */
 static void let_go(GuestState *s, Inode *inode)
 {
@@ -90,6 +97,11 @@ int guest_orphans_update(GuestState *s)
         Inode *inode = g_ptr_array_index(s->orphans, i);
         int held = inode->is_stale ? is_held(s, inode) : 1;
 
+        if (held == 0 && waits_for_directory(inode)) {
+            inode->defects |= INODE_LOST_CHAIN; /* and is asked again */
+            i++;
+            continue;
+        }
         if (held == 0) {
             g_ptr_array_remove_index_fast(s->orphans, i);
             let_go(s, inode);

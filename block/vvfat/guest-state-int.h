@@ -40,8 +40,8 @@ struct GuestState {
 
     /* Touched since the last update. */
     bool boot_touched, root_touched;
-    GHashTable *touched_pages; /* numbers */
-    GHashTable *touched_dirs;  /* Inode */
+    GHashTable *touched_pages;      /* numbers */
+    GHashTable *touched_dirs;       /* Inode */
     SparseBitmap *touched_clusters; /* of directories, until they are read */
 
     /* During an update. */
@@ -63,6 +63,9 @@ typedef struct GuestEntry {
 } GuestEntry;
 
 Inode *guest_inode_new(GuestState *s, bool is_directory);
+
+/* Free the inodes of s->retired, which nobody needs any more. */
+void guest_retire(GuestState *s);
 
 /* The inode's chain has to be followed again from cluster `from` of it on. */
 void guest_mark_stale(GuestState *s, Inode *inode, uint64_t from);

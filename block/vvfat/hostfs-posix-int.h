@@ -91,6 +91,7 @@ int posix_dir_sync(HostFs *fs, const char *path);
 int posix_sync_fs(HostFs *fs);
 int posix_space(HostFs *fs, HostSpace *space);
 int posix_lock(HostFs *fs);
+void posix_unlock(HostFs *fs);
 
 /* ---- hostfs-posix-attr.c ---- */
 

@@ -22,7 +22,11 @@ static int result(int r)
 
 /* ---- Names ---- */
 
-int posix_mkdir(HostFs *fs, const char *path, unsigned mode)
+/* A call on an entry of a directory, as mkdirat(). */
+typedef int EntryCall(int at, const char *name, mode_t arg);
+
+static int call_on_entry(HostFs *fs, const char *path, EntryCall *call,
+                         mode_t arg)
 {
     PosixFs *p = posix_fs(fs);
     const char *name;
@@ -32,29 +36,24 @@ int posix_mkdir(HostFs *fs, const char *path, unsigned mode)
     if (at < 0) {
         return at;
     }
-    r = result(mkdirat(at, name, mode));
+    r = result(call(at, name, arg));
     posix_dir_put(p, at);
     return r;
 }
 
-static int remove_entry(HostFs *fs, const char *path, int flags)
+static int unlink_entry(int at, const char *name, mode_t flags)
 {
-    PosixFs *p = posix_fs(fs);
-    const char *name;
-    int at = posix_get_parent(p, path, &name);
-    int r;
+    return unlinkat(at, name, (int)flags);
+}
 
-    if (at < 0) {
-        return at;
-    }
-    r = result(unlinkat(at, name, flags));
-    posix_dir_put(p, at);
-    return r;
+int posix_mkdir(HostFs *fs, const char *path, unsigned mode)
+{
+    return call_on_entry(fs, path, mkdirat, mode);
 }
 
 int posix_rmdir(HostFs *fs, const char *path)
 {
-    int r = remove_entry(fs, path, AT_REMOVEDIR);
+    int r = call_on_entry(fs, path, unlink_entry, AT_REMOVEDIR);
 
     posix_dir_forget(posix_fs(fs), path);
     return r;
@@ -62,7 +61,7 @@ int posix_rmdir(HostFs *fs, const char *path)
 
 int posix_unlink(HostFs *fs, const char *path)
 {
-    return remove_entry(fs, path, 0);
+    return call_on_entry(fs, path, unlink_entry, 0);
 }
 
 /* An entry of an open directory. */
@@ -348,4 +347,9 @@ int posix_lock(HostFs *fs)
     return r == -EBADF || r == -EINVAL || r == -ENOLCK || r == -ENOSYS
                ? -ENOTSUP
                : r;
+}
+
+void posix_unlock(HostFs *fs)
+{
+    (void)!flock(posix_fs(fs)->root, LOCK_UN);
 }

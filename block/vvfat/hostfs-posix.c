@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -293,6 +294,9 @@ static void posix_destroy(HostFs *fs)
     PosixFs *p = posix_fs(fs);
 
     posix_batch(fs, false);
+    /* A process that another thread is just starting has the descriptor, too,
+     * until it runs its program: closing alone does not unlock. */
+    flock(p->root, LOCK_UN);
     close(p->root);
     free(p->real);
     g_free(p);
@@ -336,6 +340,7 @@ static const HostFsOps posix_ops = {
     .copy_metadata = posix_copy_metadata,
     .space = posix_space,
     .lock = posix_lock,
+    .unlock = posix_unlock,
 };
 
 HostFs *hostfs_posix_new(const char *dir, GError **errp)

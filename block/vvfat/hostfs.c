@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#define HOLE_UNIT 512
+
 static HostFsOpener *opener = hostfs_posix_new;
 
 HostFs *hostfs_open(const char *dir, GError **errp)
@@ -80,4 +82,38 @@ int hostfs_write_full(HostFs *fs, HostFile *file, int64_t offset,
         bytes -= (size_t)n;
     }
     return 0;
+}
+
+static int64_t unit_floor(int64_t n)
+{
+    return n / HOLE_UNIT * HOLE_UNIT;
+}
+
+int64_t hostfs_find_hole(HostFs *fs, HostFile *file, int64_t size,
+                         int64_t offset, int64_t end, bool *is_hole)
+{
+    int64_t data = fs->ops->file_seek(fs, file, offset, true);
+    int64_t hole;
+    HostStat st;
+
+    *is_hole = false;
+    if (data == -ENXIO) { /* a hole up to the end of the file */
+        if (fs->ops->file_stat(fs, file, &st) < 0 || st.size < size) {
+            return end;
+        }
+        data = end;
+    }
+    if (data < 0) {
+        return end;
+    }
+    data = data >= end ? end : unit_floor(data);
+    if (data > offset) {
+        *is_hole = true;
+        return data;
+    }
+    hole = fs->ops->file_seek(fs, file, offset, false);
+    if (hole < 0 || hole >= end) {
+        return end;
+    }
+    return MIN(unit_floor(MAX(hole, offset + 1) + HOLE_UNIT - 1), end);
 }

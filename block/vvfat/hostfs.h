@@ -12,7 +12,8 @@
  * -ENOTDIR of one that wants a directory).
  *
  * Threads: all calls but those on a HostDir may run on any thread, many at a
- * time, also on one file. A HostDir belongs to one thread at a time.
+ * time, also on one file. A HostDir belongs to one thread at a time, but for
+ * stat_at() and dos_attrib_at().
  */
 #ifndef VVFAT_HOSTFS_H
 #define VVFAT_HOSTFS_H
@@ -178,9 +179,11 @@ typedef struct HostFsOps {
     /* ---- The whole ---- */
 
     int (*space)(HostFs *fs, HostSpace *space);
-    /* Be the only one to write below the root, of those who ask, until this
-     * HostFs is freed. -EWOULDBLOCK: another one is; -ENOTSUP. */
+    /* Be the only one to write below the root, of those who ask, until
+     * unlock() or until this HostFs is freed. -EWOULDBLOCK: another one is;
+     * -ENOTSUP. unlock NULL: nobody is ever kept out. */
     int (*lock)(HostFs *fs);
+    void (*unlock)(HostFs *fs);
     /* Many calls of this thread follow, or they are over. In between they may
      * find a directory once for several calls, and so for a moment where it was
      * before somebody else moved it. One batch at a time, begun and ended by
@@ -225,6 +228,14 @@ int hostfs_read_full(HostFs *fs, HostFile *file, int64_t offset,
  */
 int hostfs_write_full(HostFs *fs, HostFile *file, int64_t offset,
                       const void *buf, size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The hole or data at an offset of an open file that has, or should have,
+ * `size` bytes: where it ends, at most `end`. Only holes of whole sectors (512
+ * bytes) count. A file that has shrunk has no holes: reading it is to fail.
+ */
+int64_t hostfs_find_hole(HostFs *fs, HostFile *file, int64_t size,
+                         int64_t offset, int64_t end, bool *is_hole);
 
 /*
  * A whole small file by its ordinary host name, relative to the current

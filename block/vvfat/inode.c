@@ -12,7 +12,8 @@ static const char *const held_texts[] = {
     "the directory does not begin with '.' and '..'",
     "no host file can have its name",
     "another entry of the directory has its name",
-    "its entry is gone, but its clusters are still allocated",
+    ("its entry is gone, but its clusters are still allocated, or its "
+     "directory is damaged"),
     "its directory is not on the host yet",
     "the host does not allow to write it",
     "it was changed on the host meanwhile",
@@ -85,6 +86,14 @@ uint32_t inode_size(const Inode *inode)
     return inode->is_directory ? 0 : le32_get(inode->entry.size);
 }
 
+bool inode_is_loss(const Inode *inode)
+{
+    const InodeChange *change = inode->change;
+
+    return change->held && inode->parent &&
+           !(change->held & INODE_LOST_CHAIN && !change->target_name);
+}
+
 /* ---- Paths ---- */
 
 static const Inode *guest_up(const Inode *inode)
@@ -137,12 +146,4 @@ char *inode_host_path_at(const Inode *dir, const char *name)
     g_autofree char *path = inode_host_path(dir);
 
     return path && *path ? g_strconcat(path, "/", name, NULL) : g_strdup(name);
-}
-
-bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor)
-{
-    while (inode && inode != ancestor) {
-        inode = inode->host_parent;
-    }
-    return inode != NULL;
 }

@@ -145,6 +145,11 @@ static inline bool inode_is_on_host(const Inode *inode)
     return inode->host_name != NULL;
 }
 
+/* For one in the list of changes: held back, in the guest's tree, so the host
+ * has not what the guest has. What has lost its entry is on the host still, or
+ * nobody's. */
+bool inode_is_loss(const Inode *inode);
+
 /* First cluster that the entry names; 0: none. fat_type: 12, 16 or 32. */
 uint32_t inode_entry_cluster(const FatDirent *entry, unsigned fat_type);
 
@@ -158,8 +163,5 @@ char *inode_host_path(const Inode *inode);
 
 /* The path of `name` in a directory on the host. g_free(). */
 char *inode_host_path_at(const Inode *dir, const char *name);
-
-/* Whether `inode` is `ancestor` or below it on the host. */
-bool inode_is_below_on_host(const Inode *inode, const Inode *ancestor);
 
 #endif

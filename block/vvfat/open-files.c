@@ -127,8 +127,8 @@ static int open_host(OpenFiles *files, const char *path, HostFile **host,
     }
 }
 
-/* Open the file of a key, and check that it is the one that is meant. *message says
- * what is wrong. */
+/* Open the file of a key, and check that it is the one that is meant. *message
+ * says what is wrong. */
 static int open_checked(OpenFiles *files, const void *key, HostFile **host,
                         char **message)
 {
@@ -237,6 +237,37 @@ void open_files_put(OpenFiles *files, OpenFile *file)
     }
     pthread_mutex_unlock(&files->lock);
     close_evicted(files, victim);
+}
+
+static int fail_read(const OpenFiles *files, const void *key, int r)
+{
+    const OpenFilesSource *source = &files->source;
+    g_autofree char *path = source->path(key, source->opaque);
+    g_autofree char *text = report_escape(path ? path : "?");
+
+    if (r == -ENODATA) {
+        bdrv_set_io_error("'%s' has shrunk since the image was opened; open "
+                          "the image again",
+                          text);
+        return -EIO;
+    }
+    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-r));
+    return r;
+}
+
+int open_files_read(OpenFiles *files, const void *key, int64_t offset,
+                    const IOVector *iov, size_t iov_offset, size_t bytes)
+{
+    OpenFile *file;
+    int r = open_files_get(files, key, &file);
+
+    if (r < 0) {
+        return r;
+    }
+    r = hostfs_read_full(files->fs, file->host, offset, iov, iov_offset,
+                         bytes);
+    open_files_put(files, file);
+    return r < 0 ? fail_read(files, key, r) : 0;
 }
 
 void open_files_forget(OpenFiles *files, const void *key)

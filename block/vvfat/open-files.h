@@ -41,6 +41,15 @@ int open_files_get(OpenFiles *files, const void *key, OpenFile **file)
     G_GNUC_WARN_UNUSED_RESULT;
 void open_files_put(OpenFiles *files, OpenFile *file);
 
+/*
+ * Read exactly `bytes` bytes of the file of a key into the vector, from
+ * `iov_offset` of it on. -EIO, as above, or the -errno of reading, with a
+ * message for the user.
+ */
+int open_files_read(OpenFiles *files, const void *key, int64_t offset,
+                    const IOVector *iov, size_t iov_offset, size_t bytes)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* The key stands for another file now, or none. Nobody uses it. */
 void open_files_forget(OpenFiles *files, const void *key);
 

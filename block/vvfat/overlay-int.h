@@ -56,6 +56,11 @@ int overlay_read_now(Overlay *o, int64_t offset, const IOVector *iov,
                      size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same range as the base has it, which is the disk alone: around it are
+ * zeroes, up to whole units. */
+int overlay_read_base(Overlay *o, int64_t offset, const IOVector *iov,
+                      size_t at, size_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Before units first..end-1 are written, with them busy: what the commit still
  * needs goes into the snapshot. */
 int overlay_preserve(Overlay *o, uint64_t first, uint64_t end)

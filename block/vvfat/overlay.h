@@ -46,11 +46,17 @@ typedef struct OverlayConfig {
      * Called with the gate held. 0 or -errno. */
     int (*read_base)(void *opaque, int64_t offset, const IOVector *iov,
                      size_t iov_offset, size_t bytes);
-    /* Whether the guest may write a range: 0, or -errno with a message. iov
-     * NULL: zeroes. Called with the gate held, before anything is written. May
-     * be NULL. */
+    /* Whether the guest may write a range: -errno with a message; 0; or 1, if
+     * parts of it may be to stay as they are, for they hold these bytes
+     * already. iov NULL: zeroes. Called with the gate held, before anything is
+     * written. May be NULL. */
     int (*check_write)(void *opaque, int64_t offset, int64_t bytes,
                        const IOVector *iov);
+    /* After a 1: how many bytes from offset on, at most `bytes`, are to stay,
+     * or are to be written; they are in iov from iov_offset on. Whole units,
+     * but at the ends of the request. */
+    int64_t (*kept_run)(void *opaque, int64_t offset, int64_t bytes,
+                        const IOVector *iov, size_t iov_offset, bool *kept);
     void *opaque;
 } OverlayConfig;
 

@@ -2,8 +2,9 @@
 /*
  * Files and directories that the host does not let us write: the guest's
  * writes to their clusters and to their directory entries are refused at once,
- * where the last commit found them. (What a guest moves elsewhere first is held
- * back by the commit.) Access dates may change: reading does that.
+ * where the last commit found them, unless they write what is there. (What a
+ * guest moves elsewhere first is held back by the commit.) Access dates may
+ * change: reading does that.
  *
  * Not locked: it is asked with the overlay's gate held, and changed with it
  * held alone.

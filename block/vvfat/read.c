@@ -9,7 +9,6 @@
 #include <errno.h>
 
 #include "block/vvfat/open-files.h"
-#include "block/vvfat/report.h"
 
 #define MAX_OPEN_FILES 128u
 #define METADATA_CHUNK 4096
@@ -79,36 +78,6 @@ void disk_read_metadata(const Layout *layout, int64_t offset,
     }
 }
 
-static int fail(const DiskReader *reader, const TreeNode *node, int r)
-{
-    g_autofree char *path = tree_real_path(layout_tree(reader->layout), node);
-    g_autofree char *text = report_escape(path);
-
-    if (r == -ENODATA) {
-        bdrv_set_io_error("'%s' has shrunk since the image was opened; open "
-                          "the image again",
-                          text);
-        return -EIO;
-    }
-    bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-r));
-    return r;
-}
-
-static int read_file(DiskReader *reader, const TreeNode *node, int64_t offset,
-                     const IOVector *iov, size_t done, size_t bytes)
-{
-    OpenFile *file;
-    int r = open_files_get(reader->files, node, &file);
-
-    if (r < 0) {
-        return r;
-    }
-    r = hostfs_read_full(reader->fs, open_file_host(file), offset, iov, done,
-                         bytes);
-    open_files_put(reader->files, file);
-    return r < 0 ? fail(reader, node, r) : 0;
-}
-
 int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
 {
     size_t done = 0;
@@ -129,9 +98,9 @@ int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
             disk_read_metadata(reader->layout, at, iov, done, n);
             break;
         case REGION_FILE:
-            r = read_file(reader, region.node,
-                          region.file_offset + at - region.start, iov, done,
-                          n);
+            r = open_files_read(reader->files, region.node,
+                                region.file_offset + at - region.start, iov,
+                                done, n);
             break;
         }
         if (r < 0) {
@@ -152,41 +121,6 @@ static int64_t sector_floor(int64_t n)
 static int64_t sector_ceil(int64_t n)
 {
     return sector_floor(n + SECTOR_SIZE - 1);
-}
-
-/*
- * The hole or data at an offset of an open file: its end, at most `end`. Only
- * holes of whole sectors count. A file that has shrunk has no holes: reading
- * it is to fail.
- */
-static int64_t find_hole(HostFs *fs, HostFile *file, const TreeNode *node,
-                         int64_t offset, int64_t end, bool *is_hole)
-{
-    int64_t data = fs->ops->file_seek(fs, file, offset, true);
-    int64_t hole;
-    HostStat st;
-
-    *is_hole = false;
-    if (data == -ENXIO) { /* a hole up to the end of the file */
-        if (fs->ops->file_stat(fs, file, &st) < 0 ||
-            st.size < (int64_t)node->size) {
-            return end;
-        }
-        data = end;
-    }
-    if (data < 0) {
-        return end;
-    }
-    data = data >= end ? end : sector_floor(data);
-    if (data > offset) {
-        *is_hole = true;
-        return data;
-    }
-    hole = fs->ops->file_seek(fs, file, offset, false);
-    if (hole < 0 || hole >= end) {
-        return end;
-    }
-    return MIN(sector_ceil(MAX(hole, offset + 1)), end);
 }
 
 static int file_extent(DiskReader *reader, const Region *region,
@@ -214,8 +148,9 @@ static int file_extent(DiskReader *reader, const Region *region,
     if (r < 0) {
         return r;
     }
-    stop = find_hole(reader->fs, open_file_host(file), node, in_file, end,
-                     &extent->is_zero);
+    stop = hostfs_find_hole(reader->fs, open_file_host(file),
+                            (int64_t)node->size, in_file, end,
+                            &extent->is_zero);
     open_files_put(reader->files, file);
     extent->bytes = sector_ceil(stop - in_file);
     return 0;

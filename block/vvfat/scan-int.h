@@ -3,25 +3,43 @@
 #ifndef VVFAT_SCAN_INT_H
 #define VVFAT_SCAN_INT_H
 
+#include "block/vvfat/scan-list.h"
 #include "block/vvfat/scan.h"
+
+/* A directory still to be listed. */
+typedef struct ScanPending {
+    TreeNode *dir;
+    ScanList *list; /* NULL: not begun yet */
+} ScanPending;
 
 typedef struct Scan {
     HostFs *fs;
     const ScanOptions *options;
     Report *report;
     Tree *tree;
-    GPtrArray *pending;  /* TreeNode: directories still to be listed */
-    GHashTable *lost;    /* TreeNode: directories that could not be */
-    GStringChunk *names; /* of the directory being listed */
-    bool no_attributes;  /* the host's file system keeps none of FAT's */
-    uint64_t n_linked;   /* entries taken so far that stand below links */
+    ScanLister *lister;
+    GArray *pending;   /* ScanPending: a stack */
+    GHashTable *lost;  /* TreeNode: directories that could not be listed */
+    uint64_t n_linked; /* entries taken so far that stand below links */
 } Scan;
 
 /* Path of an entry of dir, for messages. */
 char *scan_path(const TreeNode *dir, const char *name);
 
+/* ---- scan-node.c ---- */
+
 /* The index of a device number in tree->devices. */
 uint32_t scan_device(Tree *tree, uint64_t dev);
+
+/* Times and identity of what the node stands for. */
+void scan_node_describe(Scan *scan, TreeNode *node, const HostStat *st);
+
+/* A node for an entry of dir that is taken. target: where a link leads, whose
+ * *st is that; or NULL. Takes over target. */
+TreeNode *scan_node_new(Scan *scan, TreeNode *dir, const ScanEntry *entry,
+                        const HostStat *st, char *target);
+
+/* ---- scan-link.c, scan-names.c ---- */
 
 typedef enum LinkResult {
     LINK_FAILED, /* *errp is set */

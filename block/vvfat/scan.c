@@ -2,23 +2,18 @@
 /*
  * A host directory to a tree.
  *
- * One directory is open at a time: it is listed, its entries are examined in
- * the order of their names, and its subdirectories are put on a stack. So
- * neither depth nor width takes file descriptors or the C stack.
+ * One directory after the other: its entries are taken in the order of their
+ * names, and its subdirectories are put on a stack, from whose top a few are
+ * listed ahead (scan-list.c). So neither depth nor width takes file
+ * descriptors or the C stack.
  */
 #include "block/vvfat/scan.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <string.h>
 
 #include "block/error.h"
-#include "block/vvfat/dirent.h"
 #include "block/vvfat/scan-int.h"
 #include "util/size.h"
-
-/* In one directory; most could be skipped, so this is beyond what FAT holds. */
-#define MAX_NAMES (1u << 24)
 
 static const char DENIED[] = "may not be read: permission denied";
 
@@ -27,20 +22,6 @@ char *scan_path(const TreeNode *dir, const char *name)
     g_autofree char *parent = tree_host_path(dir);
 
     return *parent ? g_strconcat(parent, "/", name, NULL) : g_strdup(name);
-}
-
-uint32_t scan_device(Tree *tree, uint64_t dev)
-{
-    GArray *devices = tree->devices;
-    uint32_t i = devices->len;
-
-    while (i > 0) {
-        if (g_array_index(devices, uint64_t, --i) == dev) {
-            return i;
-        }
-    }
-    g_array_append_val(devices, dev);
-    return devices->len - 1;
 }
 
 /* ---- What cannot be taken ---- */
@@ -81,82 +62,6 @@ static void fail(const TreeNode *dir, const char *name, int r, GError **errp)
 
 /* ---- One entry ---- */
 
-static void set_times(Scan *scan, const TreeNode *dir, TreeNode *node,
-                      const HostStat *st)
-{
-    int64_t seconds = MIN(st->mtime, scan->options->clamp_time);
-    bool clamped = false;
-
-    /* Whole seconds: copies of a tree often keep no more. Access and change
-     * times are no part of a tree's contents, so all three show this one. */
-    node->mtime = dirent_time_from_unix(seconds, 0, scan->options->utc,
-                                        &node->ctime_10ms, &clamped);
-    node->ctime = node->mtime;
-    node->adate = node->mtime.date;
-    if (__builtin_mul_overflow(st->mtime, INT64_C(1000000000),
-                               &node->host_mtime) ||
-        __builtin_add_overflow(node->host_mtime, (int64_t)st->mtime_ns,
-                               &node->host_mtime)) {
-        node->host_mtime = st->mtime < 0 ? INT64_MIN : INT64_MAX;
-    }
-    if (clamped) {
-        g_autofree char *path = dir ? scan_path(dir, node->host_name)
-                                    : g_strdup(".");
-
-        report_add(scan->report, REPORT_CLAMPED, path,
-                   "its time is outside 1980..2107");
-    }
-}
-
-static void set_identity(Scan *scan, TreeNode *node, const HostStat *st)
-{
-    node->host_ino = st->ino;
-    node->host_dev = scan_device(scan->tree, st->dev);
-}
-
-static TreeNode *make_node(Scan *scan, TreeNode *dir, const char *name,
-                           const HostStat *st, char *target)
-{
-    bool is_directory = st->kind == HOST_DIRECTORY;
-    TreeNode *node = tree_node_new(scan->tree, name, is_directory);
-
-    node->parent = dir;
-    node->host_name = node->name;
-    node->has_long_name = true;
-    node->is_write_denied = !st->writable;
-    set_identity(scan, node, st);
-    set_times(scan, dir, node, st);
-    if (!is_directory) {
-        node->size = (uint32_t)st->size;
-        node->attr = FAT_ATTR_ARCHIVE;
-        node->attr |= st->read_only ? FAT_ATTR_READ_ONLY : 0;
-        node->is_sparse = st->is_sparse;
-    }
-    if (target) {
-        node->is_link = true;
-        g_hash_table_insert(scan->tree->targets, node, target);
-    }
-    return node;
-}
-
-/* Hidden, system and archive, where somebody has set them. The read-only bit
- * is the host's permission. */
-static void set_attributes(Scan *scan, TreeNode *node, HostDir *hd)
-{
-    const uint8_t kept = FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE;
-    unsigned attr;
-    int r;
-
-    if (scan->no_attributes || node->is_link) {
-        return;
-    }
-    r = scan->fs->ops->dos_attrib_at(scan->fs, hd, node->host_name, &attr);
-    if (r == 0) {
-        node->attr = (uint8_t)((node->attr & ~kept) | (attr & kept));
-    }
-    scan->no_attributes = r == -ENOTSUP;
-}
-
 /* The reason why an entry that exists cannot be taken, or NULL. */
 static const char *unsupported_reason(const char *name, const HostStat *st,
                                       int *err)
@@ -180,17 +85,21 @@ static const char *unsupported_reason(const char *name, const HostStat *st,
     return NULL;
 }
 
-/* Examine one entry; *node stays NULL when it is not taken. */
-static bool scan_entry(Scan *scan, TreeNode *dir, HostDir *hd,
-                       const char *name, TreeNode **node, GError **errp)
+/* Take one entry; *node stays NULL when it is left out. */
+static bool scan_entry(Scan *scan, TreeNode *dir, const ScanEntry *entry,
+                       TreeNode **node, GError **errp)
 {
     g_autofree char *target = NULL;
+    const char *name = entry->name;
     const char *why;
-    HostStat st;
-    int err = 0;
-    int r = scan->fs->ops->stat_at(scan->fs, hd, name, &st);
+    HostStat st = entry->st;
+    int err = 0, r = entry->ret;
 
     *node = NULL;
+    if (entry->left_out) {
+        skip(scan, dir, name, entry->left_out);
+        return true;
+    }
     if (r == -ENOENT) {
         skip(scan, dir, name, "vanished while the directory was read");
         return true;
@@ -217,34 +126,11 @@ static bool scan_entry(Scan *scan, TreeNode *dir, HostDir *hd,
     if (why) {
         return refuse(scan, dir, name, err, why, errp);
     }
-    *node = make_node(scan, dir, name, &st, g_steal_pointer(&target));
-    set_attributes(scan, *node, hd);
+    *node = scan_node_new(scan, dir, entry, &st, g_steal_pointer(&target));
     return true;
 }
 
 /* ---- One directory ---- */
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* All names, sorted by their bytes. */
-static int list_names(Scan *scan, HostDir *hd, GPtrArray *names)
-{
-    const char *name;
-    int r;
-
-    g_string_chunk_clear(scan->names);
-    while ((r = scan->fs->ops->dir_next(scan->fs, hd, &name)) > 0) {
-        if (names->len == MAX_NAMES) {
-            return -EOVERFLOW;
-        }
-        g_ptr_array_add(names, g_string_chunk_insert(scan->names, name));
-    }
-    g_ptr_array_sort(names, compare_names);
-    return r;
-}
 
 /* Whether a directory is, or is below, one that a link stands for. */
 static bool is_linked(const TreeNode *dir)
@@ -271,47 +157,53 @@ static bool check_linked(const Scan *scan, GError **errp)
     return true;
 }
 
-static bool scan_names_of(Scan *scan, TreeNode *dir, HostDir *hd,
-                          GPtrArray *names, GPtrArray *nodes, GError **errp)
+static bool check_entries(const TreeNode *dir, const GPtrArray *nodes,
+                          GError **errp)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *text = NULL;
+
+    if (nodes->len <= FAT_MAX_DIR_ENTRIES) {
+        return true;
+    }
+    path = tree_host_path(dir);
+    text = report_escape(path);
+    block_error_set(errp, EFBIG,
+                    "Directory '%s' has more entries than FAT can hold in one "
+                    "(%u); divide it",
+                    *text ? text : ".", FAT_MAX_DIR_ENTRIES);
+    return false;
+}
+
+static bool scan_entries(Scan *scan, TreeNode *dir, ScanList *list, unsigned n,
+                         GPtrArray *nodes, GError **errp)
 {
     bool linked = is_linked(dir);
 
-    for (unsigned i = 0; i < names->len; i++) {
-        const char *name = names->pdata[i];
+    for (unsigned i = 0; i < n; i++) {
         TreeNode *node;
 
-        if (names_is_temporary(name)) {
-            skip(scan, dir, name, "left behind by a commit that was "
-                                  "interrupted");
-            continue;
-        }
-        if (name[0] == '.' && !scan->options->hidden) {
-            skip(scan, dir, name, "hidden, and hidden=off");
-            continue;
-        }
-        if (!scan_entry(scan, dir, hd, name, &node, errp)) {
+        if (!scan_entry(scan, dir, scan_list_entry(scan->lister, list, i),
+                        &node, errp)) {
             return false;
         }
         if (!node) {
             continue;
         }
         g_ptr_array_add(nodes, node);
-        if (nodes->len > FAT_MAX_DIR_ENTRIES) {
-            g_autofree char *path = tree_host_path(dir);
-            g_autofree char *text = report_escape(path);
-
-            block_error_set(errp, EFBIG,
-                            "Directory '%s' has more entries "
-                            "than FAT can hold in one (%u); divide it",
-                            *text ? text : ".", FAT_MAX_DIR_ENTRIES);
-            return false;
-        }
         scan->n_linked += linked;
-        if (!check_linked(scan, errp)) {
+        if (!check_entries(dir, nodes, errp) || !check_linked(scan, errp)) {
             return false;
         }
     }
     return true;
+}
+
+static void push(Scan *scan, TreeNode *dir)
+{
+    ScanPending pending = { .dir = dir };
+
+    g_array_append_val(scan->pending, pending);
 }
 
 /* Hand the nodes over to dir, and put its directories on the stack so that
@@ -324,7 +216,7 @@ static void adopt(Scan *scan, TreeNode *dir, GPtrArray *nodes)
     tree_set_children(dir, children, n);
     for (uint32_t i = n; i > 0; i--) {
         if (tree_is_directory(children[i - 1])) {
-            g_ptr_array_add(scan->pending, children[i - 1]);
+            push(scan, children[i - 1]);
             scan->tree->n_directories++;
         } else {
             scan->tree->n_files++;
@@ -352,30 +244,65 @@ static bool lose(Scan *scan, TreeNode *dir, int r, GError **errp)
     return true;
 }
 
-static bool scan_dir(Scan *scan, TreeNode *dir, GError **errp)
+static bool scan_dir(Scan *scan, TreeNode *dir, ScanList *list, GError **errp)
 {
-    g_autofree char *path = tree_real_path(scan->tree, dir);
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
     g_autoptr(GPtrArray) nodes = g_ptr_array_new();
-    HostDir *hd;
-    bool ok;
-    int r = scan->fs->ops->dir_open(scan->fs, path, &hd);
+    bool opened;
+    int64_t n = scan_list_count(scan->lister, list, &opened);
 
-    if (r < 0) {
-        return lose(scan, dir, r, errp);
+    if (n < 0 && opened) {
+        fail(dir, NULL, (int)n, errp);
+        return false;
     }
-    r = list_names(scan, hd, names);
-    if (r < 0) {
-        fail(dir, NULL, r, errp);
+    if (n < 0) {
+        scan_list_end(scan->lister, list);
+        return lose(scan, dir, (int)n, errp);
     }
-    ok = r >= 0 && scan_names_of(scan, dir, hd, names, nodes, errp);
-    scan->fs->ops->dir_close(scan->fs, hd);
-    if (!ok ||
-        !scan_names(scan, dir, (TreeNode **)nodes->pdata, nodes->len, errp)) {
+    if (!scan_entries(scan, dir, list, (unsigned)n, nodes, errp)) {
+        return false;
+    }
+    scan_list_end(scan->lister, list);
+    if (!scan_names(scan, dir, (TreeNode **)nodes->pdata, nodes->len, errp)) {
         return false;
     }
     adopt(scan, dir, nodes);
     return true;
+}
+
+static void begin(Scan *scan, ScanPending *pending)
+{
+    if (!pending->list) {
+        pending->list = scan_list_begin(
+            scan->lister, tree_real_path(scan->tree, pending->dir));
+    }
+}
+
+/* The next ones, and the very next last: it is looked into first. */
+static void begin_ahead(Scan *scan)
+{
+    unsigned room = scan_lister_room(scan->lister);
+    guint first = scan->pending->len - MIN(scan->pending->len, room);
+
+    for (guint i = first; i < scan->pending->len; i++) {
+        begin(scan, &g_array_index(scan->pending, ScanPending, i));
+    }
+}
+
+static bool scan_pending(Scan *scan, GError **errp)
+{
+    bool ok = true;
+
+    while (ok && scan->pending->len) {
+        guint last = scan->pending->len - 1;
+        ScanPending next;
+
+        begin_ahead(scan);
+        next = g_array_index(scan->pending, ScanPending, last);
+        g_array_set_size(scan->pending, last);
+        begin(scan, &next);
+        ok = scan_dir(scan, next.dir, next.list, errp);
+    }
+    return ok;
 }
 
 /* ---- The whole ---- */
@@ -416,10 +343,9 @@ static bool scan_root(Scan *scan, GError **errp)
         fail(root, NULL, r, errp);
         return false;
     }
-    set_identity(scan, root, &st);
-    set_times(scan, NULL, root, &st);
+    scan_node_describe(scan, root, &st);
     scan->tree->label_time = root->mtime;
-    g_ptr_array_add(scan->pending, root);
+    push(scan, root);
     return true;
 }
 
@@ -427,28 +353,20 @@ Tree *scan_directory(HostFs *fs, const ScanOptions *options, Report *report,
                      GError **errp)
 {
     g_autoptr(Tree) tree = tree_new();
-    g_autoptr(GPtrArray) pending = g_ptr_array_new();
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(ScanPending));
     g_autoptr(GHashTable) lost = g_hash_table_new(NULL, NULL);
-    GStringChunk *names = g_string_chunk_new(16 * 1024);
+    g_autoptr(ScanLister) lister = scan_lister_new(fs, options->hidden);
     Scan scan = {
         .fs = fs,
         .options = options,
         .report = report,
         .tree = tree,
+        .lister = lister,
         .pending = pending,
         .lost = lost,
-        .names = names,
     };
-    bool ok = scan_root(&scan, errp);
 
-    while (ok && pending->len) {
-        TreeNode *dir = g_ptr_array_steal_index_fast(pending,
-                                                     pending->len - 1);
-
-        ok = scan_dir(&scan, dir, errp);
-    }
-    g_string_chunk_free(names);
-    if (!ok) {
+    if (!scan_root(&scan, errp) || !scan_pending(&scan, errp)) {
         return NULL;
     }
     drop_lost(&scan);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -147,6 +146,28 @@ int scratch_claim(const char *path)
     }
     close(fd);
     return 0;
+}
+
+int scratch_sync_name(const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int ret = 0;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    /* EINVAL: a file system whose directories need no syncing. */
+    if (fsync(fd) < 0 && errno != EINVAL) {
+        ret = -errno;
+    }
+    close(fd);
+    return ret;
+}
+
+bool scratch_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
 }
 
 void scratch_remove(const char *path)

@@ -8,6 +8,7 @@
 #define VVFAT_SCRATCH_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,12 @@ char *scratch_named(const char *pattern, GError **errp);
 /* A new empty file of that name, for its owner alone: bytes of others may go
  * into it. 0 or -errno; -EEXIST: there is something. */
 int scratch_claim(const char *path) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Make the name of a file durable: 0 or -errno. */
+int scratch_sync_name(const char *path) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Whether there is something of that name. */
+bool scratch_exists(const char *path);
 
 void scratch_remove(const char *path);
 

@@ -56,10 +56,19 @@ static Options *copy_given(const Options *options)
     return given;
 }
 
-static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
-                          GError **errp)
+/* Whether it is to be written to. What an overlay shows of a directory that
+ * may be written is the directory as it is. */
+static bool is_writable(BlockDriverState *bs, const VvfatConfig *config,
+                        unsigned flags)
 {
-    if (!config->rw) {
+    return config->rw && !(bdrv_is_read_only(bs) && (flags & BDRV_O_BACKING) &&
+                           !config->overlay);
+}
+
+static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
+                          unsigned flags, GError **errp)
+{
+    if (!is_writable(bs, config, flags)) {
         return bdrv_apply_auto_read_only(
             bs,
             "vvfat shows the directory read-only; with rw=on, what is written "
@@ -99,7 +108,7 @@ static bool make_kept(Vvfat *s, BlockDriverState *bs, Options *options,
 }
 
 static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
-                       GError **errp)
+                       unsigned flags, GError **errp)
 {
     const VvfatConfig *config = s->config;
     Tree *tree;
@@ -120,7 +129,7 @@ static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
     if (!s->layout) {
         return false;
     }
-    if (!config->rw) {
+    if (!is_writable(bs, config, flags)) {
         s->reader = disk_reader_new(s->layout, s->fs);
         return true;
     }
@@ -138,11 +147,10 @@ static bool vvfat_open(BlockDriverState *bs, Options *options, unsigned flags,
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    (void)flags;
     s->given = copy_given(options);
     s->config = vvfat_config_new(options, errp);
-    if (!s->config || !check_writing(bs, s->config, errp) ||
-        !vvfat_make(s, bs, options, errp)) {
+    if (!s->config || !check_writing(bs, s->config, flags, errp) ||
+        !vvfat_make(s, bs, options, flags, errp)) {
         vvfat_clear(s);
         return false;
     }
@@ -192,6 +200,20 @@ static int64_t vvfat_getlength(BlockDriverState *bs)
     Vvfat *s = bdrv_opaque(bs);
 
     return (int64_t)(geometry_of(s)->disk_sectors * SECTOR_SIZE);
+}
+
+/* Large disks have more cylinders than a BIOS or ATA can name. */
+static int vvfat_get_geometry(BlockDriverState *bs, BlkGeometry *geometry)
+{
+    const Geometry *g = geometry_of(bdrv_opaque(bs));
+
+    *geometry = (BlkGeometry){
+        .cylinders = MIN(g->cylinders, 16383),
+        .heads = g->heads,
+        .sectors = g->sectors_per_track,
+        .is_floppy = g->floppy,
+    };
+    return 0;
 }
 
 /* What the files take on the host is not ours to count. */
@@ -245,11 +267,28 @@ static int vvfat_flush(BlockDriverState *bs)
     return s->writable ? writable_flush(s->writable) : 0;
 }
 
-static int vvfat_commit(BlockDriverState *bs, bool finish, GError **errp)
+static int vvfat_commit(BlockDriverState *bs, BdrvCommitMode mode,
+                        GError **errp)
 {
     Vvfat *s = bdrv_opaque(bs);
 
-    return s->writable ? writable_commit(s->writable, finish, errp) : 0;
+    return s->writable ? writable_commit(s->writable, mode, errp) : 0;
+}
+
+static void vvfat_inactivate(BlockDriverState *bs)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    if (s->writable) {
+        writable_inactivate(s->writable);
+    }
+}
+
+static bool vvfat_activate(BlockDriverState *bs, GError **errp)
+{
+    Vvfat *s = bdrv_opaque(bs);
+
+    return !s->writable || writable_activate(s->writable, errp);
 }
 
 static int vvfat_block_status(BlockDriverState *bs, unsigned want,
@@ -263,7 +302,8 @@ static int vvfat_block_status(BlockDriverState *bs, unsigned want,
     if (s->writable) {
         bool is_zero;
 
-        status->bytes = writable_extent(s->writable, offset, bytes, &is_zero);
+        status->bytes = writable_extent(s->writable, offset, bytes,
+                                        want & BDRV_WANT_PRECISE, &is_zero);
         status->flags = is_zero ? BDRV_BLOCK_ZERO : BDRV_BLOCK_DATA;
         status->flags |= BDRV_BLOCK_ALLOCATED;
         return 0;
@@ -381,6 +421,7 @@ const BlockDriver bdrv_vvfat = {
     .reopen_prepare = vvfat_reopen_prepare,
     .refresh_limits = vvfat_refresh_limits,
     .getlength = vvfat_getlength,
+    .get_geometry = vvfat_get_geometry,
     .get_allocated_size = vvfat_get_allocated_size,
     .preadv = vvfat_preadv,
     .pwritev = vvfat_pwritev,
@@ -388,6 +429,8 @@ const BlockDriver bdrv_vvfat = {
     .pdiscard = vvfat_pdiscard,
     .flush = vvfat_flush,
     .commit = vvfat_commit,
+    .inactivate = vvfat_inactivate,
+    .activate = vvfat_activate,
     .block_status = vvfat_block_status,
     .copy_range_from = vvfat_copy_range_from,
     .info = vvfat_info,

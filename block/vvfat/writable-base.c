@@ -95,17 +95,18 @@ int writable_read_initial(void *opaque, int64_t offset, int64_t bytes,
 
 /* What the base has at an offset: how far it is of one kind. */
 static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
-                           bool *is_zero)
+                           bool precise, bool *is_zero)
 {
     Region region;
     int64_t end;
 
     if (offset >= w->data_offset && offset < w->data_end) {
-        int64_t index = (offset - w->data_offset) / w->cluster_size;
-        uint32_t cluster = (uint32_t)index + FAT_FIRST_CLUSTER;
+        int64_t in_data = offset - w->data_offset;
+        uint32_t cluster = (uint32_t)(in_data / w->cluster_size) +
+                           FAT_FIRST_CLUSTER;
         Interval found;
+        bool mapped = data_map_lookup(w->map, cluster, &found);
 
-        *is_zero = !data_map_lookup(w->map, cluster, &found);
         end = w->data_end;
         if (found.end < UINT32_MAX) {
             end = MIN(end, w->data_offset +
@@ -113,8 +114,10 @@ static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
                                    w->cluster_size);
         }
         bytes = MIN(bytes, end - offset);
-        if (!*is_zero) {
-            return bytes;
+        if (mapped) {
+            return data_map_extent(w->map, cluster,
+                                   (uint32_t)(in_data % w->cluster_size),
+                                   bytes, precise, is_zero);
         }
     }
     if (!w->layout) {
@@ -128,7 +131,7 @@ static int64_t base_extent(const Writable *w, int64_t offset, int64_t bytes,
 }
 
 int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
-                        bool *is_zero)
+                        bool precise, bool *is_zero)
 {
     bool present;
     int64_t n;
@@ -137,7 +140,7 @@ int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
     *is_zero = false;
     n = overlay_run(w->overlay, offset, bytes, &present);
     if (!present) {
-        n = base_extent(w, offset, n, is_zero);
+        n = base_extent(w, offset, n, precise, is_zero);
     }
     overlay_leave(w->overlay);
     return n;

@@ -2,11 +2,19 @@
 /*
  * What the guest may not do: write what the host does not let us write, and
  * move the partition.
+ *
+ * To write what is there already is no change, and is allowed: who copies a
+ * whole image over the disk writes every sector. Data of protected files is
+ * then left out of the request, so that no commit finds it written; with
+ * protect=report, too, where all else may be written.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "block/vvfat/partition.h"
 #include "block/vvfat/writable-int.h"
+
+#define COMPARED (INT64_C(256) << 10) /* bytes at a time */
 
 static int refuse(const Inode *inode, const char *what)
 {
@@ -26,29 +34,92 @@ static int read_gated(void *opaque, int64_t offset, int64_t bytes, void *buf)
                               buf);
 }
 
-static int check_clusters(Writable *w, int64_t offset, int64_t bytes)
+/* How many bytes from offset on, at most `bytes`, are of one protected file,
+ * *inode, or of none: NULL. */
+static int64_t protected_run(const Writable *w, int64_t offset, int64_t bytes,
+                             const Inode **inode)
 {
-    int64_t end = MIN(offset + bytes, w->data_end) - w->data_offset;
-    int64_t at = MAX(offset - w->data_offset, 0);
+    int64_t in_data = offset - w->data_offset;
+    Interval found;
 
-    while (at < end) {
-        uint32_t cluster = (uint32_t)(at / w->cluster_size) +
-                           FAT_FIRST_CLUSTER;
-        Interval found;
-
-        if (data_map_lookup(w->map, cluster, &found)) {
-            const Inode *inode = found.value;
-
-            if (inode->is_protected) {
-                return refuse(inode, "data");
-            }
-        }
-        if (found.end >= UINT32_MAX) {
-            break;
-        }
-        at = (int64_t)(found.end - FAT_FIRST_CLUSTER) * w->cluster_size;
+    *inode = NULL;
+    if (in_data < 0 || offset >= w->data_end) {
+        return in_data < 0 ? MIN(bytes, -in_data) : bytes;
     }
-    return 0;
+    if (data_map_lookup(
+            w->map, (uint32_t)(in_data / w->cluster_size) + FAT_FIRST_CLUSTER,
+            &found) &&
+        ((const Inode *)found.value)->is_protected) {
+        *inode = found.value;
+    }
+    if (found.end >= UINT32_MAX) {
+        return bytes;
+    }
+    return MIN(bytes,
+               (int64_t)(found.end - FAT_FIRST_CLUSTER) * w->cluster_size -
+                   in_data);
+}
+
+/* Whether the disk holds what is to be written; *ret is -errno when that could
+ * not be found out. */
+static bool is_unchanged(Writable *w, int64_t offset, int64_t bytes,
+                         const IOVector *iov, size_t iov_offset, int *ret)
+{
+    size_t most = (size_t)MIN(bytes, COMPARED);
+    g_autofree uint8_t *old = g_try_malloc(most);
+    g_autofree uint8_t *new = g_try_malloc0(most);
+    bool same = old && new;
+
+    *ret = same ? 0 : -ENOMEM;
+    while (same && bytes) {
+        size_t n = (size_t)MIN(bytes, COMPARED);
+
+        *ret = read_gated(w, offset, (int64_t)n, old);
+        if (iov) {
+            iov_to_buf(iov, iov_offset, new, n);
+        }
+        same = *ret == 0 && memcmp(old, new, n) == 0;
+        offset += (int64_t)n;
+        iov_offset += n;
+        bytes -= (int64_t)n;
+    }
+    return same;
+}
+
+/* 1: there are such clusters, and they hold what is to be written. */
+static int check_clusters(Writable *w, int64_t offset, int64_t bytes,
+                          const IOVector *iov)
+{
+    int64_t done = 0;
+    int found = 0;
+
+    while (done < bytes) {
+        const Inode *inode;
+        int64_t n = protected_run(w, offset + done, bytes - done, &inode);
+        int ret;
+
+        if (inode) {
+            if (!is_unchanged(w, offset + done, n, iov, (size_t)done, &ret)) {
+                return ret < 0 ? ret : refuse(inode, "data");
+            }
+            found = 1;
+        }
+        done += n;
+    }
+    return found;
+}
+
+static bool has_protected(const Writable *w, int64_t offset, int64_t bytes)
+{
+    const Inode *inode = NULL;
+
+    while (!inode && bytes) {
+        int64_t n = protected_run(w, offset, bytes, &inode);
+
+        offset += n;
+        bytes -= n;
+    }
+    return inode != NULL;
 }
 
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
@@ -56,18 +127,38 @@ int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
 {
     Writable *w = opaque;
     const Inode *inode;
-    int ret;
+    int found, ret;
 
     if (!w->protect) {
         return 0;
     }
-    ret = check_clusters(w, offset, bytes);
-    if (ret < 0) {
-        return ret;
+    if (w->config->report_protected) {
+        return has_protected(w, offset, bytes);
+    }
+    found = check_clusters(w, offset, bytes, iov);
+    if (found < 0) {
+        return found;
     }
     inode = protect_check_entries(w->protect, offset, bytes, iov, read_gated,
                                   w, &ret);
-    return inode ? refuse(inode, "directory entry") : ret;
+    if (inode) {
+        return refuse(inode, "directory entry");
+    }
+    return ret < 0 ? ret : found;
+}
+
+/* With protect=error, the check has compared already. */
+int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
+                          const IOVector *iov, size_t iov_offset, bool *kept)
+{
+    Writable *w = opaque;
+    const Inode *inode;
+    int64_t n = protected_run(w, offset, bytes, &inode);
+    int ret;
+
+    *kept = inode && (!w->config->report_protected ||
+                      is_unchanged(w, offset, n, iov, iov_offset, &ret));
+    return n;
 }
 
 void writable_refresh_protection(void *opaque)

@@ -3,10 +3,14 @@
 #ifndef VVFAT_WRITABLE_INT_H
 #define VVFAT_WRITABLE_INT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "block/vvfat/committer.h"
 #include "block/vvfat/journal.h"
 #include "block/vvfat/kept-identity.h"
 #include "block/vvfat/protect.h"
+#include "block/vvfat/rescue-image.h"
 #include "block/vvfat/scratch.h"
 #include "block/vvfat/writable.h"
 
@@ -19,7 +23,10 @@ typedef struct Kept {
 } Kept;
 
 struct Writable {
+    BlockDriverState *bs;
     const VvfatConfig *config;
+    char *absolute_dir; /* where it was when it was opened, wherever the
+                           process goes */
     HostFs *fs;
     const Layout *layout; /* NULL: the overlay has all metadata */
     Geometry geometry;
@@ -36,8 +43,13 @@ struct Writable {
     DataMap *map;
     Protect *protect; /* NULL: nothing to protect */
     Committer *committer;
-    bool is_finished;
+    atomic_bool is_finished;
     Kept *kept; /* NULL: the overlay goes with the process */
+
+    /* The committer's, while it runs; it is replaced under report_lock. NULL:
+     * nothing is kept in an image. */
+    RescueImage *rescue;
+    SparseBitmap *unkept; /* sectors that the image has not as they are */
 };
 
 /* The disk as the directory has it, without what the guest wrote; with the
@@ -45,18 +57,24 @@ struct Writable {
 int writable_read_base(void *opaque, int64_t offset, const IOVector *iov,
                        size_t iov_offset, size_t bytes);
 
-/* OverlayConfig.check_write. */
+/* OverlayConfig.check_write and .kept_run. */
 int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
                          const IOVector *iov);
+int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
+                          const IOVector *iov, size_t iov_offset, bool *kept);
+
+/* CommitterTell: to the node's listeners. */
+void writable_tell(const BlkEvent *event, void *opaque);
+
 /* CommitConfig.updated and .check_partition. */
 void writable_refresh_protection(void *opaque);
 char *writable_check_partition(void *opaque);
 
 /* ---- Parts of opening (writable.c); each false with *errp ---- */
 
-/* An empty one. w->config, fs and report are set. */
-Writable *writable_alloc(const VvfatConfig *config, HostFs *fs,
-                         Report *report);
+/* An empty one. w->bs, config, fs and report are set. */
+Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
+                         HostFs *fs, Report *report);
 bool writable_lock_directory(Writable *w, GError **errp);
 void writable_set_geometry(Writable *w, const Geometry *geometry);
 uint32_t writable_unit(const Writable *w);
@@ -105,13 +123,16 @@ bool kept_directory_id(Writable *w, KeptIdentity *id, GError **errp);
 /* Set *errp: the image is not this directory's, and why. False. */
 bool kept_refuse(const Writable *w, const char *why, GError **errp);
 
-/*
- * Keep what could not be committed in an image (writable-rescue.c). The name
- * of the image, for g_free(), or NULL and *errp.
- */
-char *writable_rescue(Writable *w, GError **errp);
+/* ---- What cannot be committed (writable-rescue.c) ---- */
 
-/* Whether anything of the guest's is not in the directory. */
-bool writable_has_loss(Writable *w);
+/* CommitConfig.touched, .suspended and .complete, without an overlay that is
+ * kept. */
+void writable_note_written(int64_t offset, int64_t bytes, void *opaque);
+int writable_keep_suspended(void *opaque, char **words);
+void writable_drop_rescue(void *opaque);
+
+/* After the last commit: keep that in an image. Its name, for g_free(), or
+ * NULL and *errp. */
+char *writable_rescue(Writable *w, GError **errp);
 
 #endif

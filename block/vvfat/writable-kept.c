@@ -269,7 +269,7 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
                             const VvfatConfig *config, HostFs *fs,
                             Report *report, GError **errp)
 {
-    g_autoptr(Writable) w = writable_alloc(config, fs, report);
+    g_autoptr(Writable) w = writable_alloc(bs, config, fs, report);
     g_autoptr(Layout) layout = NULL;
     g_autoptr(GByteArray) identity = NULL;
     const CommitConfig hooks = {

@@ -5,109 +5,76 @@
  * It holds everything that the overlay has, all metadata, and the data of each
  * file that is held back, so that its volume can be looked into with any tool.
  * Files that are in the directory as the guest has them read as zeroes there.
+ *
+ * While commits are suspended, each brings the image up to date instead, so
+ * that what the guest flushes is durable: the first one makes it, the others
+ * write what was written since. A crash meanwhile leaves what a disk does that
+ * loses its power between two flushes. When the directory has everything after
+ * all, the image goes.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "block/error.h"
 #include "block/vvfat/writable-int.h"
 
-#define CHUNK (1 << 20)
-#define MAX_SAME_TIME 1000 /* images of one second */
+#define CHUNK (256 * 1024)
 
-typedef struct Rescue {
+typedef struct Copy {
     Writable *w;
-    BlockBackend *image;
+    RescueImage *image;
     uint8_t *buffer;
     int ret;
-} Rescue;
-
-/* ---- Whether there is anything ---- */
-
-/* Held back, in the guest's tree: the host has not what the guest has. What
- * has lost its entry is on the host still, or nobody's. */
-static bool is_loss(const Inode *inode)
-{
-    const InodeChange *change = inode->change;
-
-    return change->held && inode->parent &&
-           !(change->held & INODE_LOST_CHAIN && !change->target_name);
-}
-
-bool writable_has_loss(Writable *w)
-{
-    const GPtrArray *changes = guest_state_changes(w->state);
-    g_autofree char *suspended = committer_suspended(w->committer);
-
-    if (suspended) {
-        return true;
-    }
-    if (w->config->commit == COMMIT_MANUAL && !w->kept &&
-        overlay_is_touched(w->overlay)) {
-        return true;
-    }
-    for (guint i = 0; i < changes->len; i++) {
-        if (is_loss(g_ptr_array_index(changes, i))) {
-            return true;
-        }
-    }
-    return false;
-}
+} Copy;
 
 /* ---- Copying ---- */
 
-static void copy_range(Rescue *r, int64_t offset, int64_t bytes)
+/* may_miss: bytes of a host file, which may be gone: the rest is worth
+ * keeping. */
+static void copy_range(Copy *c, int64_t offset, int64_t bytes, bool may_miss)
 {
-    while (r->ret == 0 && bytes > 0) {
+    while (c->ret == 0 && bytes > 0) {
         int64_t n = MIN(bytes, CHUNK);
+        int ret = overlay_read_frozen(c->w->overlay, offset, n, c->buffer);
 
-        r->ret = overlay_read_frozen(r->w->overlay, offset, n, r->buffer);
-        if (r->ret == 0) {
-            r->ret = blk_pwrite(r->image, offset, n, r->buffer, 0);
+        if (ret == 0) {
+            ret = rescue_image_write(c->image, offset, n, c->buffer);
+        } else if (ret == -EIO && may_miss) {
+            ret = 0;
         }
+        c->ret = ret;
         offset += n;
         bytes -= n;
     }
 }
 
-/* Everything in front of the data, and what the overlay has of the rest. */
-static void copy_overlay(Rescue *r)
+/* What the overlay has of a range, or all of it. */
+static void copy_overlay(Copy *c, int64_t offset, int64_t end, bool all)
 {
-    int64_t end = r->w->disk_bytes, at = r->w->data_offset;
-
-    copy_range(r, 0, at);
-    while (r->ret == 0 && at < end) {
+    while (c->ret == 0 && offset < end) {
         bool present;
-        int64_t n = overlay_run(r->w->overlay, at, end - at, &present);
+        int64_t n = overlay_run(c->w->overlay, offset, end - offset, &present);
 
-        if (present) {
-            copy_range(r, at, n);
+        if (present || all) {
+            copy_range(c, offset, n, !present);
         }
-        at += n;
-    }
-    if (r->w->data_end < end) { /* a GPT's second half */
-        copy_range(r, r->w->data_end, end - r->w->data_end);
+        offset += n;
     }
 }
 
-static void copy_chain(Rescue *r, const Inode *inode)
+static void copy_chain(Copy *c, const Inode *inode)
 {
     for (uint32_t i = 0; i < inode->chain.n_runs; i++) {
         ClusterRun run = chain_runs(&inode->chain)[i];
+        int64_t start = c->w->data_offset +
+                        (int64_t)(run.first - FAT_FIRST_CLUSTER) *
+                            c->w->cluster_size;
 
-        copy_range(r,
-                   r->w->data_offset +
-                       (int64_t)(run.first - FAT_FIRST_CLUSTER) *
-                           r->w->cluster_size,
-                   (int64_t)run.count * r->w->cluster_size);
-        /* A file that the host has no more: the rest is worth keeping. */
-        if (r->ret == -EIO) {
-            r->ret = 0;
-        }
+        copy_overlay(c, start, start + (int64_t)run.count * c->w->cluster_size,
+                     true);
     }
 }
 
-static void copy_directories(Rescue *r, Inode *root)
+static void copy_directories(Copy *c, Inode *root)
 {
     g_autoptr(GPtrArray) dirs = g_ptr_array_new();
 
@@ -115,7 +82,7 @@ static void copy_directories(Rescue *r, Inode *root)
     while (dirs->len) {
         const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
 
-        copy_chain(r, dir);
+        copy_chain(c, dir);
         for (uint32_t i = 0; i < dir->n_children; i++) {
             if (dir->children[i]->is_directory) {
                 g_ptr_array_add(dirs, dir->children[i]);
@@ -124,100 +91,175 @@ static void copy_directories(Rescue *r, Inode *root)
     }
 }
 
-static void copy_held(Rescue *r)
+static void copy_held(Copy *c)
 {
-    const GPtrArray *changes = guest_state_changes(r->w->state);
+    const GPtrArray *changes = guest_state_changes(c->w->state);
 
     for (guint i = 0; i < changes->len; i++) {
         const Inode *inode = g_ptr_array_index(changes, i);
 
-        if (is_loss(inode)) {
-            copy_chain(r, inode);
+        if (inode_is_loss(inode)) {
+            copy_chain(c, inode);
         }
+    }
+}
+
+/* Everything in front of the data, what the overlay has of it, a GPT's second
+ * half, and what the base has of directories and of files that wait. */
+static void copy_all(Copy *c)
+{
+    Writable *w = c->w;
+
+    copy_overlay(c, 0, w->data_offset, true);
+    copy_overlay(c, w->data_offset, w->data_end, false);
+    copy_overlay(c, w->data_end, w->disk_bytes, true);
+    copy_directories(c, guest_state_root(w->state));
+    copy_held(c);
+}
+
+/* What was written since the image was brought up to date last. */
+static void copy_written(Copy *c)
+{
+    uint64_t first, count, at = 0;
+
+    while (c->ret == 0 &&
+           sparse_bitmap_next(c->w->unkept, at, &first, &count)) {
+        at = first + count;
+        copy_overlay(c, (int64_t)first * SECTOR_SIZE,
+                     (int64_t)at * SECTOR_SIZE, true);
     }
 }
 
 /* ---- The image ---- */
 
-/* An empty file of a new name: what an earlier one keeps is not to be lost. */
-static char *claim_name(const char *dir, const char *where, GError **errp)
+/* The one before, for the caller to close or remove. */
+static RescueImage *exchange_image(Writable *w, RescueImage *image)
 {
-    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *time = g_date_time_format(now, "%Y%m%dT%H%M%SZ");
-    g_autofree char *absolute = g_canonicalize_filename(dir, NULL);
-    g_autofree char *base = g_path_get_basename(absolute);
-    g_autofree char *parent = g_path_get_dirname(absolute);
-    g_autofree char *start =
-        g_strdup_printf("%s/%s.vvfat-rescue-%s", where ? where : parent,
-                        strcmp(base, "/") ? base : "root", time);
-    int ret = -EEXIST;
+    RescueImage *old = w->rescue;
 
-    for (unsigned i = 1; ret == -EEXIST && i <= MAX_SAME_TIME; i++) {
-        g_autofree char *path = i == 1
-                                    ? g_strdup_printf("%s.qcow2", start)
-                                    : g_strdup_printf("%s-%u.qcow2", start, i);
-
-        ret = scratch_claim(path);
-        if (ret == 0) {
-            return g_steal_pointer(&path);
-        }
-    }
-    block_error_set_errno(errp, -ret, "Could not create '%s.qcow2'", start);
-    return NULL;
+    pthread_mutex_lock(&w->report_lock);
+    w->rescue = image;
+    pthread_mutex_unlock(&w->report_lock);
+    return old;
 }
 
-static bool fill_image(Writable *w, const char *path, GError **errp)
+/* Bring an image up to date: 0 or -errno. With the overlay frozen. */
+static int fill(Writable *w, RescueImage *image, bool is_last)
 {
     g_autofree uint8_t *buffer = g_malloc(CHUNK);
-    g_autoptr(Options) options = options_new();
-    g_autoptr(BlockBackend) image = NULL;
-    Rescue r = { .w = w, .buffer = buffer };
+    Copy c = { .w = w, .image = image, .buffer = buffer };
 
-    options_set(options, "driver", "qcow2");
-    options_set(options, "file.driver", "file");
-    options_set(options, "file.filename", path);
-    image = blk_open(NULL, options, BDRV_O_RDWR, errp);
+    if (image != w->rescue) {
+        copy_all(&c);
+    } else {
+        copy_written(&c);
+        if (is_last) { /* entries wait that did not when it was made */
+            copy_held(&c);
+        }
+    }
+    if (c.ret == 0) {
+        c.ret = rescue_image_flush(image);
+    }
+    if (c.ret == 0) {
+        sparse_bitmap_free(sparse_bitmap_steal(w->unkept));
+    }
+    return c.ret;
+}
+
+static bool make_image(Writable *w, const char *where, GError **errp)
+{
+    RescueImage *image = rescue_image_new(w->absolute_dir, where,
+                                          w->disk_bytes, errp);
+    int ret = image ? fill(w, image, true) : 0;
+
     if (!image) {
         return false;
     }
-    r.image = image;
-    copy_overlay(&r);
-    copy_directories(&r, guest_state_root(w->state));
-    copy_held(&r);
-    if (r.ret == 0) {
-        r.ret = blk_flush(image);
-    }
-    if (r.ret < 0) {
-        block_error_set_errno(errp, -r.ret, "Could not fill '%s'", path);
-    }
-    return r.ret == 0;
-}
-
-static bool make_image(Writable *w, const char *path, GError **errp)
-{
-    g_autoptr(Options) create = options_new();
-
-    options_set_int(create, "size", w->disk_bytes);
-    if (!bdrv_create("qcow2", path, create, errp) ||
-        !fill_image(w, path, errp)) {
-        scratch_remove(path);
+    if (ret < 0) {
+        block_error_set_errno(errp, -ret, "Could not fill '%s'",
+                              rescue_image_path(image));
+        rescue_image_remove(image);
         return false;
     }
+    rescue_image_remove(exchange_image(w, image));
     return true;
 }
 
-char *writable_rescue(Writable *w, GError **errp)
+/* In the image that there is, or in a new one. */
+static bool keep(Writable *w, bool is_last, GError **errp)
 {
     const char *const places[] = { NULL, g_get_tmp_dir() };
 
+    if (w->rescue && !rescue_image_is_there(w->rescue)) {
+        /* Somebody has removed it: its name may be the next one's. */
+        rescue_image_free(exchange_image(w, NULL));
+    }
+    if (w->rescue && fill(w, w->rescue, is_last) == 0) {
+        return true;
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        g_autofree char *path = NULL;
-
         g_clear_error(errp);
-        path = claim_name(w->config->dir, places[i], errp);
-        if (path && make_image(w, path, errp)) {
-            return g_steal_pointer(&path);
+        if (make_image(w, places[i], errp)) {
+            return true;
         }
     }
+    return false;
+}
+
+/* ---- While commits are suspended ---- */
+
+void writable_note_written(int64_t offset, int64_t bytes, void *opaque)
+{
+    Writable *w = opaque;
+
+    if (w->rescue) {
+        uint64_t first = (uint64_t)offset / SECTOR_SIZE;
+        uint64_t end = (uint64_t)(offset + bytes + SECTOR_SIZE - 1) /
+                       SECTOR_SIZE;
+
+        sparse_bitmap_set(w->unkept, first, end - first);
+    }
+}
+
+int writable_keep_suspended(void *opaque, char **words)
+{
+    Writable *w = opaque;
+    g_autoptr(GError) error = NULL;
+
+    if (keep(w, false, &error)) {
+        return 0;
+    }
+    *words = g_strdup_printf("what the guest writes cannot go into the "
+                             "directory, nor be kept beside it: %s",
+                             error->message);
+    return block_error_to_errno(error);
+}
+
+void writable_drop_rescue(void *opaque)
+{
+    Writable *w = opaque;
+
+    rescue_image_remove(exchange_image(w, NULL));
+}
+
+/* ---- At the end ---- */
+
+char *writable_rescue(Writable *w, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    bool kept;
+
+    overlay_freeze(w->overlay, writable_note_written, w);
+    kept = keep(w, true, &error);
+    overlay_thaw(w->overlay);
+    if (kept) {
+        return g_strdup(rescue_image_path(w->rescue));
+    }
+    if (w->rescue) {
+        g_prefix_error(&error,
+                       "'%s' has no more than what was flushed at first: ",
+                       rescue_image_path(w->rescue));
+    }
+    g_propagate_error(errp, g_steal_pointer(&error));
     return NULL;
 }

@@ -13,8 +13,6 @@
 #include "block/vvfat/writable-int.h"
 
 #define UNIT_MAX 4096u
-#define NOT_COMMITTED "nothing is committed by itself with commit=manual"
-
 /* ---- Events ---- */
 
 static void on_event(ApplyEventKind kind, const char *path, const char *detail,
@@ -22,11 +20,19 @@ static void on_event(ApplyEventKind kind, const char *path, const char *detail,
 {
     Writable *w = opaque;
 
-    if (kind == APPLY_CONFLICT) {
+    if (kind == APPLY_CONFLICT &&
+        committer_conflict(w->committer, path, detail)) {
         pthread_mutex_lock(&w->report_lock);
         report_add(w->report, REPORT_CONFLICT, path, "%s", detail);
         pthread_mutex_unlock(&w->report_lock);
     }
+}
+
+void writable_tell(const BlkEvent *event, void *opaque)
+{
+    const Writable *w = opaque;
+
+    bdrv_emit_event(w->bs, event);
 }
 
 /* ---- Making one ---- */
@@ -121,8 +127,8 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .data_offset = w->data_offset,
         .unit = writable_unit(w),
         .read_base = writable_read_base,
-        .check_write = w->config->report_protected ? NULL
-                                                   : writable_check_write,
+        .check_write = writable_check_write,
+        .kept_run = writable_kept_run,
         .opaque = w,
     };
 
@@ -215,12 +221,15 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .opaque = w,
     };
 
-    if (!w->config->report_protected) {
-        w->protect = protect_new(guest_state_root(w->state), &w->geometry);
+    if (!w->kept) {
+        config.touched = writable_note_written;
+        config.suspended = writable_keep_suspended;
+        config.complete = writable_drop_rescue;
     }
+    w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
-                                 errp);
+                                 writable_tell, w, errp);
     w->is_finished = w->committer == NULL;
     return w->committer != NULL;
 }
@@ -254,14 +263,18 @@ bool writable_lock_directory(Writable *w, GError **errp)
     return true;
 }
 
-Writable *writable_alloc(const VvfatConfig *config, HostFs *fs, Report *report)
+Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
+                         HostFs *fs, Report *report)
 {
     Writable *w = g_new0(Writable, 1);
 
+    w->bs = bs;
     w->config = config;
+    w->absolute_dir = g_canonicalize_filename(config->dir, NULL);
     w->fs = fs;
     w->report = report;
     w->is_finished = true; /* until there is something to finish */
+    w->unkept = sparse_bitmap_new();
     pthread_mutex_init(&w->report_lock, NULL);
     return w;
 }
@@ -270,7 +283,7 @@ Writable *writable_new(BlockDriverState *bs, Options *options,
                        const VvfatConfig *config, HostFs *fs,
                        const Layout *layout, Report *report, GError **errp)
 {
-    g_autoptr(Writable) w = writable_alloc(config, fs, report);
+    g_autoptr(Writable) w = writable_alloc(bs, config, fs, report);
     const CommitConfig no_hooks = { 0 };
 
     w->layout = layout;
@@ -299,8 +312,9 @@ void writable_free(Writable *w)
     if (!w) {
         return;
     }
-    if (!w->is_finished && writable_commit(w, true, NULL) < 0) {
-        /* Told to those who ask: blk_commit() before closing. */
+    if (writable_commit(w, BDRV_COMMIT_FINISH, NULL) < 0) {
+        /* Told to those who ask: blk_commit() before closing; and to those
+         * who listen. */
     }
     committer_free(w->committer);
     protect_free(w->protect);
@@ -308,7 +322,10 @@ void writable_free(Writable *w)
     guest_state_free(w->state);
     overlay_free(w->overlay);
     kept_free(w->kept);
+    rescue_image_free(w->rescue);
+    sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
+    g_free(w->absolute_dir);
     g_free(w);
 }
 
@@ -380,74 +397,4 @@ int writable_flush(Writable *w)
     /* What was written is durable where it is kept, whatever the host does:
      * the node's information tells. */
     return w->kept ? 0 : ret;
-}
-
-/* ---- Commits ---- */
-
-static int finish(Writable *w, GError **errp)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *image = NULL;
-    g_autofree char *reason = NULL;
-    g_autofree char *dir = report_escape(w->config->dir);
-
-    w->is_finished = true;
-    committer_stop(w->committer);
-    if (!writable_has_loss(w)) {
-        return 0;
-    }
-    reason = committer_reason(w->committer);
-    if (w->kept) {
-        block_error_set(errp, EIO,
-                        "Not everything that the guest wrote could be written "
-                        "into the directory. It stays in '%s': open the "
-                        "directory with the same overlay again, or see "
-                        "vvfat-img check and vvfat-img commit",
-                        w->config->overlay);
-        return -EIO;
-    }
-    image = writable_rescue(w, &error);
-    if (image) {
-        block_error_set(errp, EIO,
-                        "Not all of what the guest wrote is in the directory "
-                        "'%s' (%s). What is missing is kept in '%s': "
-                        "vvfat-img ls and vvfat-img extract show it and take "
-                        "it out",
-                        dir, reason ? reason : NOT_COMMITTED, image);
-    } else {
-        block_error_set(errp, EIO,
-                        "Not all of what the guest wrote is in the directory "
-                        "'%s' (%s), and what is missing could not be kept, "
-                        "either: %s",
-                        dir, reason ? reason : NOT_COMMITTED, error->message);
-    }
-    return -EIO;
-}
-
-int writable_commit(Writable *w, bool is_last, GError **errp)
-{
-    g_autofree char *words = NULL;
-    int ret;
-
-    if (w->is_finished) {
-        return 0;
-    }
-    if (is_last) {
-        return finish(w, errp);
-    }
-    ret = committer_run(w->committer, &words);
-    if (ret < 0) {
-        block_error_set(errp, -ret, "%s", words ? words : g_strerror(-ret));
-    }
-    return ret;
-}
-
-void writable_info(Writable *w, Options *facts)
-{
-    committer_info(w->committer, facts);
-    options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
-    options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
-    pthread_mutex_lock(&w->report_lock);
-    report_to_options(w->report, facts);
-    pthread_mutex_unlock(&w->report_lock);
 }

@@ -61,17 +61,19 @@ int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 int writable_flush(Writable *w) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Bytes from offset on, at most `bytes`, that read as zeroes, or may not. */
+/* Bytes from offset on, at most `bytes`, that read as zeroes, or may not.
+ * precise: holes of the host's files are zeroes. */
 int64_t writable_extent(Writable *w, int64_t offset, int64_t bytes,
-                        bool *is_zero);
+                        bool precise, bool *is_zero);
 
-/*
- * Commit now. finish: the last one, after which nothing can be written any
- * more; what is left is kept in a file. 0; or -errno, and *errp says what is
- * not in the directory and where it is.
- */
-int writable_commit(Writable *w, bool finish, GError **errp)
+/* As BlockDriver.commit: 0; or -errno, and *errp says what is not in the
+ * directory and, after the last one, where it is. */
+int writable_commit(Writable *w, BdrvCommitMode mode, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* As BlockDriver's: another disk of the same directory is to be opened. */
+void writable_inactivate(Writable *w);
+bool writable_activate(Writable *w, GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
 void writable_info(Writable *w, Options *facts);
 

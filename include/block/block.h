@@ -10,7 +10,8 @@
  * Errors: I/O gives 0 (or a value >= 0) or a negative errno; everything that
  * opens, creates or configures takes `GError **errp` last (see error.h).
  * Threads: any blk_* I/O call may run on any thread, many at a time. Opening,
- * closing and reopening a backend must not run beside calls on that backend.
+ * closing and reopening a backend must not run beside calls on that backend;
+ * blk_change_medium() may run beside requests and questions.
  */
 #ifndef BLOCK_BLOCK_H
 #define BLOCK_BLOCK_H
@@ -40,6 +41,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_NO_BACKING 0x0040u  /* do not open the backing file */
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
 #define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
+#define BDRV_O_BACKING 0x0200u     /* opened for what an overlay shows of it */
 
 /* ---- Flags of a request ---- */
 
@@ -91,20 +93,41 @@ BlockBackend *blk_open_with_perm(const char *name, const Options *options,
     G_GNUC_WARN_UNUSED_RESULT;
 
 /*
- * Flush and close. blk may be NULL. Whoever has written calls blk_flush() first
- * and heeds what it returns: formats (qcow, qcow2) hold tables in memory until
- * then, so what a write that succeeded has put into the image can still fail to
- * get there, and here nobody is told.
+ * Flush and close. blk may be NULL. Asynchronous requests under way (aio.h) are
+ * carried out first, also those that a drained section of another backend keeps
+ * waiting: then this waits for its end. Whoever has written calls blk_flush()
+ * before and heeds what it returns: formats (qcow, qcow2) hold tables in memory
+ * until then, so what a write that succeeded has put into the image can still
+ * fail to get there, and here nobody is told.
  */
 void blk_close(BlockBackend *blk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockBackend, blk_close)
 
 /*
- * Another medium in the same device, as blk_open() would open it; name NULL:
- * the same one again, as it is now on the host. Requests wait meanwhile. What
- * the guest wrote to the old medium is committed first (blk_commit(), finish);
- * when that fails, when the new one does not open, or when it does not grant
- * what the old one did, the device stays as it was.
+ * Another medium in the same device: name, options and flags as blk_open() has
+ * them. name and options NULL: what was opened last, as it is now on the host;
+ * relative names are looked up from where the process is by now. (A vvfat disk
+ * with overlay=FILE shows the volume in FILE again.)
+ *
+ * Requests made before it, asynchronous ones, too, go to the old medium; those
+ * made meanwhile, or that a drained section keeps waiting, wait, and go to the
+ * new one. Event handlers and drained sections carry over, and so do the
+ * permissions of blk_open_with_perm(); others, and whether the device can be
+ * written and resized, follow from the flags.
+ *
+ * First everything that the guest wrote to the old medium is committed. If the
+ * host fails, or if something has to wait, nothing is changed: the guest can
+ * finish what it was doing. A program that will not wait for it calls
+ * blk_commit(finish) first, which keeps what is missing in an image.
+ *
+ * false, *errp: the device is as it was, but for one case. Where the same
+ * image is locked by the old medium, or the new one has a node of the same
+ * name, the old one is closed first; if the new one cannot be opened then, the
+ * old one is opened again, and if that fails, too, there is no medium: the
+ * length is 0, requests fail with -ENOMEDIUM, and this can be called again.
+ * Both are told, as success is, by BLK_EVENT_MEDIUM_CHANGED (event.h).
+ * blk_getlength() and the like, which do not wait, may find no medium in
+ * between.
  */
 bool blk_change_medium(BlockBackend *blk, const char *name,
                        const Options *options, unsigned flags, GError **errp)
@@ -222,7 +245,8 @@ typedef struct BdrvInfo {
                                "report.N.{kind,path,detail}" names everything
                                skipped, renamed or clamped, and conflicts;
                                "pending.N.{path,reason}" what waits to be
-                               committed */
+                               committed; "commit.rescue" the image that
+                               keeps it after the last commit */
 } BdrvInfo;
 
 BdrvInfo *blk_get_info(BlockBackend *blk, GError **errp);
@@ -236,8 +260,9 @@ bool blk_is_read_only(BlockBackend *blk);
  * INT 13h, ATA): the driver's own (vvfat), else the one that the partition
  * table fits, else 63 sectors and as many heads as the size asks for.
  * cylinders: 1..16383 (what is behind them is reached by LBA alone); heads:
- * 1..255; sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is
- * smaller than one sector; or the error of reading it.
+ * 1..255 (more than 16 are a BIOS's: an ATA disk has 16 then, and 63 sectors);
+ * sectors: 1..63, of 512 bytes. 0; -EMEDIUMTYPE when the device is smaller than
+ * one sector; -ENOMEDIUM; or the error of reading it.
  */
 typedef struct BlkGeometry {
     uint32_t cylinders, heads, sectors;
@@ -287,13 +312,14 @@ bool blk_has_zero_init(BlockBackend *blk);
  */
 char **blk_get_state_save_blockers(BlockBackend *blk);
 
-/* Wait until no request is under way, and keep new ones waiting. Nests. The
- * completions of asynchronous requests then wait to be dispatched. */
+/* Wait until no request is under way, asynchronous ones that were made before
+ * included, and keep new ones waiting. Nests. The completions of asynchronous
+ * requests then wait to be dispatched. */
 void blk_drained_begin(BlockBackend *blk);
 void blk_drained_end(BlockBackend *blk);
 
 /* Wait until the requests made so far, asynchronous ones included, have been
- * carried out. */
+ * carried out; but not for those that a drained section keeps waiting. */
 void blk_drain(BlockBackend *blk);
 
 /*
@@ -306,8 +332,10 @@ void blk_drain(BlockBackend *blk);
  *
  * finish: nothing will be written any more (writes fail from then on). Now
  * everything that waits is an error, -EIO: it is kept in an image, and *errp
- * gives a reason and that image's name. A disk with commit=manual is not
- * committed by that. blk_close() does the same, but has nobody to tell.
+ * gives a reason and that image's name; blk_get_info() names all that waits,
+ * and the image ("commit.rescue"). A disk with commit=manual is not committed
+ * by that. Called again, or closed, it does nothing more. blk_close() alone
+ * does the same, but has nobody to tell, save by events (event.h).
  */
 int blk_commit(BlockBackend *blk, bool finish, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -382,11 +410,13 @@ bool bdrv_measure(const char *format, const Options *options,
 /* NULL-terminated list of driver names, sorted; g_free() the array only. */
 const char **bdrv_list_formats(void);
 
-/* The help of a driver's runtime or creation options, or NULL; g_free(). */
+/* The help of a driver's runtime or creation options, or NULL; with format
+ * NULL, of the runtime options that every node has. g_free(). */
 char *bdrv_format_options_help(const char *format, bool create);
 
 /* ---- For drivers and advanced embedders ---- */
 
+/* The root node; another one after blk_change_medium(). */
 BlockDriverState *blk_bs(BlockBackend *blk);
 
 G_END_DECLS

@@ -61,6 +61,13 @@ extern const BdrvChildClass child_of_bds;
 
 /* ---- The driver ---- */
 
+typedef enum BdrvCommitMode {
+    BDRV_COMMIT_NOW,    /* what can be committed; the rest waits */
+    BDRV_COMMIT_WHOLE,  /* the guest keeps still: what waits is an error, but
+                           nothing ends with it */
+    BDRV_COMMIT_FINISH, /* the last one */
+} BdrvCommitMode;
+
 struct BlockDriver {
     const char *format_name;   /* "qcow2"; unique */
     const char *protocol_name; /* names "fat:..." are ours; NULL: none */
@@ -169,7 +176,17 @@ struct BlockDriver {
     int (*make_empty)(BlockDriverState *bs, GError **errp);
 
     /* As blk_commit(). May be called beside requests. */
-    int (*commit)(BlockDriverState *bs, bool finish, GError **errp);
+    int (*commit)(BlockDriverState *bs, BdrvCommitMode mode, GError **errp);
+
+    /*
+     * Another node is to be opened for the same thing while this one is open:
+     * inactivate gives up what would keep it out (a lock of its own), after
+     * everything was committed (BDRV_COMMIT_WHOLE). Nothing is written then,
+     * until activate takes it again, or the node is closed. Permissions are
+     * the core's affair. NULL, both: the driver keeps nobody out.
+     */
+    void (*inactivate)(BlockDriverState *bs);
+    bool (*activate)(BlockDriverState *bs, GError **errp);
 
     /* As blk_get_geometry(). -ENOTSUP: none of its own. Filters: NULL passes
      * to the child. */
@@ -224,9 +241,15 @@ struct BlockDriver {
     char *(*get_filename)(BlockDriverState *bs);
 };
 
-/* Add a driver. It must stay in memory. Fails when the name is taken. */
-bool bdrv_register(const BlockDriver *drv, GError **errp)
+/*
+ * Add a driver. It must stay in memory. Fails when the name is taken. The
+ * size is that of the structure in the program: one that was built with older
+ * headers has fewer callbacks, and bdrv_driver() gives a copy then.
+ */
+bool bdrv_register_sized(const BlockDriver *drv, size_t size, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
+#define bdrv_register(drv, errp)                                              \
+    bdrv_register_sized(drv, sizeof(BlockDriver), errp)
 
 /* By format name; NULL if there is none. */
 const BlockDriver *bdrv_find_format(const char *format_name);
@@ -274,6 +297,13 @@ BdrvChild *bdrv_backing(BlockDriverState *bs);
 BdrvChild *bdrv_open_child(BlockDriverState *bs, Options *options,
                            const char *key, const BdrvChildClass *klass,
                            unsigned role, bool allow_none, GError **errp);
+
+/*
+ * For parse_filename() of a driver that stands on another node: the options
+ * "key.*" that open any name ("x.img", "fat:DIR", "json:{...}") as its child.
+ */
+bool bdrv_parse_child_name(const char *name, Options *options, const char *key,
+                           GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
 /* "file" with the usual role: FILTERED|PRIMARY for filters, IMAGE else. */
 BdrvChild *bdrv_open_file_child(BlockDriverState *bs, Options *options,

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,9 +49,12 @@ typedef struct Fuzz {
     bool loose;           /* the FAT was overwritten: any cluster may be */
 } Fuzz;
 
-static void expect(bool good)
+#define expect(good) expect_at(good, __LINE__)
+
+static void expect_at(bool good, int line)
 {
     if (!good) {
+        fprintf(stderr, "line %d: it is not so\n", line);
         abort();
     }
 }
@@ -571,6 +575,18 @@ static char *make_dir(void)
     return dir;
 }
 
+static void expect_flush(Fuzz *f)
+{
+    int ret = blk_flush(f->blk);
+
+    if (ret < 0) {
+        g_autofree char *why = blk_strerror(ret);
+
+        fprintf(stderr, "the flush after all was put back: %s\n", why);
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     Fuzz f = { .input = input, .left = size, .dir = make_dir() };
@@ -586,7 +602,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     flush(&f);
     restore(&f, 0, f.size);
     if (!(flags & 16) && !f.host_changed) {
-        expect(blk_flush(f.blk) == 0);
+        expect_flush(&f);
     }
     blk_close(f.blk);
     expect(f.fault->n_open == 0);

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# A Linux guest mounts the directory as nbdkit serves it, with no image made.
+# Two Linux guests at once mount the directory as nbdkit serves it, with no
+# image made: both find all of it.
 
 # shellcheck source=lib.sh
 . "$SRCDIR/tests/guest/lib.sh"
@@ -11,9 +12,10 @@ need nbdkit nbdkit
 guest_build_initrd
 guest_tree source
 
-# The socket's name must be short; nbdkit ends with this script.
+# The socket's name must be short; all end with this script.
 socket_dir=$(mktemp -d)
-trap 'kill "$nbdkit" 2>/dev/null; rm -rf "$socket_dir"' EXIT
+guests=()
+trap 'kill "$nbdkit" "${guests[@]}" 2>/dev/null; rm -rf "$socket_dir"' EXIT
 nbdkit --foreground --exit-with-parent --unix "$socket_dir/nbd" \
     --pidfile "$socket_dir/pid" "$PLUGIN" dir=source fat-type=32 &
 nbdkit=$!
@@ -22,5 +24,15 @@ until [ -s "$socket_dir/pid" ]; do
     sleep 0.1
 done
 
-guest_boot_linux "nbd+unix:///?socket=$socket_dir/nbd"
-guest_compare source
+for guest in first second; do
+    mkdir $guest
+    (cd $guest && guest_boot_linux "nbd+unix:///?socket=$socket_dir/nbd") &
+    guests+=($!)
+done
+for guest in "${guests[@]}"; do
+    wait "$guest"
+done
+guests=()
+for guest in first second; do
+    (cd $guest && guest_compare ../source)
+done

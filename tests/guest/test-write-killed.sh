@@ -9,8 +9,7 @@
 # shellcheck source=write-lib.sh
 . "$SRCDIR/tests/guest/write-lib.sh"
 OVERLAY=${OVERLAY:-$PWD/overlay.qcow2}
-export_need overlay="$PWD/probe.qcow2"
-rm -f probe.qcow2
+export_need
 
 # Files are written, replaced and removed; every one with contents of its own.
 guest_script() {

@@ -48,6 +48,12 @@ for options in fat-type=12 fat-type=16 fat-type=32 floppy=on \
         [ nbdkit --exit-with-parent "$PLUGIN" dir=source $words ] |
         jq -c "$of_nbd | $merge | .[]" >map.nbd
     diff -u map.ours map.nbd
+    # One that may be written, and was not yet.
+    # shellcheck disable=SC2086 # one word an option
+    nbdinfo --map --json -- \
+        [ nbdkit --exit-with-parent "$PLUGIN" dir=source rw=on $words ] |
+        jq -c "$of_nbd | $merge | .[]" >map.writable
+    diff -u map.ours map.writable
     grep -q '"type":3' map.nbd # there are holes to agree about
     echo "ok: $options"
 done

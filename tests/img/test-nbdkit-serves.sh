@@ -38,10 +38,14 @@ refused "dir=DIR"
 refused "did you mean 'label'" dir=source lable=x
 refused "did you mean 'image'" imgae=disk.img
 refused "cannot be longer than 11 bytes" dir=source label=123456789012
-refused 'only one' dir=source image=source
+refused 'once for each' dir=source image=source
+refused 'once for each' source source
+refused 'once for each' image=disk.img image=disk.img
 refused 'format=' dir=source format=raw
 refused missing dir=missing
 refused missing.img image=missing.img
+refused 'dir=.*/source serves it as a disk' image=source
+refused 'image=.*/hello.txt serves the disk.* nbdkit file' source/hello.txt
 refused cylinders image=json:'{"driver":"vvfat","dir":"source","cylinders":4}'
 
 # ---- What it says of itself ----
@@ -54,6 +58,7 @@ grep -qx 'thread_model=parallel' dump
 nbdkit --help "$PLUGIN" >help
 grep -q 'label=' help
 grep -q 'image=' help
+grep -q 'nbdkit linuxdisk DIR' help # what else there is
 
 # ---- A directory: read-only, many connections, its own path by default ----
 
@@ -62,13 +67,47 @@ jq -e '.exports[0] | .is_read_only and .can_multi_conn and
     ."export-size" == 528482304' info.json >/dev/null
 (cd source && info .) | jq -e '.exports[0].is_read_only' >/dev/null
 
-# What is not as in the directory is said at the start.
+# Byte ranges are served, and the one export has a description without names of
+# the host.
+jq -e '.exports[0] | ."block_size_minimum" == 1 and .can_cache' info.json \
+    >/dev/null
+nbdinfo --list --json -- \
+    [ nbdkit --exit-with-parent "$PLUGIN" dir=source label=HELLO ] |
+    jq -e '(.exports | length) == 1 and (.exports[0] | ."export-name" == ""
+        and .description == "directory as FAT16, HELLO")' >/dev/null
+nbdkit --unix - "$PLUGIN" dir=source --run 'qemu-io -r -f raw \
+    -c "read 1 3" -c "read 511 2" -c "read 4095 4099" "$uri"' >io.log
+if grep -iE 'fail|error' io.log; then
+    exit 1
+fi
+
+# What is not on the disk is said at the start, without control characters, and
+# not endlessly; -v tells what is there by another name.
 mkdir odd
-mkfifo odd/pipe
+mkfifo "odd/a"$'\n\e'"pipe"
 touch 'odd/with:colon'
 nbdkit --unix - "$PLUGIN" odd --run true 2>messages
-grep -q "warning: skipped 'pipe'" messages
-grep -q "warning: renamed 'with:colon'" messages
+[ "$(cat messages)" = \
+    "nbdkit: error: skipped 'a\\n\\x1bpipe': neither a file nor a directory" ]
+nbdkit -v --unix - "$PLUGIN" odd --run true 2>messages
+grep -q "debug: .*renamed 'with:colon': now" messages
+nbdkit --log=null --unix - "$PLUGIN" odd --run true 2>messages
+[ ! -s messages ]
+(cd odd && seq -f 'pipe%.0f' 100 | xargs mkfifo)
+nbdkit --unix - "$PLUGIN" odd --run true 2>messages
+[ "$(grep -c 'error: skipped' messages)" = 20 ]
+[ "$(wc -l <messages)" = 21 ]
+grep -q 'error: 81 more like these; vvfat-img info' messages
+
+# The limits of FAT, and only one that writes: what else there is.
+mkdir large
+truncate -s 5G large/file
+refused 'unsupported=skip; nbdkit linuxdisk' large
+nbdkit --unix - "$PLUGIN" source rw=on \
+    --run 'nbdkit --unix - "$PLUGIN" source rw=on --run true' 2>messages || :
+grep -q 'open for writing already.*without rw=on' messages
+nbdkit --unix - "$PLUGIN" source rw=on \
+    --run 'nbdkit --unix - "$PLUGIN" source --run true'
 
 # As a daemon nbdkit goes to "/"; the relative name still means this place.
 socket_dir=$(mktemp -d)

@@ -9,45 +9,17 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/img/export-lib.sh
 . "$(dirname "$0")/export-lib.sh"
-
-fuse=
-unmount() {
-    [ -n "$fuse" ] || return 0
-    kill "$fuse" 2>/dev/null || :
-    wait "$fuse" || :
-    fuse=
-}
-
-finish() {
-    unmount
-    export_cleanup
-    cleanup
-}
-trap finish EXIT
+# shellcheck source=tests/img/fuse-lib.sh
+. "$(dirname "$0")/fuse-lib.sh"
+trap 'fuse_cleanup; export_cleanup; cleanup' EXIT
 
 need mcopy mmove mren mdel mdeltree mattrib mlabel
-command -v nbdfuse >/dev/null || skip 'nbdfuse is not installed (libnbd-bin)'
-[ -w /dev/fuse ] || skip 'there is no /dev/fuse to be used'
-[ "$(id -u)" = 0 ] || command -v fusermount3 >/dev/null ||
-    skip 'fusermount3 is not installed (package fuse3)'
+fuse_need
 export_need
 
 mount_export() { # name; sets DISK, for mtools
-    local tries=0
-    mkdir -p mnt
-    rm -f fuse.pid
-    nbdfuse -P fuse.pid mnt --unix "$(export_socket "$1")" 2>fuse.log &
-    fuse=$!
-    until [ -s fuse.pid ]; do
-        tries=$((tries + 1))
-        if [ $tries = 100 ] || ! kill -0 $fuse 2>/dev/null; then
-            grep -q 'not permitted\|not allowed' fuse.log &&
-                skip "FUSE cannot be used: $(tail -n 1 fuse.log)"
-            fail "nbdfuse: $(<fuse.log)"
-        fi
-        sleep 0.1
-    done
-    DISK=mnt/nbd@@$(export_offset mnt/nbd)
+    fuse_mount "$(export_uri "$1")"
+    DISK=$FUSE_FILE@@$(export_offset "$FUSE_FILE")
 }
 
 # step COMMAND ARGUMENT...: mtools do it, and the directory follows.
@@ -118,7 +90,7 @@ check_type() { # FAT type, option...
     step mdeltree '::/renamed by mren' '::/made here' ::/new ::/empty
     step mdel '::/*'
     diff -r "$HOST" nothing
-    unmount
+    fuse_unmount
     export_stop "$NAME"
 }
 

@@ -14,7 +14,7 @@ trap 'export_cleanup; cleanup' EXIT
 
 need mcopy mdel mmd qemu-img jq
 [ "$STAND_IN" = no ] || skip 'a stand-in has no overlay'
-export_need overlay=probe.qcow2
+export_need
 
 # guest NAME COMMAND...: mtools do it in a copy, which is written back; V is
 # the volume.

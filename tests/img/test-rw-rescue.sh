@@ -46,6 +46,67 @@ rescue_named
 cmp "$first" first.qcow2
 rm -f dir.vvfat-rescue-*
 
+# A flush of a formatted disk makes an image, and what it has survives a crash;
+# the next one brings it up to date.
+cp formatted.img later.img
+seq 5000 >later.txt
+mcopy -i later.img later.txt ::later.txt
+for version in formatted later; do
+    commands=('load formatted.img' flush facts)
+    [ $version = formatted ] ||
+        commands+=('host ls dir.vvfat-rescue-* >first' 'load later.img' flush)
+    on_host dir "${commands[@]}" abort
+    RESCUE=$(sed -n 's/^commit\.rescue=//p' <<<"$OUT")
+    [ "$(echo dir.vvfat-rescue-*)" = "${RESCUE##*/}" ] ||
+        fail "$version: there is another image than '$RESCUE'"
+    [ "$(stat -c %a "$RESCUE")" = 600 ] || fail "others can read '$RESCUE'"
+    img compare -q "$RESCUE" $version.img
+    same_tree before dir
+    rm "$RESCUE"
+done
+[ "$(<first)" = "${RESCUE##*/}" ] || fail 'the second flush made another image'
+
+# Somebody removes the image: the next flush makes another one.
+on_host dir 'load formatted.img' flush 'host rm dir.vvfat-rescue-*' \
+    'load later.img' flush abort
+img compare -q dir.vvfat-rescue-* later.img
+rm -f dir.vvfat-rescue-*
+
+# When the volume is there again, all goes on, and the image goes.
+on_disk mcopy before/hello.txt ::new.txt
+on_host_well dir 'load formatted.img' flush 'host ls dir.vvfat-rescue-*' \
+    'load disk.img' flush 'host ! ls dir.vvfat-rescue-*' \
+    'host cmp before/hello.txt dir/new.txt' facts
+! grep -q '^commit\.rescue=' <<<"$OUT" || fail "a rescue is left: $OUT"
+rm dir/new.txt
+copy_disk dir
+
+# Unless a part of it still waits: at the end, the image has that as it is then.
+seq 3000 >long.txt
+on_disk mcopy long.txt ::long.txt
+entry=$(LC_ALL=C grep -abo 'LONG    TXT' disk.img | head -n 1 | cut -d: -f1)
+printf '\xff\xff\xff\x7f' |
+    dd of=disk.img bs=1 seek=$((entry + 28)) conv=notrunc status=none
+on_host dir 'load formatted.img' flush 'load disk.img' flush \
+    'host ls dir.vvfat-rescue-*'
+[ "$STATUS" = 1 ] || fail 'a damaged entry was committed'
+rescue_named
+[ "$(echo dir.vvfat-rescue-*)" = "${RESCUE##*/}" ] || fail 'two images'
+run img extract -q "$RESCUE" repaired
+cmp -n "$(stat -c %s long.txt)" repaired/long.txt long.txt
+rm -f dir.vvfat-rescue-*
+copy_disk dir
+
+# Where none can be made the flush fails: here the name is too long.
+long=$(printf 'd%.0s' {1..240})
+cp -a before "$long"
+on_host "$long" 'load formatted.img' flush
+[ "$STATUS" = 1 ] || fail 'a flush succeeded that kept nothing'
+grep -q 'flush: .*nor be kept beside it: .*File name too long' <<<"$ERR" ||
+    fail "no reason for a flush that fails: $ERR"
+same_tree before "$long"
+rm -r "$long"
+
 # Nothing is committed with commit=manual, unless asked for.
 on_disk mcopy before/hello.txt ::new.txt
 expect_error 1 'commit=manual' \

@@ -26,12 +26,13 @@
 
 static GString *listing; /* nftw() passes nothing on */
 
-/* Files of this program at the top, and the directory itself. */
+/* Files of this program at the top, the directory itself, and what the driver
+ * keeps of a disk that it does not commit. */
 static bool is_ours(const char *name)
 {
     static const char *const ours[] = { "dir", "disk.raw", "volume.img",
                                         "log" };
-    bool found = false;
+    bool found = g_str_has_prefix(name, "dir.vvfat-rescue-");
 
     for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
         found |= strcmp(name, ours[i]) == 0;

@@ -43,7 +43,7 @@ static char *device_name(const Run *run, bool rw)
             ? sizes_16[prng_below(&prng, G_N_ELEMENTS(sizes_16))]
             : sizes_32[prng_below(&prng, G_N_ELEMENTS(sizes_32))];
 
-    if (config->fat_type != 12 && prng_one_in(&prng, 24)) {
+    if (config->fat_type != 12 && prng_one_in(&prng, 24) && !config->small) {
         size = "";
     }
     if (rw && config->overlay) {
@@ -106,7 +106,9 @@ char *run_attach(Run *run)
         flags |= BDRV_O_NO_FLUSH;
         options_set(options, "driver", "raw");
     }
-    blk = blk_open(name, options, flags, &error);
+    blk = run->config->open
+              ? run->config->open(name, run->config->opaque, &error)
+              : blk_open(name, options, flags, &error);
     if (!blk) {
         return g_strdup_printf("%s: %s", name, error->message);
     }
@@ -235,8 +237,12 @@ static char *add_facts(Run *run, char *why)
 char *run_judge(Run *run, bool thorough)
 {
     HostCheck check = { .thorough = thorough, .ignore = PLANTED };
+    g_autoptr(GError) error = NULL;
     char *why;
 
+    if (run->config->asks && blk_commit(run->disk->blk, false, &error) < 0) {
+        return g_strdup_printf("a commit failed: %s", error->message);
+    }
     check.dir_times = run->config->dir_times;
     run->n_judged++;
     if (run->config->no_dir) {

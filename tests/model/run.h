@@ -32,6 +32,12 @@ typedef struct Config {
     const char *words; /* further ones for the device's name, or NULL */
     bool overlay;      /* one that is kept from one opening to the next */
     const char *work;  /* an empty directory */
+    bool small;        /* no disk of the size that a name without one gives */
+    bool asks;         /* commit= leaves commits to the program: it asks for
+                          one before DIR is compared */
+    /* Opens the device instead of blk_open(), or NULL. */
+    BlockBackend *(*open)(const char *name, void *opaque, GError **errp);
+    void *opaque; /* of open */
 } Config;
 
 typedef struct Run {

@@ -5,13 +5,8 @@
 # embeds the library, and `make uninstall` takes all of it away.
 
 set -euo pipefail
-
-install() { # target root-of-the-installation [DESTDIR=...]
-    make --no-print-directory -C "$SRCDIR" BUILD="$BUILD" "$1" \
-        PREFIX="$2" BINDIR="$2/bin" LIBDIR="$2/lib" MANDIR="$2/share/man" \
-        INCLUDEDIR="$2/include" NBDKIT_PLUGINDIR="$2/lib/nbdkit/plugins" \
-        "${@:3}" >>install.log 2>&1 || { cat install.log; return 1; }
-}
+# shellcheck source=tests/scripts/install-lib.sh
+. "$SRCDIR/tests/scripts/install-lib.sh"
 
 root=$PWD/root
 install install "$root"
@@ -52,13 +47,59 @@ grep -q missing messages
 "$root/bin/vvfat-img" info fat:source >info.txt
 grep -q 'fat type: 16' info.txt
 
+# The example in the manual is one.
+sed '1,/^\.Bd -literal/d; /^\.Ed/,$d; s/\\e/\\/g' \
+    "$root/share/man/man3/libvvfat.3" >example.c
+# shellcheck disable=SC2046 # lists of flags
+cc -Wall -Werror example.c -o example $(pkg-config --cflags --libs vvfat)
+[[ $(LD_LIBRARY_PATH=$root/lib ./example fat:source) == *'55 aa' ]]
+
 # DESTDIR moves all of it and is mentioned in none of it.
 install install /opt/vvfat DESTDIR="$PWD/stage"
 diff <(cd root && find . | sort) <(cd stage/opt/vvfat && find . | sort)
 [ "$(ls stage)" = opt ]
 grep -qx 'prefix=/opt/vvfat' stage/opt/vvfat/lib/pkgconfig/vvfat.pc
+if grep -rl "$PWD/stage" stage; then
+    exit 1
+fi
 
+# Programs of a system that is put together below a directory.
+flags() { # pkg-config options...
+    PKG_CONFIG_PATH=$PWD/stage/opt/vvfat/lib/pkgconfig pkg-config "$@" vvfat
+}
+PKG_CONFIG_SYSROOT_DIR=$PWD/stage flags --cflags --libs >flags
+grep -q -- "-I$PWD/stage/opt/vvfat/include/vvfat " flags
+grep -q -- "-L$PWD/stage/opt/vvfat/lib " flags
+[ "$(flags --variable=libdir)" = /opt/vvfat/lib ]
+[ "$(flags --define-prefix --variable=libdir)" = "$PWD/stage/opt/vvfat/lib" ]
+
+# What others have put there stays.
+touch root/lib/libvvfat.so.9 root/include/vvfat/block/of-another.h
 install uninstall "$root"
 install uninstall /opt/vvfat DESTDIR="$PWD/stage"
-find root stage -not -type d >left
+find root stage -not -type d | sort >left
+printf '%s\n' root/include/vvfat/block/of-another.h root/lib/libvvfat.so.9 |
+    diff - left
+[ ! -e stage/opt/vvfat/include/vvfat ]
+
+# Every directory can be another one.
+apart=(/p DESTDIR="$PWD/apart" BINDIR=/b LIBDIR=/l/64 MANDIR=/m DATADIR=/d
+    ZSHDIR=/z INCLUDEDIR=/i NBDKIT_PLUGINDIR=/n)
+install install "${apart[@]}"
+cat >places <<'END'
+^./b/vvfat-img$
+^./d/bash-completion/completions/vvfat-img$
+^./i/vvfat/block/
+^./l/64/libvvfat\.
+^./l/64/pkgconfig/vvfat\.pc$
+^./m/man[0-9]/
+^./n/nbdkit-vvfat-plugin\.so$
+^./z/_vvfat-img$
+END
+(cd apart && find . -type f) | grep -v -f places >astray || :
+diff /dev/null astray
+PKG_CONFIG_PATH=$PWD/apart/l/64/pkgconfig pkg-config --cflags --libs vvfat |
+    grep -q -- '-I/i/vvfat .*-L/l/64 '
+install uninstall "${apart[@]}"
+find apart -not -type d >left
 diff /dev/null left

@@ -473,6 +473,15 @@ static bool is_held(const Inode *inode)
     return inode->change && inode->change->held != 0;
 }
 
+/* Whether `inode` is `ancestor` or below it on the host. */
+static bool is_below_on_host(const Inode *inode, const Inode *ancestor)
+{
+    while (inode && inode != ancestor) {
+        inode = inode->host_parent;
+    }
+    return inode != NULL;
+}
+
 /* Whether a directory that is held was to leave `inode` for elsewhere: then it
  * may be that the inode would have come to be below itself. */
 static bool has_one_that_stays(const PlanWorld *world, const Inode *inode)
@@ -482,7 +491,7 @@ static bool has_one_that_stays(const PlanWorld *world, const Inode *inode)
 
         if (other != inode && other->is_directory && is_held(other) &&
             !is_new(other) && other->parent != other->host_parent &&
-            inode_is_below_on_host(other, inode)) {
+            is_below_on_host(other, inode)) {
             return inode->parent != inode->host_parent;
         }
     }

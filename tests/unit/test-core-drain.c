@@ -69,7 +69,7 @@ Test(core_drain, waits_for_what_is_under_way)
     core_release(disk);
     g_thread_join(drain.thread);
     cr_assert_eq(write.done, 1);
-    cr_assert_eq(blk_bs(blk)->in_flight, 0);
+    cr_assert_eq(blk_bs(blk)->gate.in_flight, 0);
     request_join(&write);
     blk_drained_end(blk);
 }

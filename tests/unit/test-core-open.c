@@ -426,6 +426,30 @@ Test(core_open, registering)
     cr_assert_str_eq(bdrv_find_format("mem")->format_name, "mem");
 }
 
+Test(core_open, drivers_built_for_other_versions)
+{
+    static const BlockDriver older = {
+        .format_name = "older",
+        .open = overlaid_open,
+        .close = overlaid_close,
+        .getlength = overlaid_getlength,
+        .get_filename = (char *(*)(BlockDriverState *))1, /* is behind it */
+    };
+    static const BlockDriver newer = {
+        .format_name = "newer",
+        .open = overlaid_open,
+        .getlength = overlaid_getlength,
+    };
+    g_autoptr(GError) error = NULL;
+
+    cr_assert(bdrv_register_sized(&older, offsetof(BlockDriver, get_filename),
+                                  NULL));
+    cr_assert_null(bdrv_find_format("older")->get_filename);
+    check_open(NULL, "driver=older", "older", "json:{\"driver\": \"older\"}");
+    cr_assert(!bdrv_register_sized(&newer, sizeof(newer) + 8, &error));
+    core_check_text(error->message, "built for a newer libvvfat");
+}
+
 Test(core_open, listing_and_help)
 {
     g_autofree const char **names = bdrv_list_formats();
@@ -437,6 +461,9 @@ Test(core_open, listing_and_help)
                      "blkdebug cow file mem null pass qcow qcow2 raw vvfat");
     core_check_text(help, "offset");
     core_check_text(create, "size");
+    g_autofree char *every = bdrv_format_options_help(NULL, false);
+    core_check_text(every, "read-only");
+    cr_assert_null(bdrv_format_options_help(NULL, true));
     cr_assert_null(bdrv_format_options_help("nosuch", false));
     cr_assert_null(bdrv_format_options_help("pass", true));
 }

@@ -113,6 +113,28 @@ Test(file_lock, between_processes)
     HOLD(blk, RW, NODE);
 }
 
+/* Any thread may start a program: for a moment there is a process that has all
+ * descriptors, and with them the locks. */
+Test(file_lock, a_process_being_started_keeps_no_lock)
+{
+    int done[2];
+    char byte;
+
+    image_make("x", 4096, 1);
+    cr_assert_eq(pipe(done), 0);
+    BlockBackend *first = image_open(RW, NODE);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(done[1]);
+        (void)!read(done[0], &byte, 1);
+        _exit(0);
+    }
+    blk_close(first);
+    HOLD(blk, RW, NODE);
+    close(done[1]);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+}
+
 /* ---- With QEMU's tools ---- */
 
 static void need_qemu_io(void)

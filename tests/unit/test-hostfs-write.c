@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fault-syscall.h"
@@ -339,4 +340,28 @@ Test(hostfs_write, one_writer_at_a_time)
     cr_assert_eq(host.fs->ops->lock(host.fs), -EWOULDBLOCK);
     hostfs_free(other);
     cr_assert_eq(host.fs->ops->lock(host.fs), 0);
+}
+
+/* Any thread may start a program: for a moment there is a process that has all
+ * descriptors, and with them the lock. */
+Test(hostfs_write, a_process_being_started_keeps_no_lock)
+{
+    g_auto(TestHost) host = test_host_new();
+    HostFs *other = hostfs_posix_new(host.t->dir, NULL);
+    int done[2];
+    char byte;
+    pid_t pid;
+
+    cr_assert_eq(pipe(done), 0);
+    cr_assert_eq(other->ops->lock(other), 0);
+    pid = fork();
+    if (pid == 0) {
+        close(done[1]);
+        (void)!read(done[0], &byte, 1);
+        _exit(0);
+    }
+    hostfs_free(other);
+    cr_assert_eq(host.fs->ops->lock(host.fs), 0);
+    close(done[1]);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }

@@ -142,3 +142,36 @@ Test(writable_halves, chain_that_changes_below_an_entry_that_stays)
         machine_check_same(m, "order %u", order);
     }
 }
+
+/* Empty files have no clusters that would say that they are still there. */
+Test(writable_halves, empty_files_of_a_directory_whose_chain_breaks_off)
+{
+    g_autoptr(Machine) m = machine_new();
+    g_autofree char *before = NULL;
+    g_autofree char *now = NULL;
+    uint32_t first, second;
+    FatEntry entry;
+
+    for (int i = 0; i < 40; i++) {
+        g_autofree char *path = g_strdup_printf("many/empty number %d", i);
+
+        cr_assert_eq(host_tree_text(m->host, path, ""), 0);
+    }
+    machine_open(m, NULL);
+    before = machine_host_dump(m->host);
+    cr_assert(fatvol_walk(m->vol, "many", &entry));
+    first = entry_cluster(m->vol, &entry);
+    fatvol_entry_clear(&entry);
+    second = fatvol_next(m->vol, first);
+    cr_assert(second);
+    fatvol_put(m->vol, first, m->vol->n_clusters + 2);
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    now = machine_host_dump(m->host);
+    cr_assert_str_eq(now, before);
+
+    fatvol_link(m->vol, first, second);
+    guest_delete(m, "many/empty number 39");
+    guest_text(m, "many/empty number 38", "no more");
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    machine_check_same(m, "whole again");
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commits as others ask for them: now, the last one, and one before another
+ * disk takes the directory over.
+ */
+#include <errno.h>
+
+#include "block/error.h"
+#include "block/vvfat/writable-int.h"
+
+#define NOT_COMMITTED "nothing is committed by itself with commit=manual"
+
+/* With an overlay that is kept, what nobody asked to commit waits there. */
+static bool may_wait(const Writable *w)
+{
+    return w->kept != NULL;
+}
+
+/* ---- The last one ---- */
+
+/* Keep what is missing, tell of it, and say so. */
+static void rescue(Writable *w, const char *reason, GError **errp)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *dir = report_escape(w->config->dir);
+    g_autofree char *image = writable_rescue(w, &error);
+    const BlkEvent event = {
+        .kind = BLK_EVENT_RESCUED,
+        .error = error ? block_error_to_errno(error) : 0,
+        .path = image,
+        .detail = error ? error->message : reason,
+    };
+
+    if (!error) {
+        block_error_set(errp, EIO,
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s). What is missing is kept in '%s': "
+                        "vvfat-img ls and vvfat-img extract show it and take "
+                        "it out",
+                        dir, reason, image);
+    } else {
+        block_error_set(errp, EIO,
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s' (%s), and what is missing could not be kept, "
+                        "either: %s",
+                        dir, reason, error->message);
+    }
+    writable_tell(&event, w);
+}
+
+static int finish(Writable *w, GError **errp)
+{
+    g_autofree char *reason = NULL;
+
+    if (atomic_exchange(&w->is_finished, true)) {
+        return 0;
+    }
+    if (committer_stop(w->committer, may_wait(w)) == 0) {
+        writable_drop_rescue(w);
+        return 0;
+    }
+    if (w->kept) {
+        block_error_set(errp, EIO,
+                        "Not everything that the guest wrote could be written "
+                        "into the directory. It stays in '%s': open the "
+                        "directory with the same overlay again, or see "
+                        "vvfat-img check and vvfat-img commit",
+                        w->config->overlay);
+        return -EIO;
+    }
+    reason = w->config->commit == COMMIT_MANUAL
+                 ? g_strdup(NOT_COMMITTED)
+                 : committer_reason(w->committer);
+    rescue(w, reason, errp);
+    return -EIO;
+}
+
+/* ---- Others ---- */
+
+static int commit_whole(Writable *w, GError **errp)
+{
+    g_autofree char *words = NULL;
+    g_autofree char *reason = NULL;
+    uint64_t lost;
+    int ret = committer_run_whole(w->committer, may_wait(w), &lost, &words);
+
+    if (ret < 0) {
+        block_error_set(errp, -ret, "%s", words ? words : g_strerror(-ret));
+    } else if (lost) {
+        g_autofree char *dir = report_escape(w->config->dir);
+
+        ret = -EIO;
+        reason = committer_reason(w->committer);
+        block_error_set(errp, EIO,
+                        "Not all of what the guest wrote is in the directory "
+                        "'%s': %s",
+                        dir, reason);
+    }
+    return ret;
+}
+
+static int commit_now(Writable *w, GError **errp)
+{
+    g_autofree char *words = NULL;
+    int ret = committer_run(w->committer, &words);
+
+    if (ret < 0) {
+        block_error_set(errp, -ret, "%s", words ? words : g_strerror(-ret));
+    }
+    return ret;
+}
+
+int writable_commit(Writable *w, BdrvCommitMode mode, GError **errp)
+{
+    if (w->is_finished) {
+        return 0;
+    }
+    switch (mode) {
+    case BDRV_COMMIT_FINISH:
+        return finish(w, errp);
+    case BDRV_COMMIT_WHOLE:
+        return commit_whole(w, errp);
+    default:
+        return commit_now(w, errp);
+    }
+}
+
+/* ---- Another disk of the same directory ---- */
+
+void writable_inactivate(Writable *w)
+{
+    if (w->fs->ops->unlock) {
+        w->fs->ops->unlock(w->fs);
+    }
+}
+
+bool writable_activate(Writable *w, GError **errp)
+{
+    return writable_lock_directory(w, errp);
+}
+
+/* ---- Facts ---- */
+
+void writable_info(Writable *w, Options *facts)
+{
+    committer_info(w->committer, facts);
+    options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
+    options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
+    pthread_mutex_lock(&w->report_lock);
+    if (w->rescue) {
+        options_set(facts, "commit.rescue", rescue_image_path(w->rescue));
+    }
+    report_to_options(w->report, facts);
+    pthread_mutex_unlock(&w->report_lock);
+}
