@@ -388,6 +388,7 @@ format:
 lint:
 	$(Q)shellcheck -x -S warning -P SCRIPTDIR:. $(SHELL_FILES)
 	$(Q)mandoc -T lint -W warning $(MAN_PAGES)
+	$(Q)pyflakes3 $(wildcard tests/bench/*.py)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --library=gtk \
 	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \

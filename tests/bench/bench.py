@@ -18,6 +18,7 @@ import rows_convert
 import rows_guest
 import rows_images
 import rows_open
+import rows_reads
 import rows_serve
 import show
 
@@ -31,6 +32,7 @@ GROUPS = {
     'convert': rows_convert,
     'clone': rows_clone,
     'images': rows_images,
+    'reads': rows_reads,
     'serve': rows_serve,
     'commit': rows_commit,
     'guest': rows_guest,

@@ -75,6 +75,7 @@ def rows(place):
         try:
             with mounted(kind) as top:
                 trees.big(f'{top}/big', files=4, size=GIB)
+                run('sync', '-f', top)
                 yield row(place, kind, top)
                 yield new_space(place, kind, top)
         except Failed as error:
