@@ -388,6 +388,7 @@ format:
 lint:
 	$(Q)shellcheck -x -S warning -P SCRIPTDIR:. $(SHELL_FILES)
 	$(Q)mandoc -T lint -W warning $(MAN_PAGES)
+	$(Q)pyflakes3 $(wildcard tests/bench/*.py)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --library=gtk \
 	    -Iinclude -I. $(LIB_SOURCES) $(TOOL_SOURCES) $(PLUGIN_SOURCES) \
@@ -413,7 +414,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-.PHONY: fuzzers fuzz bench
+.PHONY: fuzzers fuzz bench bench-scale
 fuzzers: $(FUZZERS)
 	@:
 
@@ -453,9 +454,13 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(STATIC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VVFAT_LDFLAGS) -o $@ $^ $(LIBS)
 
+# BENCH_ARGS="--runs 3 convert.big": see tests/bench/bench.py --help
 bench: all $(BENCHES)
-	$(Q)for script in $(wildcard tests/bench/bench*.sh); do \
-	    BUILD=$(abspath $(BUILD)) $$script || exit 1; done
+	$(Q)tests/bench/bench.py --build $(BUILD) $(BENCH_ARGS)
+
+# Up to a million files and 1 TiB; see tests/bench/scale.py --help
+bench-scale: all $(BENCHES)
+	$(Q)tests/bench/scale.py --build $(BUILD) $(BENCH_ARGS)
 
 # ---- The rest ----
 
@@ -490,6 +495,7 @@ help:
 	@echo 'soak       everything at once for SOAK_TIME=$(SOAK_TIME) seconds: plain, with'
 	@echo '           two sanitizers, and behind nbdkit'
 	@echo 'bench      measurements against other programs'
+	@echo 'bench-scale  how the cost grows with files, size and fragments'
 	@echo 'clean      remove $(BUILD)/'
 	@echo 'distclean  and what configure wrote'
 	@echo 'Variables: BUILD, CC, CFLAGS, SANITIZE=address,undefined,'

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random reads, for bench-reads.sh. Prints how many there were in a second.
+ * Random reads, for rows_reads.py. Prints how many there were in a second.
  *
  *   read-times threads NAME BYTES SPAN THREADS NODES
  *       Each thread makes blocking reads of BYTES in the first SPAN bytes of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Times of a writable directory, for bench-writable.sh.
+ * Times of a writable directory, for rows_commit.py.
  *
  *   writable-times replay DIR BEFORE AFTER ROUNDS
  *       BEFORE and AFTER are raw images of DIR's disk, as it is and as a guest

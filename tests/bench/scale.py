@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""How the cost grows with the number of files, the size of the volume, and
+fragmentation.
+
+Prints tables and leaves scale.json, scale.md and an SVG of each curve in
+BUILD/bench. A million files take 10 GB of disk, and their while.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import machine
+import show
+import trees
+from bench import SOURCE, Place
+from harness import Failed, remove, run
+from rows_commit import Guest, touched
+
+
+def measured(runs, work, *undo):
+    """The median of the seconds that work takes, or of what it returns."""
+    values = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        value = work()
+        values.append(time.perf_counter() - began if value is None else value)
+        remove(*undo)
+    return statistics.median(values)
+
+
+def by_files(place, runs, most):
+    """files -> seconds, and bytes of memory a file."""
+    points = []
+    files = 1000
+    while files <= most:
+        trees.grown('tree', files)
+        find = measured(runs, lambda: run('find', 'tree', '-printf', '%s\n'))
+        opened = measured(runs, lambda: run(place.img, 'info', 'fat:tree'))
+        memory = measured(1, lambda: float(run(
+            f'{place.bench}/writable-times', 'open', 'tree', 'ro',
+            capture=True).split()[1]) / files)
+        convert = measured(runs, lambda: run(
+            place.img, 'convert', '-q', 'fat:tree', 'out.img'), 'out.img')
+        lookup = measured(runs, lambda: run(
+            place.img, 'cat', 'fat:tree',
+            f'/directory {files // 2000}/a file {files // 2}.text'))
+        remove('tree')
+        guest = touched(place, 'tree', files)
+        commit = measured(runs, lambda: guest.times('replay', 2)[-1])
+        guest.close()
+        points.append({'files': files, 'find': find, 'open': opened,
+                       'convert': convert, 'open and lookup': lookup,
+                       'commit one file': commit, 'bytes a file': memory})
+        print(points[-1], flush=True)
+        files *= 10
+    return points
+
+
+def by_size(place, runs, most_gib):
+    """The size of the volume, with the same 1,000 files on it."""
+    points = []
+    gib = 1
+    trees.grown('tree', 1000)
+    while gib <= most_gib:
+        name = f'fat:tree,size={gib}G'
+        options = f'driver=vvfat,dir=tree,size={gib}G'
+        opened = measured(runs, lambda: run(
+            place.img, 'info', '--image-opts', options))
+        convert = measured(runs, lambda: run(
+            place.img, 'convert', '-q', '--image-opts', options, 'out.img'),
+            'out.img')
+        memory = float(run(
+            f'{place.bench}/writable-times', 'open', 'tree', 'ro',
+            capture=True, env={**os.environ, 'DISK_SIZE': f'{gib}G'}
+        ).split()[1])
+        points.append({'GiB': gib, 'open': opened, 'convert': convert,
+                       'bytes of memory': memory})
+        print(name, points[-1], flush=True)
+        gib *= 4
+    remove('tree')
+    return points
+
+
+def by_fragments(place, runs, most):
+    """A file of a guest in more and more pieces: the commit of one of them."""
+    points = []
+    pieces = 10
+    while pieces <= most:
+        os.mkdir('tree')
+        guest = Guest(place, 'tree', '1G')
+        fragment(guest, pieces)
+        commit = measured(runs, lambda: fresh_commit(guest))
+        points.append({'fragments': pieces, 'commit': commit})
+        print(points[-1], flush=True)
+        guest.close()
+        pieces *= 10
+    return points
+
+
+def fragment(guest, pieces):
+    """Two files grow in turns, cluster by cluster: `pieces` extents each."""
+    cluster = 16384
+    os.mkdir('parts')
+    # Every second one of small files goes, and one file takes their places.
+    for number in range(2 * pieces):
+        with open(f'parts/{number:06}', 'wb') as file:
+            file.write(b'%016d' % number * (cluster // 16))
+    guest.mcopy('parts', '::/')
+    listing = [f'::/parts/{number:06}' for number in range(0, 2 * pieces, 2)]
+    for start in range(0, len(listing), 500):
+        run('mdel', '-i', guest.volume, *listing[start:start + 500])
+    trees.big('large', files=1, size=pieces * cluster)
+    guest.mcopy('large/file1', '::/fragmented')
+    remove('parts', 'large')
+
+
+def fresh_commit(guest):
+    remove(guest.directory)
+    os.mkdir(guest.directory)
+    return guest.times('replay', 1)[0]
+
+
+def table(points):
+    columns = list(points[0])
+    lines = ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
+    for point in points:
+        cells = [f'{point[columns[0]]:,}']
+        cells += [show.number(point[name], 's' if 'bytes' not in name else 'B')
+                  for name in columns[1:]]
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def curves(points, out, name):
+    first = next(iter(points[0]))
+    lines = {key: [(point[first], point[key]) for point in points]
+             for key in points[0] if key != first and 'bytes' not in key}
+    show.plot_curves(lines, f'{out}/{name}.svg', first, 'seconds')
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=' '.join(__doc__.split('\n\n', maxsplit=1)[0].split()))
+    parser.add_argument('--build', default=f'{SOURCE}/build')
+    parser.add_argument('--runs', type=int, default=3)
+    parser.add_argument('--files', type=int, default=1000000,
+                        help='the largest tree (%(default)s)')
+    parser.add_argument('--gib', type=int, default=1024,
+                        help='the largest volume (%(default)s)')
+    parser.add_argument('--fragments', type=int, default=10000)
+    parser.add_argument('--dir', help='where to work')
+    parser.add_argument('--out', help='directory of the results')
+    options = parser.parse_args()
+    place = Place(options.build)
+    out = os.path.abspath(options.out or f'{place.build}/bench')
+    os.makedirs(out, exist_ok=True)
+    os.environ.update(LC_ALL='C.UTF-8', TZ='UTC', MTOOLS_SKIP_CHECK='1')
+    parts = {}
+    with tempfile.TemporaryDirectory(prefix='vvfat-bench.',
+                                     dir=options.dir) as work:
+        os.chdir(work)
+        about = machine.describe('.')
+        print(show.machine_lines(about, options.runs), flush=True)
+        try:
+            parts['files'] = by_files(place, options.runs, options.files)
+            parts['size'] = by_size(place, options.runs, options.gib)
+            parts['fragments'] = by_fragments(place, options.runs,
+                                              options.fragments)
+        except Failed as error:
+            print(f'ended early: {error}', file=sys.stderr)
+            return 1
+        finally:
+            os.chdir('/')
+    with open(f'{out}/scale.json', 'w', encoding='utf-8') as file:
+        json.dump({'machine': about, **parts}, file, indent=1)
+    with open(f'{out}/scale.md', 'w', encoding='utf-8') as file:
+        file.write(show.machine_lines(about, options.runs) + '\n\n')
+        file.write('\n'.join(table(points) for points in parts.values()))
+    for name, points in parts.items():
+        curves(points, out, f'scale-{name}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
