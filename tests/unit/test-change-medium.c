@@ -50,7 +50,6 @@ static void check_pattern(BlockBackend *blk, int seed)
 Test(change_medium, another_image)
 {
     g_autoptr(Listener) l = listener_new();
-    g_autofree char *path = image_path("b");
     g_autofree char *heard = NULL;
     g_autofree char *name = NULL;
     g_autoptr(BlockBackend) blk = NULL;
