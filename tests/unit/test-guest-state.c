@@ -338,6 +338,21 @@ static void update(Rig *r)
                    guest_state_suspended(r->state));
 }
 
+/* Whether something is still in the directory on the host. */
+static bool holds_something(const Rig *r, const Inode *dir)
+{
+    const GPtrArray *changes = guest_state_changes(r->state);
+
+    for (guint i = 0; i < changes->len; i++) {
+        const Inode *inode = changes->pdata[i];
+
+        if (inode_is_on_host(inode) && inode->host_parent == dir) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As if everything that does not wait had been brought to the host. */
 static void commit(Rig *r)
 {
@@ -347,7 +362,8 @@ static void commit(Rig *r)
         Inode *inode = changes->pdata[i - 1];
         bool linked = guest_state_is_linked(r->state, inode);
 
-        if (inode->defects || inode->is_orphan || (!linked && inode->parent)) {
+        if (inode->defects || inode->is_orphan ||
+            (!linked && (inode->parent || holds_something(r, inode)))) {
             continue;
         }
         if (linked && inode != guest_state_root(r->state)) {
