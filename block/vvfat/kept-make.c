@@ -4,6 +4,8 @@
  * a directory into one that has none yet. What an attempt that did not come to
  * its end left there is dropped.
  */
+#include <unistd.h>
+
 #include "block/error.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/writable-int.h"
@@ -34,18 +36,42 @@ int64_t kept_image_bytes(const Writable *w)
                                            writable_unit(w));
 }
 
-static bool create_image(Writable *w, GError **errp)
+static bool create_as(Writable *w, const char *path, GError **errp)
 {
     g_autoptr(Options) create = options_new();
 
     options_set_int(create, "size", kept_image_bytes(w));
     options_set_int(create, "cluster_size", writable_unit(w));
-    if (!bdrv_create("qcow2", w->config->overlay, create, errp)) {
+    if (!bdrv_create("qcow2", path, create, errp)) {
         g_prefix_error(
             errp, "Could not make the overlay '%s': ", w->config->overlay);
         return false;
     }
     return true;
+}
+
+/* Whoever is killed meanwhile leaves no piece of an image, which would be taken
+ * for something else. Where that cannot be had, it is made in place. */
+static bool create_image(Writable *w, GError **errp)
+{
+    const char *path = w->config->overlay;
+    g_autofree char *as = NULL;
+    int fd = scratch_unpublished(path, &as);
+    int ret;
+
+    if (fd < 0) {
+        return create_as(w, path, errp);
+    }
+    if (!create_as(w, as, errp)) {
+        close(fd);
+        return false;
+    }
+    ret = scratch_publish(fd, path);
+    if (ret < 0) {
+        block_error_set_errno(errp, -ret, "Could not make the overlay '%s'",
+                              path);
+    }
+    return ret == 0;
 }
 
 /* Give back whatever an attempt that did not come to its end has written. */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "block/error.h"
@@ -146,6 +147,37 @@ int scratch_claim(const char *path)
     }
     close(fd);
     return 0;
+}
+
+int scratch_unpublished(const char *path, char **as)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    struct stat st;
+    int fd;
+
+    if (lstat(path, &st) == 0) {
+        return -EEXIST;
+    }
+    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        /* EISDIR: a kernel or file system that does not know of it. */
+        return errno == EISDIR || errno == EINVAL ? -EOPNOTSUPP : -errno;
+    }
+    *as = g_strdup_printf("/proc/self/fd/%d", fd);
+    return fd;
+}
+
+int scratch_publish(int fd, const char *path)
+{
+    g_autofree char *as = g_strdup_printf("/proc/self/fd/%d", fd);
+    int ret = 0;
+
+    if (fsync(fd) < 0 ||
+        linkat(AT_FDCWD, as, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0) {
+        ret = -errno;
+    }
+    close(fd);
+    return ret < 0 ? ret : scratch_sync_name(path);
 }
 
 int scratch_sync_name(const char *path)

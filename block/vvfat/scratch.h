@@ -38,6 +38,18 @@ char *scratch_named(const char *pattern, GError **errp);
  * into it. 0 or -errno; -EEXIST: there is something. */
 int scratch_claim(const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * A file that gets the name `path` when it is complete, and is not there before:
+ * a descriptor, or -errno: there is something of that name (-EEXIST), or the
+ * file system has no files without a name (-EOPNOTSUPP). *as: a name under
+ * which this process can open it meanwhile; g_free().
+ */
+int scratch_unpublished(const char *path, char **as) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Give it its name, durably, and close the descriptor. 0 or -errno; -EEXIST:
+ * somebody else was faster. */
+int scratch_publish(int fd, const char *path) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Make the name of a file durable: 0 or -errno. */
 int scratch_sync_name(const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
