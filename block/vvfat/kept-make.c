@@ -4,8 +4,6 @@
  * a directory into one that has none yet. What an attempt that did not come to
  * its end left there is dropped.
  */
-#include <unistd.h>
-
 #include "block/error.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/writable-int.h"
@@ -63,7 +61,7 @@ static bool create_image(Writable *w, GError **errp)
         return create_as(w, path, errp);
     }
     if (!create_as(w, as, errp)) {
-        close(fd);
+        scratch_abandon(fd);
         return false;
     }
     ret = scratch_publish(fd, path);

@@ -180,6 +180,11 @@ int scratch_publish(int fd, const char *path)
     return ret < 0 ? ret : scratch_sync_name(path);
 }
 
+void scratch_abandon(int fd)
+{
+    close(fd);
+}
+
 int scratch_sync_name(const char *path)
 {
     g_autofree char *dir = g_path_get_dirname(path);

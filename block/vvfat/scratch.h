@@ -50,6 +50,9 @@ int scratch_unpublished(const char *path, char **as) G_GNUC_WARN_UNUSED_RESULT;
  * somebody else was faster. */
 int scratch_publish(int fd, const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Close it without a name: it is no more. */
+void scratch_abandon(int fd);
+
 /* Make the name of a file durable: 0 or -errno. */
 int scratch_sync_name(const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
