@@ -173,26 +173,31 @@ static BlockAIOCB *request_submit(BlockAIOCB *acb)
     return acb;
 }
 
+static BlockAIOCB *submit_vector(BlockBackend *blk, AioContext *ctx,
+                                 AioKind kind, int64_t offset,
+                                 const IOVector *iov, unsigned flags,
+                                 BlockCompletionFunc *done, void *opaque)
+{
+    BlockAIOCB *acb = request_new(blk, ctx, kind, offset, (int64_t)iov->size,
+                                  flags, done, opaque);
+
+    iov_init_slice(&acb->iov, iov, 0, iov->size);
+    return request_submit(acb);
+}
+
 BlockAIOCB *blk_aio_preadv(BlockBackend *blk, AioContext *ctx, int64_t offset,
                            const IOVector *iov, unsigned flags,
                            BlockCompletionFunc *done, void *opaque)
 {
-    BlockAIOCB *acb = request_new(blk, ctx, AIO_READ, offset,
-                                  (int64_t)iov->size, flags, done, opaque);
-
-    iov_init_slice(&acb->iov, iov, 0, iov->size);
-    return request_submit(acb);
+    return submit_vector(blk, ctx, AIO_READ, offset, iov, flags, done, opaque);
 }
 
 BlockAIOCB *blk_aio_pwritev(BlockBackend *blk, AioContext *ctx, int64_t offset,
                             const IOVector *iov, unsigned flags,
                             BlockCompletionFunc *done, void *opaque)
 {
-    BlockAIOCB *acb = request_new(blk, ctx, AIO_WRITE, offset,
-                                  (int64_t)iov->size, flags, done, opaque);
-
-    iov_init_slice(&acb->iov, iov, 0, iov->size);
-    return request_submit(acb);
+    return submit_vector(blk, ctx, AIO_WRITE, offset, iov, flags, done,
+                         opaque);
 }
 
 BlockAIOCB *blk_aio_pwrite_zeroes(BlockBackend *blk, AioContext *ctx,
