@@ -122,7 +122,8 @@ int overlay_read_gated(Overlay *overlay, int64_t offset, int64_t bytes,
 typedef void OverlayVisitor(int64_t offset, int64_t bytes, void *opaque);
 
 /* Take the state of this moment: until overlay_thaw(), overlay_read_frozen()
- * gives it; afterwards, the disk as it is. Visits what was touched since the last freeze. */
+ * gives it; afterwards, the disk as it is. Visits what was touched since the
+ * last freeze. */
 void overlay_freeze(Overlay *overlay, OverlayVisitor *touched, void *opaque);
 int overlay_read_frozen(Overlay *overlay, int64_t offset, int64_t bytes,
                         void *buf) G_GNUC_WARN_UNUSED_RESULT;
@@ -147,8 +148,8 @@ void overlay_unlock(Overlay *overlay);
  * was not written again since is no longer dirty, and no longer present. */
 void overlay_committed(Overlay *overlay, int64_t offset, int64_t bytes);
 
-/* The same as overlay_committed() for a range whose contents nobody needs, if the guest has discarded
- * it and not written it since. */
+/* The same as overlay_committed() for a range whose contents nobody needs, if
+ * the guest has discarded it and not written it since. */
 void overlay_unneeded(Overlay *overlay, int64_t offset, int64_t bytes);
 
 /* Visit what the guest has discarded and not written since. */

@@ -39,9 +39,9 @@ char *scratch_named(const char *pattern, GError **errp);
 int scratch_claim(const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
 /*
- * A file that gets the name `path` when it is complete, and is not there before:
- * a descriptor, or -errno: there is something of that name (-EEXIST), or the
- * file system has no files without a name (-EOPNOTSUPP). *as: a name under
+ * A file that gets the name `path` when it is complete, and is not there
+ * before: a descriptor, or -errno. -EEXIST: there is something of that name;
+ * -EOPNOTSUPP: the file system has no files without a name. *as: a name under
  * which this process can open it meanwhile; g_free().
  */
 int scratch_unpublished(const char *path, char **as) G_GNUC_WARN_UNUSED_RESULT;
