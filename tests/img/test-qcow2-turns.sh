@@ -8,7 +8,7 @@
 . "$(dirname "$0")/image-lib.sh"
 
 TURNS=${TURNS:-24}
-SEED=${SEED:-$((10#$(date +%s) % 30000 + 1))}
+SEED=${SEED:-1}
 RANDOM=$SEED
 
 between() { # from, below: sets $drawn; a subshell would draw the same again
@@ -45,6 +45,12 @@ draw() { # cluster size
             # file.)
             case $player,$options in
                 qemu,*compat=0.10,backing*) return 0 ;;
+            esac
+            # Nor does QEMU 7.2 notice that a cluster it has compressed into
+            # is gone, and goes on behind that, be it an L2 table by now:
+            # one such write, then, while it has the image open.
+            case $player,${REQUESTS[*]} in
+                qemu,*writec*) return 0 ;;
             esac
             offset=$((offset / c * c))
             bytes=$(((bytes + c - 1) / c * c))
