@@ -10,6 +10,8 @@ def number(value, unit):
         return '-'
     if unit == 's' and value < 1:
         return f'{value * 1000:.3g} ms'
+    if abs(value) >= 1000:
+        return f'{value:,.0f} {unit}'
     return f'{value:.3g} {unit}'
 
 
