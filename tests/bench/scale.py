@@ -53,13 +53,17 @@ def by_files(place, runs, most):
         lookup = measured(runs, lambda: run(
             place.img, 'cat', 'fat:tree',
             f'/directory {files // 2000}/a file {files // 2}.text'))
+        # Each file takes a cluster at least: this many bytes are in use.
+        read = 1 / measured(runs, lambda: float(run(
+            f'{place.bench}/read-times', 'threads', 'fat:tree', 4096,
+            files * 4096, 1, 1, capture=True)))
         remove('tree')
         guest = touched(place, 'tree', files)
         commit = measured(runs, lambda: guest.times('replay', 2)[-1])
         guest.close()
         points.append({'files': files, 'find': find, 'open': opened,
                        'convert': convert, 'open and lookup': lookup,
-                       'commit one file': commit, 'bytes a file': memory})
+                       'random 4 KiB read': read, 'commit one file': commit, 'bytes a file': memory})
         print(points[-1], flush=True)
         files *= 10
     return points
