@@ -138,16 +138,16 @@ static void dropped_add(Dropped *d, const Qcow2Mapping *old, uint64_t entry)
  * damaged image must not free a table. */
 static int check_old(Qcow2State *s, int64_t offset, uint64_t entry)
 {
-    Qcow2Mapping old;
+    Qcow2Mapping old = { 0 };
     int ret = qcow2_entry_decode(s, offset, entry, &old);
+    bool compressed = old.type == QCOW2_COMPRESSED_CLUSTER;
 
-    if (ret < 0 || old.host_offset == 0) {
+    /* Only that of a compressed one can be 0, and is the header's then. */
+    if (ret < 0 || (old.host_offset == 0 && !compressed)) {
         return ret;
     }
     return qcow2_overlap_check(s, old.host_offset,
-                               old.type == QCOW2_COMPRESSED_CLUSTER
-                                   ? old.host_bytes
-                                   : s->cluster_size);
+                               compressed ? old.host_bytes : s->cluster_size);
 }
 
 /* The entries of one slice: all are looked at before one is changed. */

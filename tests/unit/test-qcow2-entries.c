@@ -180,6 +180,7 @@ Test(qcow2_entries, metadata_is_not_freed_as_data)
     static const uint64_t entries[] = {
         QCOW2_COPIED | 0x20000,             /* the refcount block */
         QCOW2_COMPRESSED | 0x2fff0,         /* its end */
+        QCOW2_COMPRESSED,                   /* the header */
         QCOW2_COPIED | QCOW2_ZERO | 0x30000 /* the L1 table */
     };
 
