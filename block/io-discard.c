@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "block/io.h"
+#include "block/probe.h"
 #include "block/request.h"
 
 static int discard_units(BlockDriverState *bs, int64_t offset, int64_t end,
@@ -45,12 +46,23 @@ int node_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
     if (offset >= end) {
         return 0;
     }
-    if (limits->request_alignment > 1) {
+    bool guarded = probe_guard_covers(bs, offset);
+    bool tracked = guarded || limits->request_alignment > 1;
+    int ret = 0;
+    if (guarded) {
+        probe_guard_begin(&req, bs, end);
+        ret = probe_guard_write(bs, offset, end - offset, NULL);
+    } else if (tracked) {
         request_begin(&req, bs, offset, end, false);
     }
-    int ret = discard_units(bs, offset, end, unit);
+    if (ret == 0) {
+        ret = discard_units(bs, offset, end, unit);
+    } else if (ret == -EPERM) {
+        io_error_clear(); /* what would look like a format stays as it is */
+        ret = 0;
+    }
     node_written(bs, end, ret);
-    if (limits->request_alignment > 1) {
+    if (tracked) {
         request_end(&req);
     }
     return ret;

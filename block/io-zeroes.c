@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "block/io.h"
+#include "block/probe.h"
 #include "block/request.h"
 
 #define ZERO_BUFFER_BYTES (64 * 1024)
@@ -194,6 +195,14 @@ static int64_t zero_by_resizing(ZeroRequest *zero, int64_t offset,
     return ret < 0 ? ret : MAX(length - offset, 0);
 }
 
+/* While a request covers the range. */
+static int zero_tracked(ZeroRequest *zero, int64_t offset, int64_t bytes)
+{
+    zero->length = node_length(zero->bs);
+    bytes = zero_by_growing(zero, offset, bytes);
+    return bytes > 0 ? zero_range(zero, offset, bytes) : (int)bytes;
+}
+
 int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                        unsigned flags)
 {
@@ -213,17 +222,22 @@ int node_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
     if (bytes < 0) {
         return (int)bytes;
     }
+    int ret = 0;
+    bool guarded = probe_guard_covers(bs, offset);
     bool growing = offset + bytes > node_length(bs);
-    bool tracked = mask > 0 || growing;
-    if (tracked) {
-        /* Growing must not cut off what others write further behind. */
-        request_begin(&req, bs, offset,
-                      growing ? BDRV_MAX_LENGTH : offset + bytes,
+    bool tracked = guarded || growing || mask > 0;
+    /* Growing must not cut off what others write further behind. */
+    int64_t tracked_end = growing ? BDRV_MAX_LENGTH : offset + bytes;
+    if (guarded) {
+        probe_guard_begin(&req, bs, tracked_end);
+        ret = probe_guard_write(bs, offset, bytes, NULL);
+    } else if (tracked) {
+        request_begin(&req, bs, offset, tracked_end,
                       growing || ((offset | bytes) & mask) != 0);
     }
-    zero.length = node_length(bs);
-    bytes = zero_by_growing(&zero, offset, bytes);
-    int ret = bytes > 0 ? zero_range(&zero, offset, bytes) : (int)bytes;
+    if (ret == 0) {
+        ret = zero_tracked(&zero, offset, bytes);
+    }
     node_written(bs, end, ret);
     if (tracked) {
         request_end(&req);

@@ -133,8 +133,7 @@ int node_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
     bool tracked = guarded || mask > 0 || end > node_length(bs);
     flags = node_request_flags(bs, flags);
     if (guarded) {
-        /* Two writes at once must not make up a format between them. */
-        request_begin(&req, bs, 0, MAX(end, PROBE_BYTES), true);
+        probe_guard_begin(&req, bs, end);
         ret = probe_guard_write(bs, offset, bytes, iov);
     } else if (tracked) {
         request_begin(&req, bs, offset, end, ((offset | bytes) & mask) != 0);

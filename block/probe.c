@@ -6,10 +6,12 @@
 #include "block/probe.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "block/drain.h"
 #include "block/drivers.h"
 #include "block/io.h"
+#include "block/request.h"
 
 typedef struct Probe {
     const uint8_t *buf;
@@ -85,6 +87,12 @@ bool probe_guard_covers(const BlockDriverState *bs, int64_t offset)
     return bs->probed && bs->drv->writable_probe && offset < PROBE_BYTES;
 }
 
+void probe_guard_begin(TrackedRequest *req, BlockDriverState *bs, int64_t end)
+{
+    /* Two changes at once must not make up a format between them. */
+    request_begin(req, bs, 0, MAX(end, PROBE_BYTES), true);
+}
+
 int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       const IOVector *iov)
 {
@@ -94,7 +102,11 @@ int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
         return (int)size;
     }
     int64_t part = MIN(bytes, PROBE_BYTES - offset);
-    iov_to_buf(iov, 0, buf + offset, (size_t)part);
+    if (iov != NULL) {
+        iov_to_buf(iov, 0, buf + offset, (size_t)part);
+    } else {
+        memset(buf + offset, 0, (size_t)part);
+    }
     size = MAX(size, offset + part);
     const BlockDriver *drv = probe_bytes(buf, (size_t)size,
                                          bs->plain_filename);

@@ -13,17 +13,21 @@
 const BlockDriver *probe_node(BlockDriverState *bs, const char *filename,
                               GError **errp);
 
-/* Whether the guard wants to see writes there: the node's format was guessed
+/* Whether the guard wants to see a change there: the node's format was guessed
  * as raw, and the first PROBE_BYTES are concerned. */
 bool probe_guard_covers(const BlockDriverState *bs, int64_t offset);
 
 /*
  * Refuse a write that would make the image look like another format the next
  * time, since a guest could give itself any file of the host as backing file
- * that way. 0 or -errno. What the guard covers stays as it is meanwhile: the
- * caller has a serialising request.
+ * that way. iov NULL: zeroes, which can make a version or a flag what it has to
+ * be. 0 or -errno. What the guard covers stays as it is meanwhile: the caller
+ * has the request of probe_guard_begin().
  */
 int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
                       const IOVector *iov);
+
+/* A serialising request for all that the guard looks at, and up to `end`. */
+void probe_guard_begin(TrackedRequest *req, BlockDriverState *bs, int64_t end);
 
 #endif

@@ -403,6 +403,39 @@ Test(core_open, a_child_of_the_drivers_own_is_not_in_the_name)
                "\"backing\": {\"driver\": \"mem\"}}");
 }
 
+/* Known by a zero, as a version or a flag can be. */
+static int zero_probe(const uint8_t *buf, size_t size, const char *filename)
+{
+    (void)filename;
+    return size >= 4 && memcmp(buf, "Z\0ZZ", 4) == 0 ? 100 : 0;
+}
+
+Test(core_open, zeroes_do_not_make_up_a_format)
+{
+    static const BlockDriver zero_driver = {
+        .format_name = "zz",
+        .is_format = true,
+        .open = overlaid_open,
+        .close = overlaid_close,
+        .getlength = overlaid_getlength,
+        .probe = zero_probe,
+    };
+    uint8_t buf[4];
+
+    cr_assert(bdrv_register(&zero_driver, NULL));
+    put_file("x.img", "ZZZZ", 5000);
+    g_autoptr(BlockBackend)
+        blk = core_open_name(BDRV_O_RDWR | BDRV_O_UNMAP, "x.img", NULL);
+    cr_assert_eq(blk_pwrite_zeroes(blk, 1, 1, BDRV_REQ_MAY_UNMAP), -EPERM);
+    /* To discard is a hint: it is not taken. */
+    cr_assert_eq(blk_pdiscard(blk, 1, 1), 0);
+    cr_assert_eq(blk_pread(blk, 0, 4, buf, 0), 0);
+    cr_assert_eq(memcmp(buf, "ZZZZ", 4), 0);
+    cr_assert_eq(blk_pwrite_zeroes(blk, 1, 2, 0), 0);
+    cr_assert_eq(blk_pwrite(blk, 2, 1, "Z", 0), -EPERM);
+    cr_assert_eq(blk_pdiscard(blk, 0, 5000), 0);
+}
+
 Test(core_open, registering)
 {
     static const BlockDriver nameless = { .open = NULL };
