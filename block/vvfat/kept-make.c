@@ -218,7 +218,9 @@ bool kept_get_image(Writable *w, BlockDriverState *bs, Options *options,
     g_autoptr(GError) error = NULL;
     BdrvChild *child = open_image(w, bs, options, &error);
 
-    if (!child && block_error_to_errno(error) == -ENOENT) {
+    /* What is not found may be something that FILE needs. */
+    if (!child && block_error_to_errno(error) == -ENOENT &&
+        !scratch_exists(w->config->overlay)) {
         *layout = make_layout(w, errp);
         if (!*layout) {
             return false;

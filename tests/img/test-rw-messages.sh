@@ -91,6 +91,15 @@ done
 same_tree before dir
 [ "$(readlink dir/link)" = nowhere ] || fail 'a link is gone'
 
+# An image that needs another one, which is gone, is there all the same: it is
+# not made anew.
+img create -q -f qcow2 base.qcow2 1M
+img create -q -f qcow2 -b base.qcow2 -F qcow2 mine.qcow2
+rm base.qcow2
+cp mine.qcow2 mine.before
+expect_error 1 'base.qcow2' "$IMAGE_IO" fat:rw:overlay=mine.qcow2:dir flush
+cmp mine.qcow2 mine.before || fail 'overlay= has changed another image'
+
 # ---- It works ----
 
 seq 5000 >new.txt
