@@ -10,20 +10,6 @@
 
 #define MAX_GRANULARITY_BITS 31
 
-typedef struct __attribute__((packed)) DiskBitmap {
-    guint64 table_offset;    /*  0 */
-    guint32 table_size;      /*  8: entries */
-    guint32 flags;           /* 12 */
-    guint8 type;             /* 16: 1: a dirty bitmap */
-    guint8 granularity_bits; /* 17 */
-    guint16 name_size;       /* 18 */
-    guint32 extra_data_size; /* 20: then extra data, name, padding to 8 */
-} DiskBitmap;
-static_assert(sizeof(DiskBitmap) == 24, "size of a bitmap directory entry");
-
-#define BITMAP_IN_USE 0x1u
-#define BITMAP_AUTO 0x2u
-
 /* The extension's data, or false: the image has no valid bitmaps. */
 static bool find_bitmaps(const Qcow2State *s, Qcow2DiskBitmaps *ext)
 {
@@ -46,18 +32,19 @@ static bool find_bitmaps(const Qcow2State *s, Qcow2DiskBitmaps *ext)
     return false;
 }
 
-static void add_bitmap(Options *facts, unsigned index, const DiskBitmap *disk,
-                       const char *name)
+static void add_bitmap(Options *facts, unsigned index,
+                       const Qcow2DiskBitmap *disk, const char *name)
 {
     g_autofree char *key = g_strdup_printf("bitmaps.%u", index);
     g_autoptr(Options) bitmap = options_new();
     uint32_t flags = GUINT32_FROM_BE(disk->flags);
 
-    if (flags & BITMAP_IN_USE) {
+    if (flags & QCOW2_BITMAP_IN_USE) {
         options_set(bitmap, "flags.0", "in-use");
     }
-    if (flags & BITMAP_AUTO) {
-        options_set(bitmap, flags & BITMAP_IN_USE ? "flags.1" : "flags.0",
+    if (flags & QCOW2_BITMAP_AUTO) {
+        options_set(bitmap,
+                    flags & QCOW2_BITMAP_IN_USE ? "flags.1" : "flags.0",
                     "auto");
     }
     options_set(bitmap, "name", name);
@@ -68,7 +55,7 @@ static void add_bitmap(Options *facts, unsigned index, const DiskBitmap *disk,
 
 /* The entry at *offset, which moves behind it; false: there is none. */
 static bool read_bitmap(Qcow2State *s, int64_t *offset, int64_t end,
-                        DiskBitmap *disk, char **name)
+                        Qcow2DiskBitmap *disk, char **name)
 {
     if (end - *offset < (int64_t)sizeof(*disk) ||
         bdrv_pread(s->file, *offset, sizeof(*disk), disk, 0) < 0) {
@@ -100,14 +87,17 @@ void qcow2_bitmaps_info(Qcow2State *s, Options *facts)
     }
     uint64_t offset = GUINT64_FROM_BE(ext.directory_offset);
     uint64_t size = GUINT64_FROM_BE(ext.directory_size);
-    if (length < 0 || offset > (uint64_t)length ||
+    uint32_t n = GUINT32_FROM_BE(ext.nb_bitmaps);
+    /* A hole is as good as a directory of many, which would take all memory. */
+    if (n > QCOW2_MAX_BITMAPS || size > QCOW2_MAX_BITMAP_DIRECTORY_BYTES ||
+        length < 0 || offset > (uint64_t)length ||
         size > (uint64_t)length - offset) {
         return;
     }
     int64_t at = (int64_t)offset;
-    for (unsigned i = 0; i < GUINT32_FROM_BE(ext.nb_bitmaps); i++) {
+    for (uint32_t i = 0; i < n; i++) {
         g_autofree char *name = NULL;
-        DiskBitmap disk;
+        Qcow2DiskBitmap disk;
 
         if (!read_bitmap(s, &at, (int64_t)(offset + size), &disk, &name)) {
             return;

@@ -7,29 +7,15 @@
  */
 #include "block/qcow2/qcow2-check.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "util/bytes.h"
 
-#define MAX_BITMAPS 65535u
-#define MAX_DIRECTORY_BYTES ((uint64_t)MAX_BITMAPS * (1024 + 24))
 #define MAX_TABLE_ENTRIES UINT32_C(0x8000000)
 #define ENTRY_OFFSET UINT64_C(0x00fffffffffffe00)
 #define ENTRY_RESERVED UINT64_C(0xff000000000001fe)
 #define PIECE 65536
-
-typedef struct __attribute__((packed)) DiskBitmap {
-    guint64 table_offset;    /*  0 */
-    guint32 table_size;      /*  8: entries */
-    guint32 flags;           /* 12 */
-    guint8 type;             /* 16 */
-    guint8 granularity_bits; /* 17 */
-    guint16 name_size;       /* 18 */
-    guint32 extra_data_size; /* 20: then extra data, name, padding to 8 */
-} DiskBitmap;
-static_assert(sizeof(DiskBitmap) == 24, "size of a bitmap's entry");
 
 /* Count a region that nothing else may use. */
 static bool take(Qcow2Check *c, uint64_t offset, int64_t bytes, bool is_table)
@@ -99,7 +85,7 @@ static bool walk_directory(Qcow2Check *c, const uint8_t *directory,
     uint64_t at = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        DiskBitmap entry;
+        Qcow2DiskBitmap entry;
 
         if (size - at < sizeof(entry)) {
             return false;
@@ -127,8 +113,9 @@ static bool walk_extension(Qcow2Check *c, const Qcow2DiskBitmaps *ext)
     uint32_t n = GUINT32_FROM_BE(ext->nb_bitmaps);
     g_autofree uint8_t *directory = NULL;
 
-    if (n == 0 || n > MAX_BITMAPS || ext->reserved != 0 ||
-        size > MAX_DIRECTORY_BYTES || !take(c, offset, (int64_t)size, true)) {
+    if (n == 0 || n > QCOW2_MAX_BITMAPS || ext->reserved != 0 ||
+        size > QCOW2_MAX_BITMAP_DIRECTORY_BYTES ||
+        !take(c, offset, (int64_t)size, true)) {
         return false;
     }
     directory = g_try_malloc(size);

@@ -23,6 +23,8 @@
 #define QCOW2_MAX_SNAPSHOTS 65536u
 #define QCOW2_MAX_SNAPSHOT_TABLE_BYTES (INT64_C(1024) * QCOW2_MAX_SNAPSHOTS)
 #define QCOW2_MAX_BACKING_NAME 1023u
+#define QCOW2_MAX_BITMAPS 65535u
+#define QCOW2_MAX_BITMAP_DIRECTORY_BYTES (INT64_C(1048) * QCOW2_MAX_BITMAPS)
 
 typedef struct __attribute__((packed)) Qcow2DiskHeader {
     guint32 magic;                   /*   0 */
@@ -88,6 +90,20 @@ typedef struct __attribute__((packed)) Qcow2DiskBitmaps {
     guint64 directory_offset; /* 16 */
 } Qcow2DiskBitmaps;
 static_assert(sizeof(Qcow2DiskBitmaps) == 24, "size of a bitmaps extension");
+
+typedef struct __attribute__((packed)) Qcow2DiskBitmap {
+    guint64 table_offset;    /*  0 */
+    guint32 table_size;      /*  8: entries */
+    guint32 flags;           /* 12 */
+    guint8 type;             /* 16: 1: a dirty bitmap */
+    guint8 granularity_bits; /* 17 */
+    guint16 name_size;       /* 18 */
+    guint32 extra_data_size; /* 20: then extra data, name, padding to 8 */
+} Qcow2DiskBitmap;
+static_assert(sizeof(Qcow2DiskBitmap) == 24, "size of a bitmap's entry");
+
+#define QCOW2_BITMAP_IN_USE 0x1u
+#define QCOW2_BITMAP_AUTO 0x2u
 
 typedef struct __attribute__((packed)) Qcow2DiskSnapshot {
     guint64 l1_table_offset; /*  0 */

@@ -419,3 +419,26 @@ Test(qcow2_open, another_backing_file_is_recorded)
     cr_assert_eq(GET("i", backing_file_offset), 0);
     SHELL("qemu-img check i");
 }
+
+/* 70000 entries of zeroes, in a hole. */
+Test(qcow2_open, bitmaps_without_end_are_none)
+{
+    const uint64_t directory = UINT64_C(1) << 20;
+    const uint64_t bytes = UINT64_C(70000) * sizeof(Qcow2DiskBitmap);
+    off_t at = sizeof(Qcow2DiskHeader);
+
+    create("cluster_size=512", "1M");
+    PUT(autoclear_features, QCOW2_AUTOCLEAR_BITMAPS);
+    PUT(header_length, at);
+    put("i", at, 4, QCOW2_EXT_BITMAPS);
+    put("i", at + 4, 4, sizeof(Qcow2DiskBitmaps));
+    put("i", at + 8, 4, 70000);
+    put("i", at + 12, 4, 0);
+    put("i", at + 16, 8, bytes);
+    put("i", at + 24, 8, directory);
+    put("i", at + 32, 8, QCOW2_EXT_END);
+    put("i", (off_t)(directory + bytes), 1, 0);
+    g_autoptr(BlockBackend) blk = image_open(0, IMAGE);
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+    cr_assert_not(options_has_prefix(info->specific, "bitmaps"));
+}
