@@ -79,7 +79,8 @@ static bool means_cannot_copy(int err)
 }
 
 /* Write from a mapping. Bytes that were copied, or 0 for any reason. (No signal
- * is raised where the source has shrunk meanwhile: the write ends there.) */
+ * is raised where the source has shrunk meanwhile: the write ends there, but
+ * only with the page.) */
 static int64_t copy_mapping(const FileState *s, int fd, int64_t fd_offset,
                             int64_t offset, int64_t bytes)
 {
@@ -100,7 +101,8 @@ static int64_t copy_mapping(const FileState *s, int fd, int64_t fd_offset,
 }
 
 /* As much as can be copied from mappings: what stops it, the ways that are
- * tried next get to know as well, and say. */
+ * tried next get to know as well, and say. What lies in the last page behind
+ * the end of the source are zeroes that it does not have: left to them. */
 static int64_t copy_mapped(const FileState *s, int fd, int64_t fd_offset,
                            int64_t offset, int64_t bytes)
 {
@@ -115,7 +117,8 @@ static int64_t copy_mapped(const FileState *s, int fd, int64_t fd_offset,
         }
         done += n;
     }
-    return done;
+    int64_t length = done > 0 ? file_fd_length(fd, false) : 0;
+    return CLAMP(length - fd_offset, 0, done);
 }
 
 /* may_refuse: -ENOTSUP if the kernel cannot, rather than doing it by hand. */

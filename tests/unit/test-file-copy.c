@@ -280,6 +280,19 @@ Test(file_copy, a_source_that_has_shrunk_is_named)
                    "/src' has shrunk");
 }
 
+/* The rest of its last page can be mapped, and holds zeroes. */
+Test(file_copy, a_source_that_has_shrunk_by_a_byte_is_named)
+{
+    g_autoptr(BlockBackend) src = NULL;
+    g_autoptr(BlockBackend) dst = NULL;
+    g_autofree char *path = image_path("src");
+
+    open_pair(".", &src, &dst);
+    cr_assert_eq(truncate(path, MIB - 1), 0);
+    image_check_io(blk_copy_range(src, 0, dst, 0, MIB, 0), -EIO,
+                   "/src' has shrunk");
+}
+
 Test(file_copy, a_device_is_left_to_reads_and_writes)
 {
     char *device = image_loop_new("disk", 16);
