@@ -66,15 +66,6 @@ unsigned aio_count_unpark(AioCount *count)
     return phase;
 }
 
-void aio_count_end_parked(AioCount *count)
-{
-    pthread_mutex_lock(&count->lock);
-    if (--count->parked == 0) {
-        pthread_cond_broadcast(&count->changed);
-    }
-    pthread_mutex_unlock(&count->lock);
-}
-
 /* Under the lock. */
 static void wait_zero(AioCount *count, const atomic_uint *pending)
 {

@@ -29,10 +29,9 @@ unsigned aio_count_begin(AioCount *count);
 /* It was carried out, or given up. The count may be gone after this. */
 void aio_count_end(AioCount *count, unsigned phase);
 
-/* It waits until a drained section ends; it goes on; it was given up there. */
+/* It waits until a drained section ends; it goes on, or is given up there. */
 void aio_count_park(AioCount *count, unsigned phase);
 unsigned aio_count_unpark(AioCount *count);
-void aio_count_end_parked(AioCount *count);
 
 /* Wait for the requests made so far, but not for those that are parked. */
 void aio_count_wait_earlier(AioCount *count);

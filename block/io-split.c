@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One request as the calls that the driver can take: max_transfer bytes each. */
+/* One request as the calls that the driver can take, of max_transfer bytes. */
 #include <errno.h>
 
 #include "block/io.h"

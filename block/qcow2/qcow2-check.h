@@ -101,7 +101,7 @@ void check_failed(Qcow2Check *c, int ret, const char *fmt, ...)
 bool check_read(Qcow2Check *c, int64_t offset, int64_t bytes, void *buf,
                 bool *zero);
 
-/* Write metadata back. 0 or -errno, which was counted. */
+/* Write metadata back. False, and counted, when that fails. */
 bool check_write(Qcow2Check *c, int64_t offset, int64_t bytes,
                  const void *buf);
 bool check_flush(Qcow2Check *c);
@@ -130,8 +130,6 @@ void check_snapshot_table(Qcow2Check *c);
 
 /* What no table so far uses: after everything else was counted. */
 void check_bitmaps(Qcow2Check *c);
-
-/* ---- qcow2-check-tables.c ---- */
 
 /* ---- qcow2-check-l1.c, qcow2-check-l2.c ---- */
 

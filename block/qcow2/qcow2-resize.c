@@ -4,9 +4,10 @@
  *
  * Growing makes room in the L1 table, makes sure that nothing old is in the new
  * part, and records the size last; shrinking drops the old part first, but for
- * what its first cluster shares with the end that stays. So a crash leaves the old size or the new one, and never old contents in a new
- * part. Writes to what is dropped may be under way: whoever drops entries takes
- * them in `busy` like everybody else.
+ * what its first cluster shares with the end that stays. So a crash leaves the
+ * old size or the new one, and never old contents in a new part. Writes to what
+ * is dropped may be under way: whoever drops entries takes them in `busy` like
+ * everybody else.
  */
 #include <errno.h>
 #include <inttypes.h>
