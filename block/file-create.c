@@ -247,8 +247,8 @@ static bool lock_target(CreateTarget *t, GError **errp)
         t->locked = file_lock_take(
             &lock, t->path, BLK_PERM_WRITE | BLK_PERM_RESIZE,
             BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE_UNCHANGED, &error);
-        if (!t->locked && (error->code != EAGAIN ||
-                           attempt == LOCK_ATTEMPTS)) {
+        if (!t->locked &&
+            (error->code != EAGAIN || attempt == LOCK_ATTEMPTS)) {
             g_propagate_error(errp, error);
             return false;
         }
@@ -258,6 +258,13 @@ static bool lock_target(CreateTarget *t, GError **errp)
         }
     }
     return true;
+}
+
+static void unlock_target(const CreateTarget *t)
+{
+    FileLock lock = { .fd = t->locked ? t->fd : -1 };
+
+    file_lock_keep(&lock, 0, BLK_PERM_ALL);
 }
 
 /* Must be set while the file is empty. Where files are not copied on write
@@ -319,8 +326,10 @@ bool file_create(const char *filename, Options *options, GError **errp)
     if (!ok && t.created && t.locked && has_its_name(&t)) {
         (void)unlink(t.file);
     }
-    /* Network file systems report a full disk here. The lock is gone with it,
-     * and with the lock the right to remove the file. */
+    /* With the lock the right to remove the file is gone. Closing alone would
+     * give it up late: see file_close(). */
+    unlock_target(&t);
+    /* Network file systems report a full disk here. */
     if (t.fd >= 0 && close(t.fd) < 0 && ok && errno != EINTR) {
         block_error_set_errno(errp, errno, "Could not create '%s'", filename);
         ok = false;

@@ -16,6 +16,8 @@ static struct {
 } faults[FAULT_CALLS];
 
 static unsigned short_io;
+static bool copies_fd;
+static int copied_fd = -1;
 
 void fault_arm(FaultCall call, int skip, int times, int error)
 {
@@ -27,6 +29,17 @@ void fault_arm(FaultCall call, int skip, int times, int error)
 void fault_short_io(unsigned bytes)
 {
     short_io = bytes;
+}
+
+void fault_copy_fd(void)
+{
+    copies_fd = true;
+    copied_fd = -1;
+}
+
+int fault_copied_fd(void)
+{
+    return copied_fd;
 }
 
 unsigned fault_count(FaultCall call)
@@ -102,6 +115,10 @@ ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset,
 
 int fdatasync(int fd)
 {
+    if (copies_fd) {
+        copied_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        copies_fd = false;
+    }
     return fault_due(FAULT_FDATASYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 

@@ -26,6 +26,11 @@ void fault_arm(FaultCall call, int skip, int times, int error);
  * other call is interrupted; 0: as usual. */
 void fault_short_io(unsigned bytes);
 
+/* The next fdatasync() copies its descriptor, as starting a child does: what
+ * the copy is, for the test to close; -1: there was none. */
+void fault_copy_fd(void);
+int fault_copied_fd(void);
+
 /* Calls so far. */
 unsigned fault_count(FaultCall call);
 

@@ -199,3 +199,14 @@ Test(file_create, full_preallocation_that_cannot_be_synced)
     check_not_resized(blk, 2 * MIB, PREALLOC_MODE_FULL, "Input/output error");
     cr_assert_eq(image_size("x"), MIB);
 }
+
+/* Any thread may start a program meanwhile, which has the descriptor for a
+ * moment, and its locks. */
+Test(file_create, the_new_file_is_not_locked)
+{
+    fault_copy_fd();
+    check_created("x", "size=1M,preallocation=full");
+    cr_assert_geq(fault_copied_fd(), 0);
+    g_autoptr(BlockBackend) blk = image_open(RW, "driver=file,filename=%D/x");
+    close(fault_copied_fd());
+}
