@@ -54,8 +54,9 @@ typedef struct ExtractResult {
  * False and *errp when it could not go on: a `dir` that cannot be used, a
  * host file system that is full or fails. *result counts in either case. A
  * problem with one file is reported, counted, and the rest goes on: success
- * with result->problems or damages > 0 is a failure to the user. A file whose chain or
- * medium is damaged is extracted as far as it can be read, and reported.
+ * with result->problems or damages > 0 is a failure to the user. A file whose
+ * chain or medium is damaged is extracted as far as it can be read, and
+ * reported.
  *
  * Host names have bytes that FAT could not hold mapped back (names.h). Files
  * with the read-only attribute get no write permission. Attributes other than

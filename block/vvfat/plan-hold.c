@@ -105,8 +105,8 @@ static bool is_below_itself(Planner *planner, const PlanNode *node)
     return false;
 }
 
-/* Hold the first one above `node` that goes into another directory: all below it is then as it is
- * on the host now. */
+/* Hold the first one above `node` that goes into another directory: all below
+ * it is then as it is on the host now. */
 static void break_circle(Holding *holding, const PlanNode *node)
 {
     for (const Inode *i = plan_final_dir(node->inode); i != node->inode;
