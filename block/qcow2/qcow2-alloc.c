@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 
 /* More frees than this (or more bytes) do not wait for the guest to flush. */
 #define MAX_WAITING_FREES 4096

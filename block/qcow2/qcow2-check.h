@@ -28,8 +28,8 @@
 #ifndef BLOCK_QCOW2_CHECK_H
 #define BLOCK_QCOW2_CHECK_H
 
+#include "block/qcow2/qcow2-host.h"
 #include "block/qcow2/qcow2-refs.h"
-#include "block/qcow2/qcow2.h"
 
 /* L1 tables and tables of bitmaps: more than this is not looked at. */
 #define CHECK_MAX_TABLE_BYTES (INT64_C(4) << 30)

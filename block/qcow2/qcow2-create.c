@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "block/qcow2/qcow2-create.h"
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 #include "util/bytes.h"
 
 /* ---- Where the tables go ---- */

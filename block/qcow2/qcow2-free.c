@@ -18,7 +18,7 @@
  */
 #include <limits.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 
 /* Clusters of this range have refcount 0 now: nobody knows them any more. */
 static void forget_clusters(Qcow2State *s, int64_t cluster, int64_t n,

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-data.h"
 
 #define PEEK_BYTES 512 /* no cluster is smaller */
 

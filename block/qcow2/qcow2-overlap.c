@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 
 /* No image is like that; one made to be would take all memory. */
 #define MAX_SNAPSHOT_L1_BYTES (INT64_C(1) << 30)

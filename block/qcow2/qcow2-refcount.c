@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 #include "util/bytes.h"
 
 /* ---- One refcount in memory ---- */

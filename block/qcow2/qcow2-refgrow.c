@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 #include "util/bytes.h"
 
 static int64_t block_reach(const Qcow2State *s)

@@ -3,7 +3,7 @@
 #ifndef BLOCK_QCOW2_RESIZE_H
 #define BLOCK_QCOW2_RESIZE_H
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-data.h"
 
 /* ---- qcow2-l1-grow.c ---- */
 

@@ -12,7 +12,7 @@
  */
 #include <errno.h>
 
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/qcow2-host.h"
 
 /* The L1 table is written in pieces of this size, in whole sectors. */
 #define L1_PIECE_BYTES 65536

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The "qcow2" driver, inside. Versions 2 and 3, read and written.
+ * The "qcow2" driver, inside. Versions 2 and 3, read and written. This is the
+ * state of an image; what finds the clusters of the guest is in qcow2-data.h,
+ * what deals with those of the file in qcow2-host.h.
  *
  *   qcow2-format.h      what stands in an image
  *   qcow2-header*.c     header and extensions, from bytes and to bytes
@@ -236,6 +238,10 @@ void qcow2_header_clear(Qcow2Header *header);
 /* Write s->header to the file, whole. 0 or -errno. */
 int qcow2_header_write(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Make sure that the header on the disk has the size and the L1 table in use
+ * (qcow2-l1-grow.c). Durable. Lock held. */
+int qcow2_size_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- qcow2-snapshot.c ---- */
 
 typedef struct Qcow2Snapshot {
@@ -275,161 +281,6 @@ int qcow2_mark_clean(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
  */
 int qcow2_corrupt(Qcow2State *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
-/* ---- qcow2-map.c; lock held ---- */
-
-typedef enum Qcow2ClusterType {
-    QCOW2_UNALLOCATED, /* the backing file's, or zeroes */
-    QCOW2_ZERO_PLAIN,  /* zeroes, no host cluster */
-    QCOW2_ZERO_ALLOC,  /* zeroes, and a host cluster is reserved */
-    QCOW2_NORMAL,
-    QCOW2_COMPRESSED_CLUSTER,
-} Qcow2ClusterType;
-
-/* A run of guest bytes of one type. */
-typedef struct Qcow2Mapping {
-    Qcow2ClusterType type;
-    int64_t bytes;       /* from the offset asked for */
-    int64_t host_offset; /* NORMAL, ZERO_ALLOC: of that very byte; COMPRESSED:
-                            of the first byte of the stream */
-    int64_t host_bytes;  /* COMPRESSED: what the stream may take at most */
-    bool copied; /* refcount 1: may be written in place (all of the run) */
-} Qcow2Mapping;
-
-/*
- * The run that begins at offset: clusters of one type and one `copied`, with
- * host clusters in one piece; at most bytes, and within one slice of an L2
- * table, or as far as there are no tables. COMPRESSED: one cluster. 0 or
- * -errno; an entry that cannot be is reported by qcow2_corrupt().
- */
-int qcow2_map(Qcow2State *s, int64_t offset, int64_t bytes,
-              Qcow2Mapping *mapping) G_GNUC_WARN_UNUSED_RESULT;
-
-/*
- * Make sure that the L2 table for the guest offset is there and may be
- * written: allocates it, or copies one that a snapshot shares. The clusters it
- * refers to are not touched.
- */
-int qcow2_l2_prepare(Qcow2State *s, int64_t offset) G_GNUC_WARN_UNUSED_RESULT;
-
-/*
- * Set the entries of `n` clusters from the guest offset on: `entry` for the
- * first, and for each further one `entry + step`. What they referred to
- * before goes to qcow2_free_later(), unless it is the same host cluster. All
- * or nothing within one slice; -errno: the first *done entries were set.
- */
-int qcow2_l2_set(Qcow2State *s, int64_t offset, int64_t n, uint64_t entry,
-                 uint64_t step, int64_t *done) G_GNUC_WARN_UNUSED_RESULT;
-
-/* Change L1 entry `index` in memory; written by qcow2_write_back(). */
-void qcow2_l1_set(Qcow2State *s, uint32_t index, uint64_t entry);
-
-/* Make sure that the header on the disk has the size and the L1 table in use
- * (qcow2-l1-grow.c). Durable. */
-int qcow2_size_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
-
-/* ---- qcow2-refcount.c; lock held ---- */
-
-/* The refcount of a cluster by its index; 0 beyond the refcount table. */
-int qcow2_refcount_get(Qcow2State *s, int64_t cluster, uint64_t *refcount)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/*
- * Add delta to the refcounts of n clusters, in memory. Refcount blocks that
- * are missing are made, the table is enlarged. -EIO for one that would become
- * negative (the image is corrupt), -ERANGE for one that no longer fits; an
- * error leaves none of them changed.
- */
-int qcow2_refcount_add(Qcow2State *s, int64_t cluster, int64_t n, int delta)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* Move on to the first cluster that is free. */
-int qcow2_refcount_skip_used(Qcow2State *s, int64_t *cluster)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* The refcount of a cluster, and how many of n clusters from there on have the
- * same: *run >= 1. */
-int qcow2_refcount_run(Qcow2State *s, int64_t cluster, int64_t n,
-                       uint64_t *refcount, int64_t *run)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* Entry i of a refcount block in memory. */
-void qcow2_refcount_store(const Qcow2State *s, void *block, int64_t i,
-                          uint64_t refcount);
-uint64_t qcow2_refcount_load(const Qcow2State *s, const void *block,
-                             int64_t i);
-
-/* A refcount block describes 1 << this clusters. */
-static inline unsigned qcow2_refblock_bits(const Qcow2State *s)
-{
-    return s->cluster_bits + 3 - s->refcount_order;
-}
-
-/* Read the refcount table, and forget what was to be written of the one before,
- * and where clusters are free. Checks its entries, unless the image is opened
- * to be checked. */
-bool qcow2_reftable_read(Qcow2State *s, GError **errp);
-bool qcow2_reftable_entry_is_valid(const Qcow2State *s, uint64_t entry);
-
-/* ---- qcow2-refgrow.c; lock held ---- */
-
-/* Make the refcount blocks for n clusters, and put none of them there. */
-int qcow2_refblocks_make(Qcow2State *s, int64_t cluster, int64_t n)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* Entries of the table are to be written, from first to before end. */
-void qcow2_reftable_set_dirty(Qcow2State *s, uint32_t first, uint32_t end);
-
-/* Make sure that the refcount table in use is on the disk, blocks first, and
- * that the header there names it. What was written last is not flushed. */
-int qcow2_reftable_settle(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
-
-/* ---- qcow2-alloc.c; lock held ---- */
-
-/* Contiguous host clusters for `bytes` (a multiple of the cluster size), with
- * refcount 1. The offset, or -errno. */
-int64_t qcow2_alloc_clusters(Qcow2State *s, int64_t bytes)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* As many clusters as are free from exactly this offset on, up to bytes; the
- * bytes (maybe 0), or -errno. */
-int64_t qcow2_alloc_clusters_at(Qcow2State *s, int64_t offset, int64_t bytes)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/*
- * Room for a compressed cluster of `bytes` (1..cluster size): behind the last
- * one when it fits there, else in a new cluster. The offset, or -errno.
- */
-int64_t qcow2_alloc_packed(Qcow2State *s, int64_t bytes)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* The cluster (index) is free now. */
-void qcow2_lower_hints(Qcow2State *s, int64_t cluster);
-
-/* ---- qcow2-free.c; lock held ---- */
-
-/* Give back clusters that nothing on the disk or in memory ever referred to.
- * If that fails they leak. offset and bytes may be those of packed bytes.
- * Clusters whose refcount becomes 0 are no metadata any more: their pieces
- * leave the caches, and qcow2_overlap_remove() is called. */
-void qcow2_free_now(Qcow2State *s, int64_t offset, int64_t bytes);
-
-/* The same for clusters that lost their reference in memory just now. */
-void qcow2_free_later(Qcow2State *s, int64_t offset, int64_t bytes);
-
-/* Steps 1 to 3 were written; a flush of the file after this, with or without
- * the lock, makes durable what there is until now. */
-int64_t qcow2_frees_seal(Qcow2State *s);
-void qcow2_frees_are_durable(Qcow2State *s, int64_t seal);
-
-/* Lower the refcounts that wait for nothing any more. */
-void qcow2_carry_out_frees(Qcow2State *s);
-
-/* The same, with the lock released while the host discards. */
-void qcow2_discard_frees(Qcow2State *s);
-
-void qcow2_request_begin(Qcow2State *s, Qcow2Request *request);
-void qcow2_request_end(Qcow2State *s, Qcow2Request *request);
-
 /* ---- qcow2-writeback.c; lock held ---- */
 
 /* The barrier of l2_cache: step 1. opaque is the Qcow2State. */
@@ -449,20 +300,6 @@ int qcow2_write_back_all(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
 /* The driver's flush. Takes the lock. */
 int qcow2_flush(BlockDriverState *bs);
 
-/* ---- qcow2-overlap.c; lock held ---- */
-
-/* Note the metadata that header, s->l1, s->reftable and s->snapshots name; of
- * the snapshot table itself the first cluster. False and *errp when two kinds
- * claim the same cluster. Makes s->metadata. */
-bool qcow2_overlap_init(Qcow2State *s, GError **errp);
-void qcow2_overlap_add(Qcow2State *s, int64_t offset, int64_t bytes);
-void qcow2_overlap_remove(Qcow2State *s, int64_t offset, int64_t bytes);
-
-/* Before data (or a new table) is written to a host range, or data there is
- * given up: 0, or qcow2_corrupt() when metadata stands there. */
-int qcow2_overlap_check(Qcow2State *s, int64_t offset, int64_t bytes)
-    G_GNUC_WARN_UNUSED_RESULT;
-
 /* ---- The driver's callbacks ---- */
 
 /* qcow2-read.c */
@@ -470,11 +307,6 @@ int qcow2_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
                  const IOVector *iov, unsigned flags);
 int qcow2_block_status(BlockDriverState *bs, unsigned want, int64_t offset,
                        int64_t bytes, BdrvBlockStatus *status);
-
-/* Read guest bytes as they are without this image: from the backing file,
- * zeroes behind its end or without one. No lock held. */
-int qcow2_read_backing(Qcow2State *s, int64_t offset, int64_t bytes,
-                       const IOVector *iov) G_GNUC_WARN_UNUSED_RESULT;
 
 /* qcow2-write.c */
 int qcow2_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
@@ -486,28 +318,6 @@ int qcow2_copy_range_to(BlockDriverState *bs, int fd, int64_t fd_offset,
 int qcow2_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes,
                         unsigned flags);
 int qcow2_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
-
-/* Take the reference from every whole cluster of the range, so that it reads
- * as the backing file. Lock held. For resizing and emptying. */
-int qcow2_unmap(Qcow2State *s, int64_t offset, int64_t bytes)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* qcow2-compress.c */
-
-/* Compressed write: whole clusters, the last may end at the device's end. */
-int qcow2_pwritev_compressed(Qcow2State *s, int64_t offset, int64_t bytes,
-                             const IOVector *iov) G_GNUC_WARN_UNUSED_RESULT;
-
-/* qcow2-inflate.c */
-
-/* Bytes of one compressed cluster: `skip` bytes into it. No lock held; within
- * the request that looked the cluster up. */
-int qcow2_read_compressed(Qcow2State *s, const Qcow2Mapping *mapping,
-                          int64_t skip, int64_t bytes, const IOVector *iov,
-                          size_t iov_offset) G_GNUC_WARN_UNUSED_RESULT;
-
-Qcow2InflateCache *qcow2_inflate_cache_new(int64_t cluster_size);
-void qcow2_inflate_cache_free(Qcow2InflateCache *cache);
 
 /* qcow2-resize.c */
 int qcow2_truncate(BlockDriverState *bs, int64_t size, bool exact,
