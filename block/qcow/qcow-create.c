@@ -9,10 +9,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "block/file-posix.h"
+#include "block/new-file.h"
 #include "block/qcow/qcow.h"
 
 /* 2 TiB with the usual sizes. */
@@ -129,26 +128,38 @@ static int write_image(BlockBackend *blk, const QcowHeader *header,
     return ret;
 }
 
+/* Room is found by the length of the file, and what a device has in the place
+ * of the L1 table is no hole. */
+static bool check_file(const char *filename, BlockBackend *blk, GError **errp)
+{
+    int64_t length = blk_getlength(blk);
+
+    if (length == 0) {
+        return true;
+    }
+    block_error_set(errp, ENOTSUP,
+                    "Images of the format 'qcow' need a file that grows, and "
+                    "'%s' has %" PRId64 " bytes; use qcow2",
+                    filename, length);
+    return false;
+}
+
 static bool create_file(const char *filename, const QcowHeader *header,
                         const char *backing, bool nocow, GError **errp)
 {
-    g_autoptr(Options) options = options_new();
-    bool existed = g_file_test(filename, G_FILE_TEST_EXISTS);
+    g_auto(NewFile) file = { 0 };
 
-    options_set(options, "size", "0");
-    options_set_bool(options, "nocow", nocow);
-    if (!bdrv_create("file", filename, options, errp)) {
+    if (!new_file_create(&file, filename, nocow, errp)) {
         return false;
     }
     g_autoptr(BlockBackend) blk = blk_open(
         filename, NULL, BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_PROTOCOL, errp);
-    if (blk != NULL && write_image(blk, header, backing, errp) == 0) {
-        return true;
+    bool ok = blk && check_file(filename, blk, errp) &&
+              write_image(blk, header, backing, errp) == 0;
+    if (blk && !ok) {
+        new_file_remove(&file);
     }
-    if (blk != NULL && !existed) {
-        (void)!remove(filename);
-    }
-    return false;
+    return ok;
 }
 
 bool qcow_create(const char *filename, Options *options, GError **errp)

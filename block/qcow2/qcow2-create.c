@@ -7,9 +7,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "block/new-file.h"
 #include "block/qcow2/qcow2-create.h"
 #include "block/qcow2/qcow2-host.h"
 #include "util/bytes.h"
@@ -207,46 +206,6 @@ static bool write_image(BlockBackend *blk, const Qcow2CreateOptions *o,
 
 /* ---- The file ---- */
 
-/* The file that was made, to be removed again if that fails: only if it was
- * not there before, and as long as we have it open, locked against others. */
-typedef struct NewFile {
-    char *path; /* without links; NULL: not ours to remove */
-    struct stat st;
-} NewFile;
-
-static bool create_file(const char *filename, const Qcow2CreateOptions *o,
-                        NewFile *file, GError **errp)
-{
-    g_autoptr(Options) options = options_new();
-    const char *path = g_str_has_prefix(filename, "file:")
-                           ? filename + strlen("file:")
-                           : filename;
-    struct stat st;
-    bool existed = stat(path, &st) == 0;
-
-    options_set_bool(options, "nocow", o->nocow);
-    if (!bdrv_create("file", filename, options, errp)) {
-        return false;
-    }
-    if (!existed) {
-        file->path = realpath(path, NULL);
-    }
-    if (file->path && stat(file->path, &file->st) < 0) {
-        g_clear_pointer(&file->path, free);
-    }
-    return true;
-}
-
-static void remove_file(const NewFile *file)
-{
-    struct stat st;
-
-    if (file->path && lstat(file->path, &st) == 0 &&
-        st.st_dev == file->st.st_dev && st.st_ino == file->st.st_ino) {
-        (void)unlink(file->path);
-    }
-}
-
 static BlockBackend *open_new(const char *filename, const char *driver,
                               unsigned flags, GError **errp)
 {
@@ -272,7 +231,7 @@ static bool fill_file(const char *filename, const NewFile *file,
     }
     bool ok = write_image(blk, o, later ? 0 : o->size, errp);
     if (!ok) {
-        remove_file(file);
+        new_file_remove(file);
     }
     return ok;
 }
@@ -292,7 +251,7 @@ static bool preallocate(const char *filename, const NewFile *file,
         ok = ret == 0 || write_failed(ret, errp);
     }
     if (!ok) {
-        remove_file(file);
+        new_file_remove(file);
     }
     return ok;
 }
@@ -300,7 +259,7 @@ static bool preallocate(const char *filename, const NewFile *file,
 bool qcow2_create(const char *filename, Options *options, GError **errp)
 {
     Qcow2CreateOptions o;
-    NewFile file = { 0 };
+    g_auto(NewFile) file = { 0 };
     g_autoptr(OptionValues)
         values = option_values_absorb(qcow2_create_options, options, errp);
 
@@ -310,11 +269,11 @@ bool qcow2_create(const char *filename, Options *options, GError **errp)
     /* A name that does not fit must not cost the old contents. */
     Layout l = plan_layout(&o, 0);
     g_autoptr(GByteArray) header = header_cluster(&o, 0, 0, &l, errp);
-    bool ok = header != NULL && create_file(filename, &o, &file, errp) &&
+    bool ok = header != NULL &&
+              new_file_create(&file, filename, o.nocow, errp) &&
               fill_file(filename, &file, &o, errp);
     if (ok && o.prealloc != PREALLOC_MODE_OFF) {
         ok = preallocate(filename, &file, &o, errp);
     }
-    free(file.path);
     return ok;
 }

@@ -333,3 +333,20 @@ Test(qcow, read_only_reopening_writes_the_tables)
     write_pattern(blk, 100000, 5000, 1, 0);
     check_pattern(blk, 100000, 5000, 1);
 }
+
+/* It cannot grow, and has old contents in the place of the L1 table. */
+Test(qcow, a_device_is_refused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) set = options_new();
+    char *device = image_loop_new("disk", 1);
+
+    if (device == NULL) {
+        cr_skip_test("no loop devices");
+    }
+    options_set(set, "size", "512k");
+    cr_assert(!bdrv_create("qcow", device, set, &error));
+    image_check_text(error->message, "a file that grows");
+    image_loop_free(device);
+    cr_assert(image_is_hole("disk", 0, 1 << 20));
+}
