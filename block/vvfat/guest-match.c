@@ -228,8 +228,8 @@ static int take_over_doubles(GuestState *s)
 /*
  * In this order, as a name says less than a cluster: whatever a cluster tells;
  * directories that nothing tells, which are new, and read at once, as entries
- * in them may be told by their clusters; one directory that its name tells,
- * and all of that again; files at the end.
+ * in them may be told by their clusters; directories that their names tell, but
+ * when entries appear in one, all of that again first; files at the end.
  */
 typedef struct Match {
     GuestState *s;
@@ -303,34 +303,59 @@ static void read_directory(Match *m, Inode *dir)
     note_error(m, ret);
 }
 
+/* The entry stays in the array until forget_placed(), without its name. */
 static void place_directory(Match *m, guint i, Inode *inode)
 {
-    GuestEntry e = g_array_index(m->dirs, GuestEntry, i);
+    GuestEntry *at = &g_array_index(m->dirs, GuestEntry, i);
+    GuestEntry e = *at;
 
-    g_array_index(m->dirs, GuestEntry, i).name = NULL;
-    g_array_remove_index(m->dirs, i);
+    at->name = NULL;
     inode = inode ? inode : guest_inode_new(m->s, true);
     take_place(m, inode, &e);
     read_directory(m, inode);
     guest_entry_clear(&e);
 }
 
+static void forget_placed(Match *m)
+{
+    guint kept = 0;
+
+    for (guint i = 0; i < m->dirs->len; i++) {
+        GuestEntry *e = &g_array_index(m->dirs, GuestEntry, i);
+
+        if (e->name) {
+            GuestEntry left = *e;
+
+            e->name = NULL;
+            g_array_index(m->dirs, GuestEntry, kept++) = left;
+        }
+    }
+    g_array_set_size(m->dirs, kept);
+}
+
 /* New directories; false when there was none. */
 static bool place_new_directories(Match *m)
 {
-    bool any = false;
+    guint n = m->dirs->len;
 
-    for (guint i = 0; i < m->dirs->len;) {
-        const GuestEntry *e = &g_array_index(m->dirs, GuestEntry, i);
-
-        if (find_by_name(m->names, e)) {
-            i++;
-        } else {
+    for (guint i = 0; i < n; i++) {
+        if (!find_by_name(m->names, &g_array_index(m->dirs, GuestEntry, i))) {
             place_directory(m, i, NULL);
-            any = true;
         }
     }
-    return any;
+    forget_placed(m);
+    return m->dirs->len < n;
+}
+
+/* Directories that their names tell, up to one in which entries appeared. */
+static void place_named_directories(Match *m)
+{
+    for (guint i = 0; i < m->dirs->len && m->s->appeared->len == 0; i++) {
+        place_directory(
+            m, i,
+            find_by_name(m->names, &g_array_index(m->dirs, GuestEntry, i)));
+    }
+    forget_placed(m);
 }
 
 static void place_files(Match *m)
@@ -365,10 +390,8 @@ int guest_match(GuestState *s)
     m.names = names = names_of_orphans(s);
     do {
         match_clusters(&m);
-        if (!place_new_directories(&m) && dirs->len) {
-            place_directory(
-                &m, 0,
-                find_by_name(names, &g_array_index(dirs, GuestEntry, 0)));
+        if (!place_new_directories(&m)) {
+            place_named_directories(&m);
         }
     } while (s->appeared->len || dirs->len);
     place_files(&m);
