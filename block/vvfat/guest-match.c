@@ -135,9 +135,10 @@ static Inode *find_double(GuestState *s, const Inode *orphan)
     for (guint i = 0; first && i < s->defective->len; i++) {
         Inode *d = g_ptr_array_index(s->defective, i);
 
-        if (d != orphan && guest_state_is_linked(s, d) &&
-            !inode_is_on_host(d) && d->is_directory == orphan->is_directory &&
-            inode_entry_cluster(&d->entry, s->config.boot.fat_type) == first) {
+        /* Ordered by what it costs: there can be many of both. */
+        if (inode_entry_cluster(&d->entry, s->config.boot.fat_type) == first &&
+            d != orphan && d->is_directory == orphan->is_directory &&
+            !inode_is_on_host(d) && guest_state_is_linked(s, d)) {
             return d;
         }
     }
