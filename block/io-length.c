@@ -99,7 +99,9 @@ static int node_truncate(BlockDriverState *bs, int64_t size, bool exact,
 {
     TrackedRequest req;
 
-    /* Writes past the shorter end must not run beside it. */
+    /* Writes past the shorter end do not run beside it where they are tracked
+     * (request.h); elsewhere one that was under way makes the node longer
+     * again, and is known to have. */
     request_begin(&req, bs, MIN(node_length(bs), size), BDRV_MAX_LENGTH, true);
     int ret = change_length(bs, size, exact, prealloc, errp);
     request_end(&req);
