@@ -388,7 +388,8 @@ int guest_match(GuestState *s)
     if (s->appeared->len == 0) {
         return m.ret;
     }
-    m.names = names = names_of_orphans(s);
+    names = names_of_orphans(s);
+    m.names = names;
     do {
         match_clusters(&m);
         if (!place_new_directories(&m)) {
