@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "block/qcow2/qcow2-host.h"
 #include "tests/unit/qcow2-fixture.h"
 
 TestSuite(qcow2_alloc, .init = tape_init, .fini = image_dir_fini);

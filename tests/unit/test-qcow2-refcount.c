@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "block/qcow2/qcow2-host.h"
 #include "tests/unit/qcow2-fixture.h"
 
 TestSuite(qcow2_refcount, .init = tape_init, .fini = image_dir_fini);
