@@ -17,6 +17,7 @@
  * shows as two entries for one chain, which both wait. When the old one goes
  * its inode takes the place of the new one (guest_take_over()).
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "block/vvfat/guest-state-int.h"
@@ -92,9 +93,15 @@ static Inode *find_by_cluster(GuestState *s, const GuestEntry *e)
     return NULL;
 }
 
+/* A name in a directory, as a key. g_free(). */
+static char *name_key(uint64_t dir, const char *name)
+{
+    return g_strdup_printf("%" PRIu64 "/%s", dir, name);
+}
+
 static Inode *find_by_name(GHashTable *names, const GuestEntry *e)
 {
-    g_autofree char *key = g_strdup_printf("%p/%s", (void *)e->dir, e->name);
+    g_autofree char *key = name_key(e->dir->id, e->name);
     Inode *inode = g_hash_table_lookup(names, key);
     bool is_directory = e->entry.attr & FAT_ATTR_DIRECTORY;
 
@@ -113,11 +120,8 @@ static GHashTable *names_of_orphans(const GuestState *s)
         Inode *inode = g_ptr_array_index(s->orphans, i);
 
         if (inode->last_parent) {
-            g_hash_table_insert(names,
-                                g_strdup_printf("%p/%s",
-                                                (void *)inode->last_parent,
-                                                inode->name),
-                                inode);
+            g_hash_table_insert(
+                names, name_key(inode->last_parent, inode->name), inode);
         }
     }
     return names;

@@ -68,13 +68,13 @@ struct Inode {
     uint32_t n_children;
     uint32_t slot; /* first of its 32-byte entries in the parent */
     uint32_t n_slots;
-    FatDirent entry;     /* the short entry as it stands */
-    unsigned defects;    /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
+    FatDirent entry;      /* the short entry as it stands */
+    unsigned defects;     /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
                            DAMAGED; IO_ERROR: a directory that could not be
                            read */
-    Inode *last_parent;  /* the directory that an orphan was in; only to be
-                           compared */
-    uint64_t stale_from; /* first index of its chain to be followed again */
+    uint64_t last_parent; /* id of the directory that an orphan was in; 0:
+                             none. (That may be gone.) */
+    uint64_t stale_from;  /* first index of its chain to be followed again */
 
     /* ---- The host's side ---- */
     Inode *host_parent; /* directory that holds it; NULL: the root, or
