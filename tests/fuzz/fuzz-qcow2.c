@@ -536,10 +536,20 @@ static void look(void)
     }
 }
 
+/* Whatever the tables say, nothing is put over the header. */
+static void must_have_header(void)
+{
+    Qcow2DiskHeader header;
+
+    must(disk_copy(0, (uint8_t *)&header, sizeof(header), false) == 0);
+    must(GUINT32_FROM_BE(header.magic) == QCOW2_MAGIC);
+    must(GUINT32_FROM_BE(header.version) == 2 ||
+         GUINT32_FROM_BE(header.version) == 3);
+}
+
 static void change(void)
 {
-    g_autoptr(BlockBackend)
-        blk = open_image(BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_UNMAP);
+    BlockBackend *blk = open_image(BDRV_O_RDWR | BDRV_O_RESIZE | BDRV_O_UNMAP);
     BdrvCheckResult r;
 
     if (blk != NULL) {
@@ -547,6 +557,8 @@ static void change(void)
         read_some(blk, false);
         check(blk, BDRV_FIX_LEAKS | BDRV_FIX_ERRORS, &r);
         write_some(blk, false);
+        blk_close(blk);
+        must_have_header();
     }
 }
 
