@@ -111,13 +111,11 @@ static GHashTable *names_of_orphans(const GuestState *s)
 
     for (guint i = 0; i < s->orphans->len; i++) {
         Inode *inode = g_ptr_array_index(s->orphans, i);
+        void *dir = g_hash_table_lookup(s->lost_from, inode);
 
-        if (inode->last_parent) {
-            g_hash_table_insert(names,
-                                g_strdup_printf("%p/%s",
-                                                (void *)inode->last_parent,
-                                                inode->name),
-                                inode);
+        if (dir) {
+            g_hash_table_insert(
+                names, g_strdup_printf("%p/%s", dir, inode->name), inode);
         }
     }
     return names;
@@ -180,8 +178,7 @@ static int take_over(GuestState *s, Inode *orphan, Inode *d)
 {
     guest_orphan_adopt(s, orphan);
     replace_child(d->parent, d, orphan);
-    g_free(orphan->name);
-    orphan->name = g_steal_pointer(&d->name);
+    inode_set_name(orphan, d->name);
     orphan->entry = d->entry;
     orphan->slot = d->slot;
     orphan->n_slots = d->n_slots;

@@ -52,10 +52,7 @@ static bool may_differ(const Inode *inode)
     return inode->parent != inode->host_parent ||
            g_strcmp0(known, inode->name) != 0 ||
            inode->entry.attr != inode->host_entry.attr ||
-           memcmp(&inode->entry.mtime, &inode->host_entry.mtime,
-                  sizeof(inode->entry.mtime)) != 0 ||
-           memcmp(&inode->entry.mdate, &inode->host_entry.mdate,
-                  sizeof(inode->entry.mdate)) != 0 ||
+           !inode_has_entry_time(inode) ||
            (!inode->is_directory && inode_size(inode) != inode->host.size);
 }
 
