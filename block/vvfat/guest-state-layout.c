@@ -40,7 +40,7 @@ static void set_host(Inode *inode, const Adding *a, const TreeNode *node)
 
 static void take_clusters(GuestState *s, Inode *inode, const TreeNode *node)
 {
-    uint64_t index = 0;
+    uint32_t index = 0;
 
     for (uint32_t i = 0; i < node->chain.n_runs; i++) {
         ClusterRun run = chain_runs(&node->chain)[i];
@@ -49,8 +49,8 @@ static void take_clusters(GuestState *s, Inode *inode, const TreeNode *node)
         if (!inode->is_directory) {
             chain_append(&inode->host_chain, run);
         }
-        interval_map_set(s->owners, run.first, (uint64_t)run.first + run.count,
-                         inode, index);
+        interval_map_set(s->owners, run.first, run.first + run.count, inode,
+                         index);
         index += run.count;
     }
 }

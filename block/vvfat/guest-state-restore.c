@@ -32,13 +32,13 @@ GPtrArray *guest_state_inodes(const GuestState *s)
 
 static void take_clusters(GuestState *s, Inode *inode)
 {
-    uint64_t index = 0;
+    uint32_t index = 0;
 
     for (uint32_t i = 0; i < inode->chain.n_runs; i++) {
         ClusterRun run = chain_runs(&inode->chain)[i];
 
-        interval_map_set(s->owners, run.first, (uint64_t)run.first + run.count,
-                         inode, index);
+        interval_map_set(s->owners, run.first, run.first + run.count, inode,
+                         index);
         index += run.count;
     }
 }

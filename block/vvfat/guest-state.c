@@ -222,7 +222,7 @@ void guest_mark_stale(GuestState *s, Inode *inode, uint32_t from)
     inode->stale_from = MIN(inode->stale_from, from);
 }
 
-static void touch_clusters(GuestState *s, uint64_t first, uint64_t end)
+static void touch_clusters(GuestState *s, uint32_t first, uint32_t end)
 {
     Interval found;
 
@@ -231,7 +231,7 @@ static void touch_clusters(GuestState *s, uint64_t first, uint64_t end)
         Inode *inode = found.value;
 
         if (inode->is_directory) {
-            uint64_t at = MAX(first, found.start);
+            uint32_t at = MAX(first, found.start);
 
             g_hash_table_add(s->touched_dirs, inode);
             sparse_bitmap_set(s->touched_clusters, at,
@@ -257,11 +257,11 @@ void guest_state_touch(GuestState *s, int64_t offset, int64_t bytes)
         s->root_touched = true;
     }
     if (end > data) {
-        uint64_t first = (uint64_t)(MAX(offset, data) - data) /
-                         s->cluster_size;
-        uint64_t last = (uint64_t)(end - data - 1) / s->cluster_size;
+        uint32_t after = boot->cluster_count + FAT_FIRST_CLUSTER;
+        int64_t first = (MAX(offset, data) - data) / s->cluster_size;
+        int64_t last = (end - data - 1) / s->cluster_size;
 
-        touch_clusters(s, first + FAT_FIRST_CLUSTER,
-                       last + FAT_FIRST_CLUSTER + 1);
+        touch_clusters(s, (uint32_t)MIN(first + FAT_FIRST_CLUSTER, after),
+                       (uint32_t)MIN(last + FAT_FIRST_CLUSTER + 1, after));
     }
 }

@@ -105,7 +105,7 @@ static void get_chain(JournalReader *in, uint32_t clusters_end,
         run.count = journal_get_u32(in);
         if (run.first < FAT_FIRST_CLUSTER || run.count == 0 ||
             (uint64_t)run.first + run.count > clusters_end ||
-            !chain_append(chain, run)) {
+            !chain_append(chain, run) || chain_length(chain) > clusters_end) {
             in->bad = true;
         }
     }
