@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The "file" driver: copying without moving the bytes through user space.
+ * The "file" driver: copying without reading into a buffer.
  *
  * First the blocks that can be shared: FICLONERANGE takes whole blocks of one
  * file system, at the same position within a block on both sides. The rest,
- * or everything, by copy_file_range(). Where the kernel gives up in the
- * middle, reads and writes finish the range: so -ENOTSUP always means that
- * nothing was written, and the caller may do all of it in its own way.
+ * or everything, by writing from a mapping of the source where that is what
+ * the kernel would do, only slower, and by copy_file_range() elsewhere. Where
+ * the kernel gives up in the middle, reads and writes finish the range: so
+ * -ENOTSUP always means that nothing was written, and the caller may do all of
+ * it in its own way.
  */
 #include "block/file-posix.h"
 
 #include <errno.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Sharing costs metadata: below this, copying is as good. */
@@ -20,6 +23,9 @@
 /* One copy_file_range() at most, so that a signal does not wait for long. */
 #define COPY_MAX (INT64_C(256) * 1024 * 1024)
 #define BOUNCE_SIZE (INT64_C(256) * 1024)
+/* Bytes that are mapped at a time, and from how many on that pays. */
+#define MAPPING_SIZE (INT64_C(2) * 1024 * 1024)
+#define MAPPING_MIN (INT64_C(64) * 1024)
 
 static int source_ended(const FileState *s, int fd)
 {
@@ -72,6 +78,46 @@ static bool means_cannot_copy(int err)
            err == EINVAL || err == EBADF || err == ETXTBSY || err == EPERM;
 }
 
+/* Write from a mapping. Bytes that were copied, or 0 for any reason. (No signal
+ * is raised where the source has shrunk meanwhile: the write ends there.) */
+static int64_t copy_mapping(const FileState *s, int fd, int64_t fd_offset,
+                            int64_t offset, int64_t bytes)
+{
+    size_t skip = (size_t)(fd_offset % sysconf(_SC_PAGESIZE));
+    size_t size = skip + (size_t)MIN(bytes, MAPPING_SIZE - (int64_t)skip);
+    char *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd,
+                     (off_t)(fd_offset - (int64_t)skip));
+
+    if (map == MAP_FAILED) {
+        return 0;
+    }
+    /* Read ahead, and enter the pages in one go; the write would do, too. */
+    madvise(map, size, MADV_SEQUENTIAL);
+    madvise(map, size, MADV_POPULATE_READ);
+    ssize_t n = pwrite(s->fd, map + skip, size - skip, (off_t)offset);
+    munmap(map, size);
+    return MAX(n, 0);
+}
+
+/* As much as can be copied from mappings: what stops it, the ways that are
+ * tried next get to know as well, and say. */
+static int64_t copy_mapped(const FileState *s, int fd, int64_t fd_offset,
+                           int64_t offset, int64_t bytes)
+{
+    int64_t done = 0;
+
+    while (bytes - done >= MAPPING_MIN) {
+        int64_t n = copy_mapping(s, fd, fd_offset + done, offset + done,
+                                 bytes - done);
+
+        if (n == 0) {
+            break;
+        }
+        done += n;
+    }
+    return done;
+}
+
 /* may_refuse: -ENOTSUP if the kernel cannot, rather than doing it by hand. */
 static int copy_part(const FileState *s, int fd, int64_t fd_offset,
                      int64_t offset, int64_t bytes, bool may_refuse)
@@ -112,7 +158,7 @@ static bool clone_refused_from(FileState *s, dev_t dev)
 }
 
 /* Share whole blocks. False: nothing was changed. */
-static bool clone_blocks(FileState *s, int fd, int64_t fd_offset,
+static bool clone_blocks(FileState *s, int fd, dev_t dev, int64_t fd_offset,
                          int64_t offset, int64_t bytes)
 {
     struct file_clone_range range = {
@@ -121,10 +167,9 @@ static bool clone_blocks(FileState *s, int fd, int64_t fd_offset,
         .src_length = (uint64_t)bytes,
         .dest_offset = (uint64_t)offset,
     };
-    struct stat st;
     int ret;
 
-    if (fstat(fd, &st) < 0 || clone_refused_from(s, st.st_dev)) {
+    if (clone_refused_from(s, dev)) {
         return false;
     }
     do {
@@ -137,7 +182,7 @@ static bool clone_blocks(FileState *s, int fd, int64_t fd_offset,
         errno == ENOSYS) {
         pthread_mutex_lock(&s->lock);
         s->clone_refused = true;
-        s->clone_refused_dev = st.st_dev;
+        s->clone_refused_dev = dev;
         pthread_mutex_unlock(&s->lock);
     }
     return false;
@@ -149,18 +194,27 @@ static int copy_or_clone(FileState *s, int fd, int64_t fd_offset,
     int64_t block = s->block_size;
     int64_t head = (block - offset % block) % block;
     int64_t middle = bytes > head ? (bytes - head) / block * block : 0;
+    int64_t done = 0;
+    struct stat st;
 
-    if (s->is_device || middle < CLONE_MIN ||
-        fd_offset % block != offset % block ||
-        !clone_blocks(s, fd, fd_offset + head, offset + head, middle)) {
+    if (s->is_device || fstat(fd, &st) < 0) {
         return copy_part(s, fd, fd_offset, offset, bytes, true);
+    }
+    if (middle < CLONE_MIN || fd_offset % block != offset % block ||
+        !clone_blocks(s, fd, st.st_dev, fd_offset + head, offset + head,
+                      middle)) {
+        if (s->copies_pages && st.st_dev == s->device) {
+            done = copy_mapped(s, fd, fd_offset, offset, bytes);
+        }
+        return copy_part(s, fd, fd_offset + done, offset + done, bytes - done,
+                         done == 0);
     }
     int ret = copy_part(s, fd, fd_offset, offset, head, false);
     if (ret < 0) {
         return ret;
     }
-    int64_t tail = head + middle;
-    return copy_part(s, fd, fd_offset + tail, offset + tail, bytes - tail,
+    done = head + middle;
+    return copy_part(s, fd, fd_offset + done, offset + done, bytes - done,
                      false);
 }
 

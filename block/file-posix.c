@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
@@ -204,17 +205,41 @@ static bool open_lock(FileState *s, int locking, GError **errp)
     return true;
 }
 
-/* The unit of cloning and of zeroing: file system block, device sector. */
-static int64_t host_block_size(const FileState *s)
+/* Local file systems that copy page by page. Others may have a server do it,
+ * or share blocks. */
+static bool copies_pages(const struct statfs *fs)
+{
+    switch (fs->f_type) {
+    case BTRFS_SUPER_MAGIC:
+    case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
+    case F2FS_SUPER_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case XFS_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What the host's copies are like; see FileState. */
+static void look_at_host(FileState *s)
 {
     struct statfs fs;
+    struct stat st;
     int sector;
 
+    s->device = fstat(s->fd, &st) == 0 ? st.st_dev : 0;
     if (s->is_device) {
-        return ioctl(s->fd, BLKSSZGET, &sector) == 0 && sector > 0 ? sector
-                                                                   : 512;
+        bool known = ioctl(s->fd, BLKSSZGET, &sector) == 0 && sector > 0;
+
+        s->block_size = known ? sector : 512;
+        return;
     }
-    return fstatfs(s->fd, &fs) == 0 && fs.f_bsize > 0 ? fs.f_bsize : 4096;
+    bool known = fstatfs(s->fd, &fs) == 0;
+
+    s->block_size = known && fs.f_bsize > 0 ? fs.f_bsize : 4096;
+    s->copies_pages = known && copies_pages(&fs);
 }
 
 static void file_close(BlockDriverState *bs)
@@ -258,7 +283,7 @@ static bool file_open(BlockDriverState *bs, Options *options, unsigned flags,
         file_close(bs);
         return false;
     }
-    s->block_size = host_block_size(s);
+    look_at_host(s);
     return true;
 }
 

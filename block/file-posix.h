@@ -5,7 +5,7 @@
  *   file-posix.c   options, opening, reopening, permissions, the driver table
  *   file-io.c      reading, writing, flushing, zeroes, discard
  *   file-map.c     block status: where the holes are
- *   file-copy.c    cloning and copying in the kernel
+ *   file-copy.c    cloning, and copying without a buffer
  *   file-create.c  creating and resizing
  *   file-lock.c    locks between processes
  *
@@ -40,6 +40,8 @@ typedef struct FileState {
     bool writable, reopen_writable;
     bool is_device;      /* a block device, not a regular file */
     int64_t block_size;  /* of the file system or device */
+    dev_t device;        /* that the file is on */
+    bool copies_pages;   /* copy_file_range() there is the page cache's work */
     FileLock image_lock; /* owns its fd, so that reopening leaves it alone */
 
     atomic_uint lacks;      /* FILE_LACKS_* */

@@ -76,6 +76,7 @@ class Contender:
         try:
             if self.before:
                 self.before()
+            os.sync()  # what is yet to be written is nobody's to wait for
             began = time.perf_counter()
             value = self.work()
             taken = time.perf_counter() - began

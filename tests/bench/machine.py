@@ -42,7 +42,8 @@ def version_of(words):
 def describe(directory):
     """A dictionary of words, for JSON and for the head of a table."""
     kib = int(first_match('/proc/meminfo', r'^MemTotal:\s+(\d+)', '0'))
-    kind = run('stat', '-f', '-c', '%T', directory, capture=True).strip()
+    kind = run('findmnt', '-n', '-o', 'FSTYPE', '-T', directory,
+               capture=True).strip()
     return {
         'processor': first_match('/proc/cpuinfo', r'^model name\s*:(.*)$'),
         'processors': os.cpu_count(),

@@ -2,6 +2,7 @@
 """File systems that share blocks: a disk of a directory without a copy."""
 import contextlib
 import os
+import time
 
 import trees
 from harness import Contender, Failed, Row, missing, remove, run
@@ -30,10 +31,16 @@ def mounted(kind):
 
 
 def used(top):
-    """Bytes in use on the file system."""
-    run('sync', '-f', top)
-    state = os.statvfs(top)
-    return (state.f_blocks - state.f_bfree) * state.f_frsize
+    """Bytes in use on the file system, which frees what is removed later."""
+    last = None
+    while True:
+        run('sync', '-f', top)
+        state = os.statvfs(top)
+        now = (state.f_blocks - state.f_bfree) * state.f_frsize
+        if now == last:
+            return now
+        last = now
+        time.sleep(0.5)
 
 
 def row(place, kind, top):

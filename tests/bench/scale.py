@@ -21,6 +21,10 @@ from bench import SOURCE, Place
 from harness import Failed, remove, run
 from rows_commit import Guest, touched
 
+GIB = [1, 4, 16, 64, 256, 1024, 2047]  # the last is the most an MBR holds
+FRAGMENTED = 64 << 20
+FRAGMENTS = [1, 16, 256, 4096]
+
 
 def measured(runs, work, *undo):
     """The median of the seconds that work takes, or of what it returns."""
@@ -49,13 +53,17 @@ def by_files(place, runs, most):
         lookup = measured(runs, lambda: run(
             place.img, 'cat', 'fat:tree',
             f'/directory {files // 2000}/a file {files // 2}.text'))
+        # Each file takes a cluster at least: this many bytes are in use.
+        read = 1 / measured(runs, lambda: float(run(
+            f'{place.bench}/read-times', 'threads', 'fat:tree', 4096,
+            files * 4096, 1, 1, capture=True)))
         remove('tree')
         guest = touched(place, 'tree', files)
         commit = measured(runs, lambda: guest.times('replay', 2)[-1])
         guest.close()
         points.append({'files': files, 'find': find, 'open': opened,
                        'convert': convert, 'open and lookup': lookup,
-                       'commit one file': commit, 'bytes a file': memory})
+                       'random 4 KiB read': read, 'commit one file': commit, 'bytes a file': memory})
         print(points[-1], flush=True)
         files *= 10
     return points
@@ -64,10 +72,8 @@ def by_files(place, runs, most):
 def by_size(place, runs, most_gib):
     """The size of the volume, with the same 1,000 files on it."""
     points = []
-    gib = 1
     trees.grown('tree', 1000)
-    while gib <= most_gib:
-        name = f'fat:tree,size={gib}G'
+    for gib in [size for size in GIB if size <= most_gib]:
         options = f'driver=vvfat,dir=tree,size={gib}G'
         opened = measured(runs, lambda: run(
             place.img, 'info', '--image-opts', options))
@@ -80,43 +86,55 @@ def by_size(place, runs, most_gib):
         ).split()[1])
         points.append({'GiB': gib, 'open': opened, 'convert': convert,
                        'bytes of memory': memory})
-        print(name, points[-1], flush=True)
-        gib *= 4
+        print(points[-1], flush=True)
     remove('tree')
     return points
 
 
-def by_fragments(place, runs, most):
-    """A file of a guest in more and more pieces: the commit of one of them."""
+def by_fragments(place, runs):
+    """A guest's file of 64 MiB in more and more pieces: its commit."""
     points = []
-    pieces = 10
-    while pieces <= most:
+    for pieces in FRAGMENTS:
         os.mkdir('tree')
-        guest = Guest(place, 'tree', '1G')
+        guest = Guest(place, 'tree', '240M')
         fragment(guest, pieces)
         commit = measured(runs, lambda: fresh_commit(guest))
         points.append({'fragments': pieces, 'commit': commit})
         print(points[-1], flush=True)
         guest.close()
-        pieces *= 10
     return points
 
 
 def fragment(guest, pieces):
-    """Two files grow in turns, cluster by cluster: `pieces` extents each."""
-    cluster = 16384
+    """Of files side by side every second one goes, and one takes their places.
+    (On FAT16 mtools takes the first cluster that is free.)"""
+    names = [f'{number:06}' for number in range(2 * pieces)]
     os.mkdir('parts')
-    # Every second one of small files goes, and one file takes their places.
-    for number in range(2 * pieces):
-        with open(f'parts/{number:06}', 'wb') as file:
-            file.write(b'%016d' % number * (cluster // 16))
-    guest.mcopy('parts', '::/')
-    listing = [f'::/parts/{number:06}' for number in range(0, 2 * pieces, 2)]
-    for start in range(0, len(listing), 500):
-        run('mdel', '-i', guest.volume, *listing[start:start + 500])
-    trees.big('large', files=1, size=pieces * cluster)
+    for number, name in enumerate(names):
+        with open(f'parts/{name}', 'wb') as file:
+            file.write(b'%016d' % number * (FRAGMENTED // pieces // 16))
+    run('mmd', '-i', guest.volume, '::/parts')
+    for some in portions(names):
+        guest.mcopy(*[f'parts/{name}' for name in some], '::/parts')
+    delete(guest, names[::2])
+    trees.big('large', files=1, size=FRAGMENTED)
     guest.mcopy('large/file1', '::/fragmented')
+    delete(guest, names[1::2])
+    found = run('mshowfat', '-i', guest.volume, '::/fragmented',
+                capture=True).count('<')
+    if found < pieces:
+        raise Failed(f'mtools made {found} fragments of {pieces}')
     remove('parts', 'large')
+
+
+def portions(names):
+    """As many as fit on a command line."""
+    return [names[start:start + 500] for start in range(0, len(names), 500)]
+
+
+def delete(guest, names):
+    for some in portions(names):
+        run('mdel', '-i', guest.volume, *[f'::/parts/{name}' for name in some])
 
 
 def fresh_commit(guest):
@@ -150,9 +168,8 @@ def main():
     parser.add_argument('--runs', type=int, default=3)
     parser.add_argument('--files', type=int, default=1000000,
                         help='the largest tree (%(default)s)')
-    parser.add_argument('--gib', type=int, default=1024,
+    parser.add_argument('--gib', type=int, default=GIB[-1],
                         help='the largest volume (%(default)s)')
-    parser.add_argument('--fragments', type=int, default=10000)
     parser.add_argument('--dir', help='where to work')
     parser.add_argument('--out', help='directory of the results')
     options = parser.parse_args()
@@ -169,8 +186,7 @@ def main():
         try:
             parts['files'] = by_files(place, options.runs, options.files)
             parts['size'] = by_size(place, options.runs, options.gib)
-            parts['fragments'] = by_fragments(place, options.runs,
-                                              options.fragments)
+            parts['fragments'] = by_fragments(place, options.runs)
         except Failed as error:
             print(f'ended early: {error}', file=sys.stderr)
             return 1

@@ -8,8 +8,12 @@ from harness import Failed, missing, run
 def number(value, unit):
     if value is None:
         return '-'
+    if unit == 's' and value < 1e-3:
+        return f'{value * 1e6:.3g} us'
     if unit == 's' and value < 1:
-        return f'{value * 1000:.3g} ms'
+        return f'{value * 1e3:.3g} ms'
+    if abs(value) >= 1000:
+        return f'{value:,.0f} {unit}'
     return f'{value:.3g} {unit}'
 
 

@@ -1,19 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Large files move inside the kernel: no byte of them is read or written by
-# the program. Small ones are read many at a time.
+# Large files move inside the kernel: no byte of them is read by the program.
+# Small ones are read many at a time.
 # shellcheck source=tests/img/lib.sh
 . "$(dirname "$0")/lib.sh"
 need strace
 
-# moved FILE: bytes by the program, and bytes by the kernel.
+# moved FILE: bytes read into buffers, and bytes written from a mapping, copied
+# or shared.
 moved() {
     awk '
         /= -1 / || /= \?/ { next }
-        / (<... )?p?(read|write)(v|64|v2)?( resumed|\()/ {
+        / (<... )?p?read(v|64|v2)?( resumed|\()/ {
             if ($NF > 0) user += $NF
         }
-        /copy_file_range/ && $NF > 0 { kernel += $NF }
+        /copy_file_range|pwrite64/ && $NF > 0 { kernel += $NF }
         /FICLONERANGE/ { split($0, part, "src_length=")
             kernel += part[2] + 0 }
         END { print user + 0, kernel + 0 }' "$1"

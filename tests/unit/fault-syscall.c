@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -70,6 +71,17 @@ static ssize_t vector_io(FaultCall fault, long call, int fd,
         return syscall(call, fd, &part, 1L, offset, 0L, flags);
     }
     return syscall(call, fd, iov, (long)n, offset, 0L, flags);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t bytes, off_t offset)
+{
+    if (fault_due(FAULT_PWRITE)) {
+        return -1;
+    }
+    if (short_io > 0 && bytes > short_io) {
+        bytes = short_io;
+    }
+    return syscall(SYS_pwrite64, fd, buf, bytes, offset);
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int n, off_t offset)

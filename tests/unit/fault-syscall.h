@@ -9,6 +9,7 @@
 
 typedef enum FaultCall {
     FAULT_PREADV,
+    FAULT_PWRITE,
     FAULT_PWRITEV,
     FAULT_PWRITEV2, /* with flags */
     FAULT_FDATASYNC,
@@ -21,7 +22,7 @@ typedef enum FaultCall {
  * error 0 copy_file_range() gives 0. */
 void fault_arm(FaultCall call, int skip, int times, int error);
 
-/* Reading and writing vectors moves at most so many bytes a call, and every
+/* Writing, and reading vectors, moves at most so many bytes a call, and every
  * other call is interrupted; 0: as usual. */
 void fault_short_io(unsigned bytes);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The file driver: cloning and copying in the kernel. */
+/* The file driver: cloning and copying without a buffer. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -172,7 +172,44 @@ Test(file_copy, fua_flushes)
     cr_assert_eq(fault_count(FAULT_FDATASYNC), before + 1);
 }
 
+/* ---- From a mapping ---- */
+
+Test(file_copy, mappings_where_the_kernel_copies_pages)
+{
+    g_autoptr(BlockBackend) src = NULL;
+    g_autoptr(BlockBackend) dst = NULL;
+
+    if (!image_mount_tmpfs("m", "size=64m")) {
+        cr_skip_test("needs root");
+    }
+    open_pair("m", &src, &dst);
+    unsigned before = fault_count(FAULT_COPY_FILE_RANGE);
+    cr_assert_eq(blk_copy_range(src, 4096 + 3, dst, 512, 5 * MIB, 0), 0);
+    cr_assert_eq(fault_count(FAULT_COPY_FILE_RANGE), before);
+    check_copy("m/dst", 4096 + 3, 512, 5 * MIB);
+}
+
+Test(file_copy, what_a_mapping_leaves_is_copied_by_the_kernel)
+{
+    g_autoptr(BlockBackend) src = NULL;
+    g_autoptr(BlockBackend) dst = NULL;
+
+    open_pair(".", &src, &dst);
+    unsigned before = fault_count(FAULT_COPY_FILE_RANGE);
+    fault_short_io(100000);
+    fault_arm(FAULT_PWRITE, 3, 1, EFAULT);
+    cr_assert_eq(blk_copy_range(src, 4096, dst, 8192 + 7, MIB, 0), 0);
+    cr_assert_gt(fault_count(FAULT_COPY_FILE_RANGE), before);
+    check_copy("dst", 4096, 8192 + 7, MIB);
+}
+
 /* ---- What the kernel cannot ---- */
+
+/* The next range is not copied from a mapping, if it would be. */
+static void without_mapping(void)
+{
+    fault_arm(FAULT_PWRITE, 0, 1, EINTR);
+}
 
 Test(file_copy, a_kernel_that_cannot_copy_writes_nothing)
 {
@@ -184,6 +221,7 @@ Test(file_copy, a_kernel_that_cannot_copy_writes_nothing)
         g_autoptr(BlockBackend) dst = NULL;
 
         open_pair(".", &src, &dst);
+        without_mapping();
         fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, errors[i]);
         cr_assert_eq(blk_copy_range(src, 0, dst, 0, MIB, 0), -ENOTSUP);
         cr_assert(image_holds("dst", 0, SRC_BYTES, 2, 0));
@@ -196,6 +234,7 @@ Test(file_copy, a_kernel_that_gives_up_in_the_middle_is_helped)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
+    without_mapping();
     fault_short_io(100000);
     fault_arm(FAULT_COPY_FILE_RANGE, 3, -1, EOPNOTSUPP);
     cr_assert_eq(blk_copy_range(src, 4096, dst, 8192, MIB, 0), 0);
@@ -208,6 +247,7 @@ Test(file_copy, zero_from_a_kernel_that_does_not_say_no)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
+    without_mapping();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, -1, 0);
     cr_assert_eq(blk_copy_range(src, 4096, dst, 8192, MIB, 0), 0);
     check_copy("dst", 4096, 8192, MIB);
@@ -219,9 +259,11 @@ Test(file_copy, errors_are_errors)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
+    without_mapping();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, EIO);
     image_check_io(blk_copy_range(src, 0, dst, 4096, MIB, 0), -EIO,
                    "dst' at byte 4096 failed");
+    without_mapping();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, ENOSPC);
     cr_assert_eq(blk_copy_range(src, 0, dst, 0, MIB, 0), -ENOSPC);
 }
