@@ -117,6 +117,8 @@ struct Inode {
     uint64_t id;         /* unique among the inodes of a volume; root: 1 */
 };
 
+_Static_assert(sizeof(Inode) <= 200, "an inode has grown");
+
 /* What is known of the contents of a file, compared to its host file. */
 typedef enum InodeContent {
     CONTENT_SAME,

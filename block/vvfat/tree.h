@@ -52,6 +52,9 @@ struct TreeNode {
     bool is_write_denied : 1; /* the host does not let us write it */
 };
 
+/* There are as many as there are files. */
+_Static_assert(sizeof(TreeNode) <= 104, "a node has grown");
+
 typedef struct Tree {
     TreeNode *root;
     Arena *arena;
