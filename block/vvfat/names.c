@@ -157,14 +157,14 @@ uint8_t names_checksum(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
 
 bool names_short_has(uint8_t byte)
 {
-    static const bool other[UINT8_MAX + 1] = {
-        ['"'] = true, ['*'] = true,  ['+'] = true, [','] = true, ['.'] = true,
-        ['/'] = true, [':'] = true,  [';'] = true, ['<'] = true, ['='] = true,
-        ['>'] = true, ['?'] = true,  ['['] = true, [']'] = true, ['\\'] = true,
-        ['|'] = true, [0x7f] = true,
+    static const bool banned[UINT8_MAX + 1] = {
+        ['"'] = true, ['*'] = true, ['+'] = true,  [','] = true,
+        ['.'] = true, ['/'] = true, [':'] = true,  [';'] = true,
+        ['<'] = true, ['='] = true, ['>'] = true,  ['?'] = true,
+        ['['] = true, [']'] = true, ['\\'] = true, ['|'] = true,
     };
 
-    return byte >= 0x20 && !other[byte];
+    return !g_ascii_iscntrl((char)byte) && !banned[byte];
 }
 
 bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
