@@ -72,12 +72,13 @@ void inode_free(Inode *inode)
 
 /* ---- Names ---- */
 
-/* A name of one side, and of the other one. */
 typedef struct NameSide {
     const char *text;
     bool is_owned;
 } NameSide;
 
+/* Another text for one side. Where both had one string the other one keeps it,
+ * and frees it then. */
 static void side_set(NameSide *side, NameSide *other, const char *text)
 {
     NameSide old = *side;
