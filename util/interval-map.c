@@ -7,8 +7,8 @@
  * Invariants between calls: intervals are not empty and do not overlap; one
  * that continues the one before it is part of it; no leaf is empty; two
  * leaves side by side hold more than LEAF_MAX / 2 intervals together. That
- * bounds the memory, 8 KiB a leaf, to about 128 bytes an interval whatever the
- * history. After rows of insertions upwards it is 32: leaves are split within
+ * bounds the memory, 6 KiB a leaf, to about 96 bytes an interval whatever the
+ * history. After rows of insertions upwards it is 24: leaves are split within
  * alone, and the lower halves are filled up.
  *
  * A search costs O(log n); behind the last interval, O(1), and so does
@@ -30,7 +30,7 @@ typedef struct Leaf {
 } Leaf;
 
 typedef struct Branch {
-    uint64_t start; /* that of the leaf's first interval */
+    uint32_t start; /* that of the leaf's first interval */
     Leaf *leaf;
 } Branch;
 
@@ -100,7 +100,7 @@ static Position position_next(const IntervalMap *map, Position pos)
 }
 
 /* The last leaf that starts at or before `key`; the first if none does. */
-static size_t find_leaf(const IntervalMap *map, uint64_t key)
+static size_t find_leaf(const IntervalMap *map, uint32_t key)
 {
     size_t low = 0, high = map->leaves;
 
@@ -117,7 +117,7 @@ static size_t find_leaf(const IntervalMap *map, uint64_t key)
 }
 
 /* The first interval that ends behind `key`. */
-static Position find(const IntervalMap *map, uint64_t key)
+static Position find(const IntervalMap *map, uint32_t key)
 {
     Position pos = { map->leaves, 0 };
     const Interval *last = interval_before(map, pos);
@@ -326,7 +326,7 @@ static bool continues(const Interval *left, const Interval *right)
 }
 
 /* Give an interval another start; its keys keep their offsets. */
-static void move_start(IntervalMap *map, Position pos, uint64_t start)
+static void move_start(IntervalMap *map, Position pos, uint32_t start)
 {
     Interval *interval = interval_at(map, pos);
 
@@ -335,7 +335,7 @@ static void move_start(IntervalMap *map, Position pos, uint64_t start)
     leaf_update(map, pos.leaf);
 }
 
-void interval_map_clear(IntervalMap *map, uint64_t start, uint64_t end)
+void interval_map_clear(IntervalMap *map, uint32_t start, uint32_t end)
 {
     Position first = find(map, start), behind;
     Interval *interval = interval_at(map, first);
@@ -364,10 +364,10 @@ void interval_map_clear(IntervalMap *map, uint64_t start, uint64_t end)
     erase(map, first, behind);
 }
 
-void interval_map_set(IntervalMap *map, uint64_t start, uint64_t end,
-                      void *value, uint64_t offset)
+void interval_map_set(IntervalMap *map, uint32_t start, uint32_t end,
+                      void *value, uint32_t offset)
 {
-    Interval interval = { start, end, value, offset };
+    Interval interval = { start, end, offset, value };
     Interval *before, *behind;
     Position pos;
 
@@ -393,7 +393,7 @@ void interval_map_set(IntervalMap *map, uint64_t start, uint64_t end,
     }
 }
 
-bool interval_map_lookup(const IntervalMap *map, uint64_t key, Interval *out)
+bool interval_map_lookup(const IntervalMap *map, uint32_t key, Interval *out)
 {
     Position pos = find(map, key);
     const Interval *interval = interval_at(map, pos);
@@ -406,12 +406,12 @@ bool interval_map_lookup(const IntervalMap *map, uint64_t key, Interval *out)
     before = interval_before(map, pos);
     *out = (Interval){
         .start = before != NULL ? before->end : 0,
-        .end = interval != NULL ? interval->start : UINT64_MAX,
+        .end = interval != NULL ? interval->start : UINT32_MAX,
     };
     return false;
 }
 
-bool interval_map_next(const IntervalMap *map, uint64_t from, Interval *out)
+bool interval_map_next(const IntervalMap *map, uint32_t from, Interval *out)
 {
     const Interval *interval = interval_at(map, find(map, from));
 

@@ -142,15 +142,6 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
-/* Whether the host side is known to have the guest's time. */
-static bool has_entry_time(const Inode *inode)
-{
-    const FatDirent *guest = &inode->entry, *host = &inode->host_entry;
-
-    return le16_get(guest->mtime) == le16_get(host->mtime) &&
-           le16_get(guest->mdate) == le16_get(host->mdate);
-}
-
 /* Down to what FAT cannot say, where we have written the file: its time is
  * the guest's. That of any other file is left as it is. */
 static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
@@ -208,7 +199,7 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
     }
-    if (!inode->is_directory && has_entry_time(inode) &&
+    if (!inode->is_directory && inode_has_entry_time(inode) &&
         !inode->change->is_torn &&
         !g_hash_table_contains(apply->dirty, inode)) {
         return; /* a new file got it when it was made */

@@ -161,7 +161,6 @@ bool apply_is_planned_at(Apply *apply, const Inode *inode, const Inode *dir,
 
 void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
 {
-    char *host_name = g_strdup(name); /* `name` may be the old one */
     g_autofree char *from = NULL;
     const char *why;
 
@@ -171,13 +170,12 @@ void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
     }
 
     inode->host_parent = dir;
-    g_free(inode->host_name);
-    inode->host_name = host_name;
+    inode_set_host_name(inode, name);
     if (inode->name) {
         g_autofree char *plain = names_unmap(inode->name, &why);
 
         g_free(inode->alias);
-        inode->alias = plain && strcmp(plain, host_name) == 0
+        inode->alias = plain && strcmp(plain, inode->host_name) == 0
                            ? NULL
                            : g_strdup(inode->name);
     }
@@ -191,7 +189,7 @@ void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
 void apply_forget(Apply *apply, Inode *inode)
 {
     inode->host_parent = NULL;
-    g_clear_pointer(&inode->host_name, g_free);
+    inode_set_host_name(inode, NULL);
     g_clear_pointer(&inode->link_path, g_free);
     g_clear_pointer(&inode->alias, g_free);
     apply->hooks.forget(inode, apply->hooks.opaque);

@@ -234,8 +234,7 @@ bool names_label_from_utf8(const Codepage *cp, const char *utf8,
             return false;
         }
         byte = codepage_byte(cp, keep_case ? code : names_upper(code));
-        if (byte < 0x20 || byte == 0x7f ||
-            strchr("\"*+,./:;<=>?[\\]|", byte)) {
+        if (byte < 0 || !names_short_has((uint8_t)byte)) {
             return false;
         }
         label[count] = (uint8_t)byte;

@@ -119,7 +119,7 @@ static void finish_inode(Commit *c, Inode *inode)
     } else if (!inode->is_directory) {
         finish_file(c, inode);
     }
-    inode->host_entry = inode->entry;
+    inode->host_entry = inode_host_entry(&inode->entry);
 }
 
 /* ---- Discards ---- */

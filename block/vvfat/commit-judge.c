@@ -53,8 +53,7 @@ static bool is_elsewhere(const Inode *inode)
 static bool has_other_attributes(const Inode *inode)
 {
     return ((inode->entry.attr ^ inode->host_entry.attr) & HOST_ATTRIBUTES) ||
-           le16_get(inode->entry.mtime) != le16_get(inode->host_entry.mtime) ||
-           le16_get(inode->entry.mdate) != le16_get(inode->host_entry.mdate);
+           !inode_has_entry_time(inode);
 }
 
 bool commit_differs(const Commit *c, const Inode *inode)

@@ -59,28 +59,28 @@ void data_map_free(DataMap *map)
 
 void data_map_add(DataMap *map, Inode *inode)
 {
-    uint64_t index = 0;
+    uint32_t index = 0;
 
     inode->mapped_at = MAX(map->last_mapped, inode->mapped_at) + 1;
     map->last_mapped = inode->mapped_at;
     for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
         ClusterRun run = chain_runs(&inode->host_chain)[i];
 
-        interval_map_set(map->clusters, run.first,
-                         (uint64_t)run.first + run.count, inode, index);
+        interval_map_set(map->clusters, run.first, run.first + run.count,
+                         inode, index);
         index += run.count;
     }
 }
 
 static void unmap_run(DataMap *map, const Inode *inode, ClusterRun run)
 {
-    uint64_t at = run.first, end = at + run.count;
+    uint32_t at = run.first, end = at + run.count;
     Interval found;
 
     while (at < end && interval_map_next(map->clusters, at, &found) &&
            found.start < end) {
-        uint64_t start = MAX(found.start, at);
-        uint64_t stop = MIN(found.end, end);
+        uint32_t start = MAX(found.start, at);
+        uint32_t stop = MIN(found.end, end);
 
         if (found.value == inode) {
             interval_map_clear(map->clusters, start, stop);
@@ -115,17 +115,14 @@ void data_map_forget(DataMap *map, const Inode *inode)
 
 bool data_map_lookup(const DataMap *map, uint32_t cluster, Interval *interval)
 {
-    bool found = interval_map_lookup(map->clusters, cluster, interval);
-
-    interval->offset *= map->cluster_size;
-    return found;
+    return interval_map_lookup(map->clusters, cluster, interval);
 }
 
 uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
                       uint32_t cluster, uint32_t count, bool *mapped)
 {
     Interval found;
-    uint64_t index;
+    uint32_t index;
 
     if (!interval_map_lookup(map->clusters, cluster, &found)) {
         *mapped = false;
@@ -143,8 +140,9 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
 static int64_t file_offset(const DataMap *map, const Interval *found,
                            uint32_t cluster, uint32_t in_cluster)
 {
-    return (int64_t)found->offset +
-           (int64_t)(cluster - found->start) * map->cluster_size + in_cluster;
+    int64_t index = (int64_t)found->offset + (cluster - found->start);
+
+    return index * map->cluster_size + in_cluster;
 }
 
 int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,

@@ -41,8 +41,8 @@ void data_map_truncate(DataMap *map, Inode *inode, uint64_t clusters);
 void data_map_forget(DataMap *map, const Inode *inode);
 
 /* What a cluster is mapped to: interval.value is the inode, and
- * interval.offset is that of interval.start, in bytes; false: nothing, and
- * interval.end is where that ends. Clusters. */
+ * interval.offset is where interval.start is in its file, in clusters; false:
+ * nothing, and interval.end is where that ends. */
 bool data_map_lookup(const DataMap *map, uint32_t cluster, Interval *interval);
 
 /*

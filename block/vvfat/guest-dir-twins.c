@@ -59,7 +59,8 @@ static GHashTable *changed_names(const DirRead *r)
         }
         names = names ? names : g_hash_table_new(fold_hash, fold_equal);
         for (uint32_t j = part->child; j < part->end_child; j++) {
-            g_hash_table_insert(names, r->dir->children[j]->name, NULL);
+            g_hash_table_insert(names, (char *)r->dir->children[j]->name,
+                                NULL);
         }
         for (guint j = part->entry; j < part->end_entry; j++) {
             g_hash_table_insert(
@@ -70,7 +71,7 @@ static GHashTable *changed_names(const DirRead *r)
 }
 
 /* Meet a name: whether another entry had it before. *defects says so, then. */
-static bool meet(GHashTable *names, char *name, unsigned *defects)
+static bool meet(GHashTable *names, const char *name, unsigned *defects)
 {
     gpointer key, met;
     unsigned old = *defects;

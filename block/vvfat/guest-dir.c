@@ -178,14 +178,13 @@ void guest_entry_apply(GuestState *s, Inode *child, GuestEntry *e)
 
     child->parent = e->dir;
     child->entry = e->entry;
-    child->slot = e->slot;
-    child->n_slots = e->n_slots;
+    child->slot = (uint16_t)e->slot;
+    child->n_slots = (uint8_t)e->n_slots;
     child->defects = e->defects | chain_defects |
                      (child->defects & (INODE_DOTS | INODE_IO_ERROR));
-    g_free(child->name);
-    child->name = g_steal_pointer(&e->name);
+    inode_set_name(child, e->name);
     if (is_new_size && !child->is_directory) {
-        guest_mark_stale(s, child, UINT64_MAX); /* compare with its chain */
+        guest_mark_stale(s, child, UINT32_MAX); /* compare with its chain */
     }
     if (is_changed) {
         guest_state_change(s, child);

@@ -120,7 +120,7 @@ static void cluster_changed(GuestState *s, uint32_t cluster)
     Inode *owner = guest_state_owner(s, cluster, &index);
 
     if (owner) {
-        guest_mark_stale(s, owner, index);
+        guest_mark_stale(s, owner, (uint32_t)index);
     }
 }
 

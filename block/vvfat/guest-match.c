@@ -118,10 +118,11 @@ static GHashTable *names_of_orphans(const GuestState *s)
 
     for (guint i = 0; i < s->orphans->len; i++) {
         Inode *inode = g_ptr_array_index(s->orphans, i);
+        gsize dir =
+            GPOINTER_TO_SIZE(g_hash_table_lookup(s->lost_from, inode));
 
-        if (inode->last_parent) {
-            g_hash_table_insert(
-                names, name_key(inode->last_parent, inode->name), inode);
+        if (dir) {
+            g_hash_table_insert(names, name_key(dir, inode->name), inode);
         }
     }
     return names;
@@ -185,8 +186,7 @@ static int take_over(GuestState *s, Inode *orphan, Inode *d)
 {
     guest_orphan_adopt(s, orphan);
     replace_child(d->parent, d, orphan);
-    g_free(orphan->name);
-    orphan->name = g_steal_pointer(&d->name);
+    inode_set_name(orphan, d->name);
     orphan->entry = d->entry;
     orphan->slot = d->slot;
     orphan->n_slots = d->n_slots;

@@ -14,7 +14,10 @@
 
 void guest_orphan_add(GuestState *s, Inode *inode)
 {
-    inode->last_parent = inode->parent ? inode->parent->id : 0;
+    if (inode->parent) {
+        g_hash_table_insert(s->lost_from, inode,
+                            GSIZE_TO_POINTER(inode->parent->id));
+    }
     inode->parent = NULL;
     inode->is_orphan = true;
     g_ptr_array_add(s->orphans, inode);
@@ -25,7 +28,7 @@ void guest_orphan_add(GuestState *s, Inode *inode)
 void guest_orphan_adopt(GuestState *s, Inode *inode)
 {
     inode->is_orphan = false;
-    inode->last_parent = 0;
+    g_hash_table_remove(s->lost_from, inode);
     inode->defects &= ~INODE_LOST_CHAIN;
     g_ptr_array_remove_fast(s->orphans, inode);
 }
@@ -71,7 +74,7 @@ static void let_go(GuestState *s, Inode *inode)
 {
     inode->is_orphan = false;
     inode->is_stale = false;
-    inode->last_parent = 0;
+    g_hash_table_remove(s->lost_from, inode);
     if (inode->defects & CHAIN_DEFECTS) {
         g_ptr_array_remove_fast(s->defective, inode);
     }

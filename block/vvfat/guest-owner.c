@@ -30,13 +30,13 @@ Inode *guest_state_owner(const GuestState *s, uint32_t cluster,
 /* Clear what a run of clusters still has of the inode's. */
 static void release_run(GuestState *s, const Inode *inode, ClusterRun run)
 {
-    uint64_t at = run.first, end = at + run.count;
+    uint32_t at = run.first, end = at + run.count;
     Interval found;
 
     while (at < end && interval_map_next(s->owners, at, &found) &&
            found.start < end) {
-        uint64_t start = MAX(found.start, at);
-        uint64_t stop = MIN(found.end, end);
+        uint32_t start = MAX(found.start, at);
+        uint32_t stop = MIN(found.end, end);
 
         if (found.value == inode) {
             interval_map_clear(s->owners, start, stop);
@@ -81,8 +81,8 @@ typedef struct Walk {
 /* Put the tail into the chain, and take its clusters. */
 static int walk_settle_tail(Walk *w)
 {
-    uint64_t index = chain_length(&w->inode->chain);
-    uint64_t first = w->tail.first, end = first + w->tail.count;
+    uint32_t index = (uint32_t)chain_length(&w->inode->chain);
+    uint32_t first = w->tail.first, end = first + w->tail.count;
 
     if (w->tail.count == 0) {
         return 0;

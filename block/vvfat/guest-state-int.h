@@ -30,10 +30,12 @@ struct GuestState {
     bool closing;    /* the first FAT is right */
 
     Linked *linked;
-    IntervalMap *owners;  /* cluster -> Inode, index in its chain */
-    GPtrArray *changes;   /* Inode */
-    GPtrArray *defective; /* Inode: followed again by every update */
-    GPtrArray *orphans;   /* Inode */
+    IntervalMap *owners;   /* cluster -> Inode, index in its chain */
+    GPtrArray *changes;    /* Inode */
+    GPtrArray *defective;  /* Inode: followed again by every update */
+    GPtrArray *orphans;    /* Inode */
+    GHashTable *lost_from; /* Inode, an orphan -> id of the directory that it
+                              was in, which may be gone */
 
     /* The active FAT as of the last update. */
     GHashTable *pages;    /* number -> FAT_PAGE_SIZE bytes */
@@ -69,7 +71,7 @@ Inode *guest_inode_new(GuestState *s, bool is_directory);
 void guest_retire(GuestState *s);
 
 /* The inode's chain has to be followed again from cluster `from` of it on. */
-void guest_mark_stale(GuestState *s, Inode *inode, uint64_t from);
+void guest_mark_stale(GuestState *s, Inode *inode, uint32_t from);
 
 /* ---- The FAT (guest-fat.c) ---- */
 

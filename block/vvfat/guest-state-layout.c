@@ -12,13 +12,14 @@ typedef struct Adding {
 
 static void set_names(Inode *inode, const Adding *a, const TreeNode *node)
 {
-    const char *why;
-    g_autofree char *plain = names_unmap(node->name, &why);
+    inode_borrow_names(inode, node->name, node->host_name);
+    if (node->name != node->host_name) {
+        const char *why;
+        g_autofree char *plain = names_unmap(node->name, &why);
 
-    inode->name = g_strdup(node->name);
-    inode->host_name = g_strdup(node->host_name);
-    if (g_strcmp0(plain, node->host_name) != 0) {
-        inode->alias = g_strdup(node->name);
+        if (g_strcmp0(plain, node->host_name) != 0) {
+            inode->alias = g_strdup(node->name);
+        }
     }
     if (node->is_link) {
         inode->link_path =
@@ -33,13 +34,13 @@ static void set_host(Inode *inode, const Adding *a, const TreeNode *node)
     inode->host.ino = node->host_ino;
     inode->host.size = node->size;
     inode->host.mtime_ns = node->host_mtime;
-    inode->host_entry = inode->entry;
+    inode->host_entry = inode_host_entry(&inode->entry);
     inode->is_sparse = node->is_sparse;
 }
 
 static void take_clusters(GuestState *s, Inode *inode, const TreeNode *node)
 {
-    uint64_t index = 0;
+    uint32_t index = 0;
 
     for (uint32_t i = 0; i < node->chain.n_runs; i++) {
         ClusterRun run = chain_runs(&node->chain)[i];
@@ -48,8 +49,8 @@ static void take_clusters(GuestState *s, Inode *inode, const TreeNode *node)
         if (!inode->is_directory) {
             chain_append(&inode->host_chain, run);
         }
-        interval_map_set(s->owners, run.first, (uint64_t)run.first + run.count,
-                         inode, index);
+        interval_map_set(s->owners, run.first, run.first + run.count, inode,
+                         index);
         index += run.count;
     }
 }
@@ -68,7 +69,7 @@ static bool add_node(TreeNode *node, void *opaque)
         dirent_render(node, slots - 1, &inode->entry);
         inode->parent = inode->host_parent = parent;
         inode->slot = node->slot;
-        inode->n_slots = slots;
+        inode->n_slots = (uint8_t)slots;
         set_names(inode, a, node);
         /* What a link leads to is somebody else's place. */
         inode->is_linked_to = node->is_link || parent->is_linked_to;

@@ -32,13 +32,13 @@ GPtrArray *guest_state_inodes(const GuestState *s)
 
 static void take_clusters(GuestState *s, Inode *inode)
 {
-    uint64_t index = 0;
+    uint32_t index = 0;
 
     for (uint32_t i = 0; i < inode->chain.n_runs; i++) {
         ClusterRun run = chain_runs(&inode->chain)[i];
 
-        interval_map_set(s->owners, run.first, (uint64_t)run.first + run.count,
-                         inode, index);
+        interval_map_set(s->owners, run.first, run.first + run.count, inode,
+                         index);
         index += run.count;
     }
 }
@@ -52,10 +52,7 @@ static bool may_differ(const Inode *inode)
     return inode->parent != inode->host_parent ||
            g_strcmp0(known, inode->name) != 0 ||
            inode->entry.attr != inode->host_entry.attr ||
-           memcmp(&inode->entry.mtime, &inode->host_entry.mtime,
-                  sizeof(inode->entry.mtime)) != 0 ||
-           memcmp(&inode->entry.mdate, &inode->host_entry.mdate,
-                  sizeof(inode->entry.mdate)) != 0 ||
+           !inode_has_entry_time(inode) ||
            (!inode->is_directory && inode_size(inode) != inode->host.size);
 }
 

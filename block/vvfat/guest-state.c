@@ -27,6 +27,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     s->changes = g_ptr_array_new();
     s->defective = g_ptr_array_new();
     s->orphans = g_ptr_array_new();
+    s->lost_from = g_hash_table_new(NULL, NULL);
     s->pages = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     s->differ = sparse_bitmap_new();
     s->touched_pages = g_hash_table_new(NULL, NULL);
@@ -39,8 +40,7 @@ GuestState *guest_state_new(const GuestStateConfig *config)
     g_array_set_clear_func(s->appeared, (GDestroyNotify)guest_entry_clear);
     s->retired = g_hash_table_new(NULL, NULL);
     s->root = guest_inode_new(s, true);
-    s->root->name = g_strdup("");
-    s->root->host_name = g_strdup("");
+    inode_borrow_names(s->root, "", "");
     return s;
 }
 
@@ -79,6 +79,7 @@ void guest_state_free(GuestState *s)
     g_ptr_array_unref(s->changes);
     g_ptr_array_unref(s->defective);
     g_ptr_array_unref(s->orphans);
+    g_hash_table_unref(s->lost_from);
     g_hash_table_unref(s->pages);
     sparse_bitmap_free(s->differ);
     g_hash_table_unref(s->touched_pages);
@@ -183,6 +184,7 @@ void guest_retire(GuestState *s)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Inode *inode = key;
 
+        g_hash_table_remove(s->lost_from, inode);
         g_hash_table_remove(s->touched_dirs, inode);
         g_hash_table_remove(s->unlinked, inode);
         if (inode->change) {
@@ -210,7 +212,7 @@ void guest_state_settle(GuestState *s, Inode *inode)
 
 /* ---- Touching ---- */
 
-void guest_mark_stale(GuestState *s, Inode *inode, uint64_t from)
+void guest_mark_stale(GuestState *s, Inode *inode, uint32_t from)
 {
     if (!inode->is_stale) {
         inode->is_stale = true;
@@ -220,7 +222,7 @@ void guest_mark_stale(GuestState *s, Inode *inode, uint64_t from)
     inode->stale_from = MIN(inode->stale_from, from);
 }
 
-static void touch_clusters(GuestState *s, uint64_t first, uint64_t end)
+static void touch_clusters(GuestState *s, uint32_t first, uint32_t end)
 {
     Interval found;
 
@@ -229,7 +231,7 @@ static void touch_clusters(GuestState *s, uint64_t first, uint64_t end)
         Inode *inode = found.value;
 
         if (inode->is_directory) {
-            uint64_t at = MAX(first, found.start);
+            uint32_t at = MAX(first, found.start);
 
             g_hash_table_add(s->touched_dirs, inode);
             sparse_bitmap_set(s->touched_clusters, at,
@@ -255,11 +257,11 @@ void guest_state_touch(GuestState *s, int64_t offset, int64_t bytes)
         s->root_touched = true;
     }
     if (end > data) {
-        uint64_t first = (uint64_t)(MAX(offset, data) - data) /
-                         s->cluster_size;
-        uint64_t last = (uint64_t)(end - data - 1) / s->cluster_size;
+        uint32_t after = boot->cluster_count + FAT_FIRST_CLUSTER;
+        int64_t first = (MAX(offset, data) - data) / s->cluster_size;
+        int64_t last = (end - data - 1) / s->cluster_size;
 
-        touch_clusters(s, first + FAT_FIRST_CLUSTER,
-                       last + FAT_FIRST_CLUSTER + 1);
+        touch_clusters(s, (uint32_t)MIN(first + FAT_FIRST_CLUSTER, after),
+                       (uint32_t)MIN(last + FAT_FIRST_CLUSTER + 1, after));
     }
 }

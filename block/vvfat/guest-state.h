@@ -53,7 +53,7 @@ void guest_state_free(GuestState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestState, guest_state_free)
 
 /* Take over the tree of the layout that the volume was made from: inodes with
- * both sides alike. */
+ * both sides alike. Their names stay the tree's: it outlives the state. */
 void guest_state_add_layout(GuestState *state, const Layout *layout);
 
 /*

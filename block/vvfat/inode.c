@@ -61,14 +61,69 @@ void inode_free(Inode *inode)
         inode_change_free(inode->change);
         chain_clear(&inode->chain);
         chain_clear(&inode->host_chain);
+        inode_set_name(inode, NULL);
+        inode_set_host_name(inode, NULL);
         g_free(inode->children);
-        g_free(inode->name);
-        g_free(inode->host_name);
         g_free(inode->link_path);
         g_free(inode->alias);
         g_free(inode);
     }
 }
+
+/* ---- Names ---- */
+
+typedef struct NameSide {
+    const char *text;
+    bool is_owned;
+} NameSide;
+
+/* Another text for one side. Where both had one string the other one keeps it,
+ * and frees it then. */
+static void side_set(NameSide *side, NameSide *other, const char *text)
+{
+    NameSide old = *side;
+
+    if (g_strcmp0(text, other->text) == 0) {
+        *side = (NameSide){ .text = other->text };
+    } else {
+        *side = (NameSide){ .text = g_strdup(text), .is_owned = text != NULL };
+    }
+    if (old.is_owned && old.text == other->text) {
+        other->is_owned = true;
+    } else if (old.is_owned) {
+        g_free((char *)old.text);
+    }
+}
+
+void inode_set_name(Inode *inode, const char *name)
+{
+    NameSide guest = { inode->name, inode->owns_name };
+    NameSide host = { inode->host_name, inode->owns_host_name };
+
+    side_set(&guest, &host, name);
+    inode->name = guest.text;
+    inode->owns_name = guest.is_owned;
+    inode->owns_host_name = host.is_owned;
+}
+
+void inode_set_host_name(Inode *inode, const char *host_name)
+{
+    NameSide guest = { inode->name, inode->owns_name };
+    NameSide host = { inode->host_name, inode->owns_host_name };
+
+    side_set(&host, &guest, host_name);
+    inode->host_name = host.text;
+    inode->owns_name = guest.is_owned;
+    inode->owns_host_name = host.is_owned;
+}
+
+void inode_borrow_names(Inode *inode, const char *name, const char *host_name)
+{
+    inode->name = name;
+    inode->host_name = host_name;
+}
+
+/* ---- Entries ---- */
 
 uint32_t inode_entry_cluster(const FatDirent *entry, unsigned fat_type)
 {
@@ -84,6 +139,23 @@ uint32_t inode_entry_cluster(const FatDirent *entry, unsigned fat_type)
 uint32_t inode_size(const Inode *inode)
 {
     return inode->is_directory ? 0 : le32_get(inode->entry.size);
+}
+
+InodeHostEntry inode_host_entry(const FatDirent *entry)
+{
+    return (InodeHostEntry){
+        .attr = entry->attr,
+        .mtime = entry->mtime,
+        .mdate = entry->mdate,
+    };
+}
+
+bool inode_has_entry_time(const Inode *inode)
+{
+    const InodeHostEntry *host = &inode->host_entry;
+
+    return le16_get(inode->entry.mtime) == le16_get(host->mtime) &&
+           le16_get(inode->entry.mdate) == le16_get(host->mdate);
 }
 
 bool inode_is_loss(const Inode *inode)
@@ -116,10 +188,9 @@ static char *path_of(const Inode *inode, const Inode *(*up)(const Inode *))
 
     for (const Inode *i = inode; i && up(i); i = up(i)) {
         bool is_link = on_host && i->link_path;
+        const char *name = on_host ? i->host_name : i->name;
 
-        g_ptr_array_add(names, is_link   ? i->link_path
-                               : on_host ? i->host_name
-                                         : i->name);
+        g_ptr_array_add(names, is_link ? i->link_path : (char *)name);
         if (is_link) {
             break;
         }

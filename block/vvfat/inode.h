@@ -59,55 +59,65 @@ typedef struct InodeHostId {
     int64_t mtime_ns; /* nanoseconds since 1970, saturated */
 } InodeHostId;
 
+/* What of an entry the host has as well. */
+typedef struct InodeHostEntry {
+    uint8_t attr;
+    le16 mtime, mdate;
+} InodeHostEntry;
+
+/* There are as many as there are files: what few of them need stands
+ * elsewhere (InodeChange, guest-state-int.h, linked.h). */
 struct Inode {
     /* ---- The guest's side ---- */
     Inode *parent;      /* NULL: the root, or no entry (deleted) */
     Inode **children;   /* directories: in the order of their entries */
-    char *name;         /* long name, UTF-8 (names.h); the root: "" */
+    const char *name;   /* long name, UTF-8 (names.h); the root: "" */
     ClusterChain chain; /* the sound part of its clusters */
     uint32_t n_children;
-    uint32_t slot; /* first of its 32-byte entries in the parent */
-    uint32_t n_slots;
-    FatDirent entry;      /* the short entry as it stands */
-    unsigned defects;     /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
-                           DAMAGED; IO_ERROR: a directory that could not be
-                           read */
-    uint64_t last_parent; /* id of the directory that an orphan was in; 0:
-                             none. (That may be gone.) */
-    uint64_t stale_from;  /* first index of its chain to be followed again */
+    unsigned defects;    /* INODE_CHAIN_BAD .. INODE_NAME_TWICE, LOST_CHAIN,
+                            DAMAGED; IO_ERROR: a directory that could not be
+                            read */
+    uint32_t stale_from; /* first index of its chain to be followed again */
+    uint16_t slot;       /* first of its 32-byte entries in the parent */
+    uint8_t n_slots;
+    FatDirent entry; /* the short entry as it stands */
 
-    /* ---- The host's side ---- */
-    Inode *host_parent; /* directory that holds it; NULL: the root, or
-                                not on the host */
-    char *host_name;    /* NULL: not on the host; the root: "" */
-    char *link_path;    /* path below the root that a symbolic link in
-                                its place stands for, or that what it shows,
-                                below a link, was moved to; or NULL */
-    char *alias;        /* guest name of this host name where it is not
-                                what names_unmap() makes of it, or NULL */
-    InodeHostId host;
-    ClusterChain host_chain; /* clusters whose bytes the host file holds, in
-                                the file's order; only in the map (data-map)
-                                as far as nothing else took them */
-    FatDirent host_entry;    /* attr, mtime, mdate: what the host side of
-                                them corresponds to */
-    uint64_t mapped_at;      /* when host_chain was mapped: what was mapped
-                                later has the clusters (data-map.h) */
-
-    InodeChange *change; /* while it is in the list of changes, else NULL */
-    uint64_t id;         /* unique among the inodes of a volume; root: 1 */
-    /* The host did not allow writing when opened. Requests look at it, while
-     * the bits change. */
-    bool is_protected;
+    /* ---- Both ---- */
     bool is_directory : 1;
-    bool is_sparse : 1;    /* the host file may have holes */
     bool is_linked_to : 1; /* reached through a symbolic link */
     bool is_detached : 1;  /* a file reached so: what its host file had is in
                               the overlay, where that was changed since */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
     bool is_known : 1;     /* a directory: guest-dir-parts.c */
+    bool owns_name : 1;    /* inode.c */
+    bool owns_host_name : 1;
+
+    /* ---- The host's side ---- */
+    /* Requests look at these two, while the bits change. */
+    bool is_protected;         /* the host did not allow writing when opened */
+    bool is_sparse;            /* the host file may have holes */
+    InodeHostEntry host_entry; /* what it corresponds to */
+    Inode *host_parent;        /* directory that holds it; NULL: the root, or
+                                  not on the host */
+    const char *host_name;     /* NULL: not on the host; the root: "" */
+    char *link_path;           /* path below the root that a symbolic link in
+                                  its place stands for, or that what it shows,
+                                  below a link, was moved to; or NULL */
+    char *alias;               /* guest name of this host name where it is not
+                                  what names_unmap() makes of it, or NULL */
+    InodeHostId host;
+    ClusterChain host_chain; /* clusters whose bytes the host file holds, in
+                                the file's order; only in the map (data-map)
+                                as far as nothing else took them */
+    uint64_t mapped_at;      /* when host_chain was mapped: what was mapped
+                                later has the clusters (data-map.h) */
+
+    InodeChange *change; /* while it is in the list of changes, else NULL */
+    uint64_t id;         /* unique among the inodes of a volume; root: 1 */
 };
+
+_Static_assert(sizeof(Inode) <= 200, "an inode has grown");
 
 /* What is known of the contents of a file, compared to its host file. */
 typedef enum InodeContent {
@@ -145,6 +155,23 @@ Inode *inode_new(bool is_directory);
 void inode_free(Inode *inode);
 
 void inode_change_free(InodeChange *change);
+
+/*
+ * Give it another name, on the guest's side, or on the host's: a copy; NULL:
+ * none. The other side's stays what and where it is. Names that are the same
+ * bytes are one string.
+ */
+void inode_set_name(Inode *inode, const char *name);
+void inode_set_host_name(Inode *inode, const char *host_name);
+
+/* The names of one that has none; both strings outlive it. */
+void inode_borrow_names(Inode *inode, const char *name, const char *host_name);
+
+/* What a host side that is like the entry has of it. */
+InodeHostEntry inode_host_entry(const FatDirent *entry);
+
+/* Whether the host has the entry's time, as far as is known. */
+bool inode_has_entry_time(const Inode *inode);
 
 static inline bool inode_is_on_host(const Inode *inode)
 {

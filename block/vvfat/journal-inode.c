@@ -44,6 +44,18 @@ static void put_chain(GByteArray *out, const ClusterChain *chain)
     }
 }
 
+/* An entry, of which nothing else is set. */
+static void put_host_entry(GByteArray *out, const InodeHostEntry *host)
+{
+    const FatDirent entry = {
+        .attr = host->attr,
+        .mtime = host->mtime,
+        .mdate = host->mdate,
+    };
+
+    journal_put_raw(out, &entry, sizeof(entry));
+}
+
 static uint8_t flags_of(const Inode *inode)
 {
     return (uint8_t)((inode->is_directory ? IS_DIRECTORY : 0) |
@@ -75,7 +87,7 @@ void journal_put_inode(GByteArray *out, const Inode *inode)
     journal_put_string(out, inode->link_path);
     journal_put_string(out, inode->alias);
     journal_put_host_id(out, &inode->host);
-    journal_put_raw(out, &inode->host_entry, sizeof(inode->host_entry));
+    put_host_entry(out, &inode->host_entry);
     journal_put_u64(out, inode->mapped_at);
     put_chain(out, on_host ? &inode->host_chain : &none);
 }
@@ -93,7 +105,7 @@ static void get_chain(JournalReader *in, uint32_t clusters_end,
         run.count = journal_get_u32(in);
         if (run.first < FAT_FIRST_CLUSTER || run.count == 0 ||
             (uint64_t)run.first + run.count > clusters_end ||
-            !chain_append(chain, run)) {
+            !chain_append(chain, run) || chain_length(chain) > clusters_end) {
             in->bad = true;
         }
     }
@@ -124,8 +136,7 @@ static bool is_sound(const JournalInode *j)
     const Inode *inode = j->inode;
     bool is_root = inode->id == 1;
 
-    if (inode->id == 0 || !inode->name || inode->host.size < 0 ||
-        inode->slot > INT32_MAX || inode->n_slots > INT32_MAX) {
+    if (inode->id == 0 || !inode->name || inode->host.size < 0) {
         return false;
     }
     if (is_root) {
@@ -151,6 +162,10 @@ void journal_inode_free(JournalInode *j)
 JournalInode *journal_get_inode(JournalReader *in, uint32_t clusters_end)
 {
     g_autoptr(JournalInode) j = g_new0(JournalInode, 1);
+    g_autofree char *name = NULL;
+    g_autofree char *host_name = NULL;
+    FatDirent host_entry;
+    uint32_t slot, n_slots;
     uint8_t flags = journal_get_u8(in);
     Inode *inode = inode_new(flags & IS_DIRECTORY);
 
@@ -163,21 +178,27 @@ JournalInode *journal_get_inode(JournalReader *in, uint32_t clusters_end)
     inode->id = journal_get_u64(in);
 
     j->parent = journal_get_u64(in);
-    inode->name = journal_get_string(in);
-    inode->slot = journal_get_u32(in);
-    inode->n_slots = journal_get_u32(in);
+    name = journal_get_string(in);
+    inode_set_name(inode, name);
+    slot = journal_get_u32(in);
+    n_slots = journal_get_u32(in);
+    inode->slot = (uint16_t)slot;
+    inode->n_slots = (uint8_t)n_slots;
     journal_get_raw(in, &inode->entry, sizeof(inode->entry));
     get_chain(in, clusters_end, &inode->chain);
 
     j->host_parent = journal_get_u64(in);
-    inode->host_name = journal_get_string(in);
+    host_name = journal_get_string(in);
+    inode_set_host_name(inode, host_name);
     inode->link_path = journal_get_string(in);
     inode->alias = journal_get_string(in);
     journal_get_host_id(in, &inode->host);
-    journal_get_raw(in, &inode->host_entry, sizeof(inode->host_entry));
+    journal_get_raw(in, &host_entry, sizeof(host_entry));
+    inode->host_entry = inode_host_entry(&host_entry);
     inode->mapped_at = journal_get_u64(in);
     get_chain(in, clusters_end, &inode->host_chain);
 
-    in->bad |= (flags & ~ALL_FLAGS) || !is_sound(j);
+    in->bad |= (flags & ~ALL_FLAGS) || slot > UINT16_MAX ||
+               n_slots > UINT8_MAX || !is_sound(j);
     return in->bad ? NULL : g_steal_pointer(&j);
 }

@@ -47,7 +47,12 @@ static bool is_dot_or_space(unsigned c)
 
 static bool byte_is_special(uint8_t b)
 {
-    return b < 0x20 || strchr("\"*:<>?|\\", b);
+    static const bool special[UINT8_MAX + 1] = {
+        ['"'] = true, ['*'] = true, [':'] = true, ['<'] = true,
+        ['>'] = true, ['?'] = true, ['|'] = true, ['\\'] = true,
+    };
+
+    return b < 0x20 || special[b];
 }
 
 static bool is_stand_in(uint32_t code)

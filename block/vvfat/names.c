@@ -46,7 +46,7 @@ uint32_t names_upper(uint32_t code)
     uint32_t upper;
 
     if (code < 0x80) {
-        return (uint32_t)g_ascii_toupper((char)code);
+        return code >= 'a' && code <= 'z' ? code - ('a' - 'A') : code;
     }
     if (code >= 0x10000) {
         return code;
@@ -75,6 +75,51 @@ char *names_fold(const char *utf8)
     }
     folded[length] = '\0';
     return folded;
+}
+
+/* A byte that is no UTF-8 is compared as what no character is. */
+#define FOLD_BYTE 0x110000u
+
+/* One more character of a name, folded; 0 at its end. */
+static uint32_t fold_next(const char **at)
+{
+    uint32_t code;
+    /* The NUL at the end is no continuation byte: it stops utf8_get(). */
+    unsigned step = utf8_get(*at, UTF8_MAX_BYTES, &code);
+
+    if (step == 0) {
+        code = FOLD_BYTE + (uint8_t) * *at;
+        step = 1;
+    }
+    *at += step;
+    return names_upper(code);
+}
+
+/* FNV-1a over the characters. */
+guint names_fold_hash(gconstpointer utf8)
+{
+    const char *at = utf8;
+    guint hash = 2166136261u;
+    uint32_t code;
+
+    while ((code = fold_next(&at)) != 0) {
+        hash = (hash ^ code) * 16777619u;
+    }
+    return hash;
+}
+
+gboolean names_fold_equal(gconstpointer utf8, gconstpointer other)
+{
+    const char *one = utf8, *two = other;
+    uint32_t code;
+
+    do {
+        code = fold_next(&one);
+        if (code != fold_next(&two)) {
+            return FALSE;
+        }
+    } while (code != 0);
+    return TRUE;
 }
 
 bool names_is_device(const char *utf8)
@@ -110,6 +155,18 @@ uint8_t names_checksum(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
     return sum;
 }
 
+bool names_short_has(uint8_t byte)
+{
+    static const bool banned[UINT8_MAX + 1] = {
+        ['"'] = true, ['*'] = true, ['+'] = true,  [','] = true,
+        ['.'] = true, ['/'] = true, [':'] = true,  [';'] = true,
+        ['<'] = true, ['='] = true, ['>'] = true,  ['?'] = true,
+        ['['] = true, [']'] = true, ['\\'] = true, ['|'] = true,
+    };
+
+    return !g_ascii_iscntrl((char)byte) && !banned[byte];
+}
+
 bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
 {
     if (short_name[0] == ' ') {
@@ -118,8 +175,7 @@ bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE])
     for (unsigned i = 0; i < FAT_SHORT_NAME_SIZE; i++) {
         uint8_t c = short_name[i];
 
-        if ((c < 0x20 && (i > 0 || c != FAT_DIRENT_KANJI_E5)) || c == 0x7f ||
-            strchr("\"*+,./:;<=>?[\\]|", c)) {
+        if (!names_short_has(c) && (i > 0 || c != FAT_DIRENT_KANJI_E5)) {
             return false;
         }
     }

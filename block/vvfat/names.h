@@ -53,6 +53,10 @@ char *names_unmap(const char *utf8, const char **why);
 /* Fold for comparing as FAT does: without regard to case. g_free(). */
 char *names_fold(const char *utf8);
 
+/* Of names as keys of a GHashTable, which are compared as they are folded. */
+guint names_fold_hash(gconstpointer utf8);
+gboolean names_fold_equal(gconstpointer utf8, gconstpointer other);
+
 /* Upper case of one character; itself when it has none of one UTF-16 unit. */
 uint32_t names_upper(uint32_t code);
 
@@ -92,8 +96,11 @@ char *names_short_to_utf8(const Codepage *cp,
                           const uint8_t short_name[FAT_SHORT_NAME_SIZE],
                           uint8_t case_flags);
 
-/* Whether the bytes may stand in the entry of a file (any code page byte).
+/* Whether a byte may stand in a short name or a label (any code page byte).
  * Lower case passes: it is not legal, but all systems read it. */
+bool names_short_has(uint8_t byte);
+
+/* Whether the bytes may stand in the entry of a file. */
 bool names_short_is_valid(const uint8_t short_name[FAT_SHORT_NAME_SIZE]);
 
 /*

@@ -202,12 +202,9 @@ static bool wants_attributes(const Inode *inode)
 
 static bool wants_times(const Inode *inode)
 {
-    const FatDirent *guest = &inode->entry, *host = &inode->host_entry;
-
     return !inode_is_on_host(inode) ||
            (!inode->is_directory && inode->change->content != CONTENT_SAME) ||
-           le16_get(guest->mtime) != le16_get(host->mtime) ||
-           le16_get(guest->mdate) != le16_get(host->mdate);
+           !inode_has_entry_time(inode);
 }
 
 static void plan_writes(Planner *planner)

@@ -73,7 +73,7 @@ static void compare(const Survey *s, const Inode *inode, const HostStat *st)
 static void look_at(const Survey *s, HostDir *open, Inode *dir,
                     const char *name, GPtrArray *temporary)
 {
-    Inode key = { .host_parent = dir, .host_name = (char *)name };
+    Inode key = { .host_parent = dir, .host_name = name };
     Inode *inode = g_hash_table_lookup(s->names, &key);
     HostStat st;
 

@@ -88,8 +88,7 @@ static void stand_at(ReconcileFate *fate, Inode *dir, const char *name)
         return;
     }
     inode->host_parent = dir;
-    g_free(inode->host_name);
-    inode->host_name = g_strdup(name);
+    inode_set_host_name(inode, name);
     g_free(inode->alias);
     inode->alias = NULL;
     if (inode->name) {
@@ -230,7 +229,7 @@ static void settle_gone(Reconcile *r)
 
         if (!fate->is_settled && fate->goes && inode_is_on_host(inode)) {
             inode->host_parent = NULL;
-            g_clear_pointer(&inode->host_name, g_free);
+            inode_set_host_name(inode, NULL);
             g_clear_pointer(&inode->link_path, g_free);
             g_clear_pointer(&inode->alias, g_free);
             chain_clear(&inode->host_chain);

@@ -52,6 +52,12 @@ struct ScanList {
     ScanEntry **chunks;            /* NULL: not there yet, or not any more */
 };
 
+/* A device whose file system keeps no attributes. */
+typedef struct PlainDevice {
+    bool is_known;
+    uint64_t dev;
+} PlainDevice;
+
 struct ScanLister {
     HostFs *fs;
     bool hidden;
@@ -65,9 +71,7 @@ struct ScanLister {
     pthread_cond_t done; /* a step is done */
     ScanList *lists;
     bool is_over;
-    /* A device whose file system keeps no attributes, and whether there is. */
-    bool has_plain;
-    uint64_t plain_dev;
+    PlainDevice plain;
 };
 
 /* ---- Steps ---- */
@@ -121,28 +125,22 @@ static const char *why_left_out(const ScanLister *l, const char *name)
     return name[0] == '.' && !l->hidden ? "hidden, and hidden=off" : NULL;
 }
 
-/* One call for each file of a scan. */
-static void ask_attributes(ScanLister *l, ScanList *list, ScanEntry *entry)
+/* One call for each file of a scan, where it makes sense. */
+static void ask_attributes(const ScanLister *l, ScanList *list,
+                           ScanEntry *entry, PlainDevice *plain)
 {
-    bool is_plain;
-
-    pthread_mutex_lock(&l->lock);
-    is_plain = l->has_plain && l->plain_dev == entry->st.dev;
-    pthread_mutex_unlock(&l->lock);
-    if (is_plain) {
+    if (plain->is_known && plain->dev == entry->st.dev) {
         return;
     }
     entry->attr_ret = l->fs->ops->dos_attrib_at(l->fs, list->dir, entry->name,
                                                 &entry->attr);
     if (entry->attr_ret == -ENOTSUP) {
-        pthread_mutex_lock(&l->lock);
-        l->has_plain = true;
-        l->plain_dev = entry->st.dev;
-        pthread_mutex_unlock(&l->lock);
+        *plain = (PlainDevice){ .is_known = true, .dev = entry->st.dev };
     }
 }
 
-static void look_at(ScanLister *l, ScanList *list, ScanEntry *entry)
+static void look_at(const ScanLister *l, ScanList *list, ScanEntry *entry,
+                    PlainDevice *plain)
 {
     entry->left_out = why_left_out(l, entry->name);
     entry->attr_ret = -ENODATA;
@@ -153,11 +151,12 @@ static void look_at(ScanLister *l, ScanList *list, ScanEntry *entry)
                                      &entry->st);
     if (entry->ret == 0 &&
         (entry->st.kind == HOST_FILE || entry->st.kind == HOST_DIRECTORY)) {
-        ask_attributes(l, list, entry);
+        ask_attributes(l, list, entry, plain);
     }
 }
 
-static ScanEntry *look_at_chunk(ScanLister *l, ScanList *list, unsigned chunk)
+static ScanEntry *look_at_chunk(const ScanLister *l, ScanList *list,
+                                unsigned chunk, PlainDevice *plain)
 {
     unsigned first = chunk * CHUNK;
     unsigned n = MIN(CHUNK, list->names->len - first);
@@ -165,7 +164,7 @@ static ScanEntry *look_at_chunk(ScanLister *l, ScanList *list, unsigned chunk)
 
     for (unsigned i = 0; i < n; i++) {
         entries[i].name = list->names->pdata[first + i];
-        look_at(l, list, &entries[i]);
+        look_at(l, list, &entries[i], plain);
     }
     return entries;
 }
@@ -189,11 +188,13 @@ static bool take_step(ScanLister *l, ScanList *list)
                list->next_chunk < list->n_chunks &&
                list->next_chunk < list->at + CHUNKS_AHEAD) {
         unsigned chunk = list->next_chunk++;
+        PlainDevice plain = l->plain;
         ScanEntry *entries;
 
         pthread_mutex_unlock(&l->lock);
-        entries = look_at_chunk(l, list, chunk);
+        entries = look_at_chunk(l, list, chunk, &plain);
         pthread_mutex_lock(&l->lock);
+        l->plain = plain.is_known ? plain : l->plain;
         list->chunks[chunk] = entries;
         if (++list->n_looked == list->n_chunks) {
             close_dir(l, list);

@@ -3,10 +3,11 @@
  * The names of one directory: what FAT cannot hold is mapped, names that FAT
  * would take for the same are told apart, and short names are given.
  *
- * Two passes over a table of folded names: first every name claims its own
- * folded form, in sorted order; then those that came too late get "name~2",
- * with a counter for each form, so that thousands that collide are done in
- * linear time and no renamed file takes the name of an innocent one.
+ * Two passes over a table that compares names as they are folded: first every
+ * name claims its folded form, in sorted order; then those that came too late
+ * get "name~2", with a counter for each form, so that thousands that collide
+ * are done in linear time and no renamed file takes the name of an innocent
+ * one.
  *
  * A long name must not equal another's short name either. Names that are valid
  * 8.3 names themselves have theirs reserved before any is generated, which
@@ -24,7 +25,7 @@ typedef struct Naming {
     const TreeNode *dir;
     TreeNode **nodes;
     uint32_t n;
-    GHashTable *folded; /* folded long name -> the next number to try */
+    GHashTable *folded; /* long names, the tree's -> the next number to try */
     bool ascii;         /* every long name is */
 } Naming;
 
@@ -66,25 +67,30 @@ static void report_renamed(const Naming *naming, const TreeNode *node,
 
 /* ---- Long names ---- */
 
+/* The next number to try for what is folded like `name`. False: it had one. */
+static bool claim(Naming *naming, const char *name, unsigned number)
+{
+    return g_hash_table_insert(naming->folded, (char *)name,
+                               GUINT_TO_POINTER(number));
+}
+
 /* A name of its own for a node whose folded name is taken. */
 static void make_distinct(Naming *naming, TreeNode *node)
 {
-    char *key = names_fold(node->name);
+    const char *wanted = node->name;
     unsigned number =
-        GPOINTER_TO_UINT(g_hash_table_lookup(naming->folded, key));
+        GPOINTER_TO_UINT(g_hash_table_lookup(naming->folded, wanted));
 
     for (;; number++) {
-        g_autofree char *name = numbered_name(node->name, number);
-        g_autofree char *fold = names_fold(name);
+        g_autofree char *name = numbered_name(wanted, number);
 
-        if (!g_hash_table_contains(naming->folded, fold)) {
-            g_hash_table_insert(naming->folded, g_steal_pointer(&fold),
-                                GUINT_TO_POINTER(FIRST_NUMBER));
+        if (!g_hash_table_contains(naming->folded, name)) {
             node->name = arena_strdup(naming->scan->tree->arena, name);
             break;
         }
     }
-    g_hash_table_insert(naming->folded, key, GUINT_TO_POINTER(number + 1));
+    claim(naming, node->name, FIRST_NUMBER);
+    claim(naming, wanted, number + 1);
 }
 
 static void assign_long_names(Naming *naming)
@@ -94,20 +100,14 @@ static void assign_long_names(Naming *naming)
     for (uint32_t i = 0; i < naming->n; i++) {
         TreeNode *node = naming->nodes[i];
         g_autofree char *mapped = names_map(node->host_name);
-        char *fold;
 
         if (mapped) {
             node->name = arena_strdup(naming->scan->tree->arena, mapped);
             report_renamed(naming, node, "FAT cannot hold the name");
         }
         naming->ascii &= g_str_is_ascii(node->name);
-        fold = names_fold(node->name);
-        if (g_hash_table_contains(naming->folded, fold)) {
+        if (!claim(naming, node->name, FIRST_NUMBER)) {
             g_ptr_array_add(late, node);
-            g_free(fold);
-        } else {
-            g_hash_table_insert(naming->folded, fold,
-                                GUINT_TO_POINTER(FIRST_NUMBER));
         }
     }
     for (unsigned i = 0; i < late->len; i++) {
@@ -123,18 +123,14 @@ static void assign_long_names(Naming *naming)
 static bool short_name_collides(const Naming *naming, const TreeNode *node)
 {
     g_autofree char *text = NULL;
-    g_autofree char *fold = NULL;
-    g_autofree char *own = NULL;
 
     if (naming->ascii) {
         return false;
     }
     text = names_short_to_utf8(naming->scan->options->codepage,
                                node->short_name, 0);
-    fold = names_fold(text);
-    own = names_fold(node->name);
-    return strcmp(fold, own) != 0 &&
-           g_hash_table_contains(naming->folded, fold);
+    return !names_fold_equal(text, node->name) &&
+           g_hash_table_contains(naming->folded, text);
 }
 
 static bool assign_short_name(const Naming *naming, ShortNames *names,
@@ -181,7 +177,7 @@ bool scan_names(Scan *scan, const TreeNode *dir, TreeNode **nodes, uint32_t n,
                 GError **errp)
 {
     g_autoptr(GHashTable)
-        folded = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        folded = g_hash_table_new(names_fold_hash, names_fold_equal);
     Naming naming = {
         .scan = scan,
         .dir = dir,

@@ -3,11 +3,14 @@
  * Short names of one directory (Microsoft FAT specification 7, "Basis-Name
  * Generation Algorithm" and "Numeric-Tail Generation").
  *
- * `used` holds the names taken. `next` holds, for each pattern, the number to
- * try next: a pattern is the name with its numeric tail left open ("FOO~"
- * with one digit, extension TXT). A pattern's numbers only go up, so every
- * name costs a constant number of steps plus one for each tail that was
- * reserved before, and no tail is ever looked at twice.
+ * A table holds the names taken and, for each pattern, the number to try next:
+ * a pattern is the name with its numeric tail left open ("FOO~" with one digit,
+ * extension TXT), and stands where its smallest name does. A pattern's numbers
+ * only go up, so every name costs a constant number of steps plus one for each
+ * tail that was reserved before, and no tail is ever looked at twice.
+ *
+ * It is hashed, with linear probing, and its entries stand in it: most names of
+ * a large directory are looked for several times.
  */
 #include <string.h>
 
@@ -18,10 +21,18 @@
 #define EXT_SIZE (FAT_SHORT_NAME_SIZE - BASE_SIZE)
 #define TAIL_MAX_DIGITS 6u
 
+#define TABLE_MIN 64u
+
+typedef struct Known {
+    uint8_t name[FAT_SHORT_NAME_SIZE]; /* begins with 0: none is here */
+    bool is_taken;
+    uint32_t next; /* number to try next where this begins a pattern, or 0 */
+} Known;
+
 struct ShortNames {
     const Codepage *cp;
-    GHashTable *used; /* 11 bytes, a set */
-    GHashTable *next; /* 11 bytes: pattern -> number */
+    Known *table;
+    unsigned room, count; /* room: a power of 2, over 4/3 of count */
 };
 
 /* A long name cut down to what a short one can hold. */
@@ -31,48 +42,101 @@ typedef struct Basis {
     bool exact; /* nothing was lost but the case */
 } Basis;
 
-/* FNV-1a over the bytes. */
-static guint name_hash(gconstpointer key)
-{
-    const uint8_t *bytes = key;
-    guint hash = 2166136261u;
-
-    for (unsigned i = 0; i < FAT_SHORT_NAME_SIZE; i++) {
-        hash = (hash ^ bytes[i]) * 16777619u;
-    }
-    return hash;
-}
-
-static gboolean name_equal(gconstpointer a, gconstpointer b)
-{
-    return memcmp(a, b, FAT_SHORT_NAME_SIZE) == 0;
-}
+/* ---- The table ---- */
 
 ShortNames *short_names_new(const Codepage *cp)
 {
     ShortNames *names = g_new0(ShortNames, 1);
 
     names->cp = cp;
-    names->used = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
-    names->next = g_hash_table_new_full(name_hash, name_equal, g_free, NULL);
+    names->room = TABLE_MIN;
+    names->table = g_new0(Known, names->room);
     return names;
 }
 
 void short_names_free(ShortNames *names)
 {
     if (names) {
-        g_hash_table_destroy(names->used);
-        g_hash_table_destroy(names->next);
+        g_free(names->table);
         g_free(names);
     }
 }
+
+/* FNV-1a over the bytes. */
+static uint32_t name_hash(const uint8_t name[FAT_SHORT_NAME_SIZE])
+{
+    uint32_t hash = 2166136261u;
+
+    for (unsigned i = 0; i < FAT_SHORT_NAME_SIZE; i++) {
+        hash = (hash ^ name[i]) * 16777619u;
+    }
+    return hash;
+}
+
+/* Where a name is, or would be. */
+static Known *table_find(const ShortNames *names,
+                         const uint8_t name[FAT_SHORT_NAME_SIZE])
+{
+    unsigned at = name_hash(name) & (names->room - 1);
+
+    while (names->table[at].name[0] &&
+           memcmp(names->table[at].name, name, FAT_SHORT_NAME_SIZE) != 0) {
+        at = (at + 1) & (names->room - 1);
+    }
+    return &names->table[at];
+}
+
+static void table_grow(ShortNames *names)
+{
+    g_autofree Known *old = names->table;
+    unsigned n = names->room;
+
+    names->room *= 2;
+    names->table = g_new0(Known, names->room);
+    for (unsigned i = 0; i < n; i++) {
+        if (old[i].name[0]) {
+            *table_find(names, old[i].name) = old[i];
+        }
+    }
+}
+
+/* The entry of a name, until the next call. */
+static Known *table_get(ShortNames *names,
+                        const uint8_t name[FAT_SHORT_NAME_SIZE])
+{
+    Known *known = table_find(names, name);
+
+    if (known->name[0]) {
+        return known;
+    }
+    if (names->count >= names->room / 4 * 3) {
+        table_grow(names);
+        known = table_find(names, name);
+    }
+    memcpy(known->name, name, FAT_SHORT_NAME_SIZE);
+    names->count++;
+    return known;
+}
+
+/* Take a name, unless it is taken. */
+static bool short_names_take(ShortNames *names,
+                             const uint8_t name[FAT_SHORT_NAME_SIZE])
+{
+    Known *known = table_get(names, name);
+    bool is_free = !known->is_taken;
+
+    known->is_taken = true;
+    return is_free;
+}
+
+/* ---- Basis names ---- */
 
 /* The byte of a character in a short name; '_' and a loss without one. */
 static uint8_t short_byte(const Codepage *cp, uint32_t code, bool *exact)
 {
     int byte = codepage_byte(cp, names_upper(code));
 
-    if (byte <= 0x20 || byte == 0x7f || strchr("\"*+,./:;<=>?[\\]|", byte)) {
+    if (byte <= 0x20 || !names_short_has((uint8_t)byte)) {
         *exact = false;
         return '_';
     }
@@ -141,16 +205,7 @@ static void basis_make(Basis *basis, const Codepage *cp, const char *utf8)
     basis->exact &= !names_is_device(utf8);
 }
 
-/* Take a name, unless it is taken. */
-static bool short_names_take(ShortNames *names,
-                             const uint8_t name[FAT_SHORT_NAME_SIZE])
-{
-    if (g_hash_table_contains(names->used, name)) {
-        return false;
-    }
-    g_hash_table_add(names->used, g_memdup2(name, FAT_SHORT_NAME_SIZE));
-    return true;
-}
+/* ---- Names ---- */
 
 bool short_names_reserve(ShortNames *names, const char *utf8,
                          uint8_t short_name[FAT_SHORT_NAME_SIZE])
@@ -183,15 +238,13 @@ static bool assign_tail(ShortNames *names, const Basis *basis, unsigned digits,
                         uint8_t short_name[FAT_SHORT_NAME_SIZE])
 {
     uint8_t pattern[FAT_SHORT_NAME_SIZE];
-    unsigned number, end = first * 10;
+    uint32_t number, end = first * 10;
     bool found = false;
-    gpointer value;
 
     /* The smallest tail names the pattern; no name with other digits or
      * another base has it. */
     put_tail(basis, digits, first, pattern);
-    value = g_hash_table_lookup(names->next, pattern);
-    number = value ? GPOINTER_TO_UINT(value) : first;
+    number = MAX(table_get(names, pattern)->next, first);
     if (number == end) {
         return false;
     }
@@ -199,8 +252,7 @@ static bool assign_tail(ShortNames *names, const Basis *basis, unsigned digits,
         put_tail(basis, digits, number++, short_name);
         found = short_names_take(names, short_name);
     }
-    g_hash_table_insert(names->next, g_memdup2(pattern, sizeof(pattern)),
-                        GUINT_TO_POINTER(number));
+    table_get(names, pattern)->next = number;
     return found;
 }
 

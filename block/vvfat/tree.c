@@ -57,10 +57,12 @@ TreeNode *tree_node_new(Tree *tree, const char *name, bool is_directory)
 {
     TreeNode *node = arena_alloc(tree->arena, sizeof(*node));
 
-    node->name = arena_strdup(tree->arena, name);
-    if (is_directory) {
-        node->attr = FAT_ATTR_DIRECTORY;
-    }
+    /* Whole, though it is zeroed: a page of which something is read before it
+     * is written to costs two faults. */
+    *node = (TreeNode){
+        .name = arena_strdup(tree->arena, name),
+        .attr = is_directory ? FAT_ATTR_DIRECTORY : 0,
+    };
     return node;
 }
 
@@ -171,33 +173,23 @@ static bool short_name_text(const TreeNode *node, char text[13])
     return n > 0;
 }
 
-static bool name_matches(const TreeNode *node, const char *folded)
+static bool name_matches(const TreeNode *node, const char *name)
 {
-    g_autofree char *name = names_fold(node->name);
-    g_autofree char *short_name = NULL;
     char text[13];
 
-    if (strcmp(name, folded) == 0) {
-        return true;
-    }
-    if (!short_name_text(node, text)) {
-        return false;
-    }
-    short_name = names_fold(text);
-    return strcmp(short_name, folded) == 0;
+    return names_fold_equal(node->name, name) ||
+           (short_name_text(node, text) && names_fold_equal(text, name));
 }
 
 static TreeNode *lookup_child(const TreeNode *dir, const char *name)
 {
-    g_autofree char *folded = names_fold(name);
-
     for (uint32_t i = 0; i < dir->n_children; i++) {
         if (strcmp(dir->children[i]->name, name) == 0) {
             return dir->children[i];
         }
     }
     for (uint32_t i = 0; i < dir->n_children; i++) {
-        if (name_matches(dir->children[i], folded)) {
+        if (name_matches(dir->children[i], name)) {
             return dir->children[i];
         }
     }

@@ -27,35 +27,38 @@ typedef struct FatTime {
 typedef struct TreeNode TreeNode;
 
 struct TreeNode {
-    TreeNode *parent;       /* NULL: the root */
-    TreeNode **children;    /* directories: n_children, g_malloc()ed, in the
+    TreeNode *parent;      /* NULL: the root */
+    TreeNode **children;   /* directories: n_children, g_malloc()ed, in the
                                order of their entries */
-    const char *name;       /* long name, UTF-8 (names.h); root: "" */
-    const char *host_name;  /* bytes of the name in the host's directory; may
+    const char *name;      /* long name, UTF-8 (names.h); root: "" */
+    const char *host_name; /* bytes of the name in the host's directory; may
                                be the same pointer as name; NULL: no host */
-    ClusterChain chain;     /* where it stands in the volume */
-    uint64_t host_ino;      /* inode number, to notice a replaced file */
-    int64_t host_mtime;     /* nanoseconds since 1970 */
-    uint32_t host_dev;      /* index into Tree.devices */
+    ClusterChain chain;    /* where it stands in the volume */
+    uint64_t host_ino;     /* inode number, to notice a replaced file */
+    int64_t host_mtime;    /* nanoseconds since 1970 */
+    uint32_t host_dev;     /* index into Tree.devices */
     uint32_t n_children;
-    uint32_t size;          /* bytes of a file; 0 for directories */
-    uint16_t slot;          /* first of its 32-byte entries in the parent */
+    uint32_t size; /* bytes of a file; 0 for directories */
+    uint16_t slot; /* first of its 32-byte entries in the parent */
     FatTime mtime, ctime;
-    uint16_t adate;         /* FatTime.date of the last access */
-    uint8_t ctime_10ms;     /* 0..199 */
-    uint8_t attr;           /* FAT_ATTR_* */
-    uint8_t case_flags;     /* FAT_CASE_*; 0 in trees from a host */
+    uint16_t adate;     /* FatTime.date of the last access */
+    uint8_t ctime_10ms; /* 0..199 */
+    uint8_t attr;       /* FAT_ATTR_* */
+    uint8_t case_flags; /* FAT_CASE_*; 0 in trees from a host */
     uint8_t short_name[FAT_SHORT_NAME_SIZE];
-    bool is_link : 1;       /* reached through a symbolic link */
-    bool has_long_name : 1; /* long-name entries precede the short one */
-    bool is_sparse : 1;     /* the host file may have holes */
+    bool is_link : 1;         /* reached through a symbolic link */
+    bool has_long_name : 1;   /* long-name entries precede the short one */
+    bool is_sparse : 1;       /* the host file may have holes */
     bool is_write_denied : 1; /* the host does not let us write it */
 };
+
+/* There are as many as there are files. */
+_Static_assert(sizeof(TreeNode) <= 104, "a node has grown");
 
 typedef struct Tree {
     TreeNode *root;
     Arena *arena;
-    uint64_t n_files, n_directories; /* the root counts */
+    uint64_t n_files, n_directories;    /* the root counts */
     uint8_t label[FAT_SHORT_NAME_SIZE]; /* space padded */
     bool has_label;
     FatTime label_time;

@@ -6,20 +6,17 @@ static const uint32_t sequence_min[] = { 0, 0, 0x80, 0x800, 0x10000 };
 
 static unsigned sequence_length(uint8_t lead)
 {
-    if (lead < 0x80) {
-        return 1;
-    }
     if (lead < 0xc2 || lead > 0xf4) {
         return 0;
     }
     return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-unsigned utf8_get(const char *p, size_t n, uint32_t *code)
+unsigned utf8_get_long(const char *p, size_t n, uint32_t *code)
 {
     uint8_t lead = (uint8_t)*p;
     unsigned length = sequence_length(lead);
-    uint32_t c = length == 1 ? lead : lead & (0x7fu >> length);
+    uint32_t c = lead & (0x7fu >> length);
 
     if (length == 0 || length > n) {
         return 0;
@@ -83,9 +80,7 @@ size_t utf8_utf16_length(const char *utf8)
     for (const char *p = utf8; *p;) {
         uint32_t code;
         /* The NUL at the end is no continuation byte: it stops utf8_get(). */
-        unsigned length = (uint8_t)*p < 0x80
-                              ? 1
-                              : utf8_get(p, UTF8_MAX_BYTES, &code);
+        unsigned length = utf8_get(p, UTF8_MAX_BYTES, &code);
 
         units += length == 4 ? 2 : 1;
         p += length ? length : 1;

@@ -22,9 +22,21 @@ static inline bool utf_is_low_surrogate(uint32_t code)
     return (code & ~0x3ffu) == 0xdc00;
 }
 
+/* utf8_get() of what is not ASCII. */
+unsigned utf8_get_long(const char *p, size_t n, uint32_t *code);
+
 /* Decode the character at p; n >= 1 bytes are there. Returns its bytes, 0
  * when it is none (cut, overlong, above U+10FFFF, a stray byte). */
-unsigned utf8_get(const char *p, size_t n, uint32_t *code);
+static inline unsigned utf8_get(const char *p, size_t n, uint32_t *code)
+{
+    uint8_t lead = (uint8_t)*p;
+
+    if (lead < 0x80) {
+        *code = lead;
+        return 1;
+    }
+    return utf8_get_long(p, n, code);
+}
 
 /* Encode; returns the bytes put, 1..4. */
 unsigned utf8_put(char *p, uint32_t code);

@@ -42,7 +42,7 @@ static int read_clusters(Writable *w, int64_t offset, const IOVector *iov,
     uint32_t in_cluster = (uint32_t)(in_data % w->cluster_size);
     Interval found;
     bool mapped = data_map_lookup(w->map, cluster, &found);
-    uint64_t room = (found.end - cluster) * w->cluster_size;
+    uint64_t room = (uint64_t)(found.end - cluster) * w->cluster_size;
 
     if (found.end < UINT32_MAX) {
         bytes = (size_t)MIN(bytes, room - in_cluster);

@@ -292,6 +292,7 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
         return NULL;
     }
     is_new = layout != NULL;
+    g_clear_pointer(&layout, layout_free); /* all of it is in the image */
     if (!load_image(w, identity, errp)) {
         return NULL;
     }

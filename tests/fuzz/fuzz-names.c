@@ -44,6 +44,8 @@ static void check_fold(const char *utf8)
     g_autofree char *twice = names_fold(once);
 
     expect(strcmp(once, twice) == 0);
+    expect(names_fold_equal(utf8, once));
+    expect(names_fold_hash(utf8) == names_fold_hash(once));
     expect(names_is_device(utf8) == names_is_device(once));
 }
 

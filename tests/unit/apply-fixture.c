@@ -79,7 +79,7 @@ static Inode *add_inode(ApplyWorld *w, bool is_directory, Inode *parent,
     Inode *inode = inode_new(is_directory);
 
     inode->parent = parent;
-    inode->name = g_strdup(name);
+    inode_set_name(inode, name);
     inode->id = w->inodes->len + 1;
     inode->entry.attr = is_directory ? FAT_ATTR_DIRECTORY : FAT_ATTR_ARCHIVE;
     g_ptr_array_add(w->inodes, inode);
@@ -120,7 +120,7 @@ ApplyWorld *apply_world_new(HostFs *fs)
     w->options = (ApplyOptions){ 0666, 0777, true };
     w->events = g_string_new(NULL);
     w->root = add_inode(w, true, NULL, "");
-    w->root->host_name = g_strdup("");
+    inode_set_host_name(w->root, "");
     w->root->host = apply_host_id(&st);
     return w;
 }
@@ -153,12 +153,12 @@ static void take_host(ApplyWorld *w, Inode *inode)
     HostStat st;
 
     inode->host_parent = inode->parent;
-    inode->host_name = g_strdup(inode->name);
+    inode_set_host_name(inode, inode->name);
     g_autofree char *path = inode_host_path(inode);
     st = stat_of(w->fs, path);
     inode->host = apply_host_id(&st);
     put_time(&inode->entry, st.mtime, st.mtime_ns);
-    inode->host_entry = inode->entry;
+    inode->host_entry = inode_host_entry(&inode->entry);
 }
 
 Inode *apply_world_dir(ApplyWorld *w, Inode *parent, const char *name)
@@ -207,8 +207,7 @@ void apply_world_move(ApplyWorld *w, Inode *inode, Inode *parent,
 
     (void)w;
     inode->parent = parent;
-    g_free(inode->name);
-    inode->name = g_strdup(name);
+    inode_set_name(inode, name);
     g_free(change->target_name);
     change->target_name = g_strdup(name);
 }
@@ -311,8 +310,7 @@ void apply_world_release(ApplyWorld *w)
 static void copy_side(Inode *to, const Inode *from)
 {
     to->host_parent = from->host_parent;
-    g_free(to->host_name);
-    to->host_name = g_strdup(from->host_name);
+    inode_set_host_name(to, from->host_name);
     g_free(to->alias);
     to->alias = g_strdup(from->alias);
     g_free(to->link_path);

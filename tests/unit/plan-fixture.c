@@ -12,8 +12,7 @@ PlanWorld *world_new(void)
     PlanWorld *world = g_new0(PlanWorld, 1);
 
     world->root = inode_new(true);
-    world->root->name = g_strdup("");
-    world->root->host_name = g_strdup("");
+    inode_borrow_names(world->root, "", "");
     world->inodes = g_ptr_array_new_with_free_func((GDestroyNotify)inode_free);
     world->changes = g_ptr_array_new();
     world->held = g_array_new(FALSE, FALSE, sizeof(unsigned));
@@ -38,10 +37,10 @@ Inode *world_add(PlanWorld *world, bool is_directory, Inode *host_parent,
 
     inode->id = world->inodes->len + 2;
     inode->parent = inode->host_parent = host_parent;
-    inode->host_name = g_strdup(host_name);
+    inode_set_host_name(inode, host_name);
     inode->entry.attr = is_directory ? FAT_ATTR_DIRECTORY : FAT_ATTR_ARCHIVE;
     le16_put(&inode->entry.mtime, HOST_TIME);
-    inode->host_entry = inode->entry;
+    inode->host_entry = inode_host_entry(&inode->entry);
     g_ptr_array_add(world->inodes, inode);
     return inode;
 }

@@ -371,11 +371,10 @@ static void commit(Rig *r)
                 !inode_is_on_host(inode->parent)) {
                 continue;
             }
-            g_free(inode->host_name);
-            inode->host_name = g_strdup(inode->name);
+            inode_set_host_name(inode, inode->name);
             inode->host_parent = inode->parent;
         } else if (!linked) {
-            g_clear_pointer(&inode->host_name, g_free);
+            inode_set_host_name(inode, NULL);
             inode->host_parent = NULL;
         }
         for (uint32_t k = 0; k < inode->chain.n_runs; k++) {

@@ -8,16 +8,16 @@ static char files[4]; /* values: addresses alone count */
 #define A (&files[0])
 #define B (&files[1])
 
-static void assert_interval(const IntervalMap *map, uint64_t key,
-                            uint64_t start, uint64_t end, void *value,
-                            uint64_t offset)
+static void assert_interval(const IntervalMap *map, uint32_t key,
+                            uint32_t start, uint32_t end, void *value,
+                            uint32_t offset)
 {
     Interval i;
 
     cr_assert_eq(interval_map_lookup(map, key, &i), value != NULL);
     cr_assert(i.start == start && i.end == end && i.value == value &&
                   i.offset == offset,
-              "key %" PRIu64 ": %" PRIu64 "..%" PRIu64 " offset %" PRIu64, key,
+              "key %" PRIu32 ": %" PRIu32 "..%" PRIu32 " offset %" PRIu32, key,
               i.start, i.end, i.offset);
 }
 
@@ -26,10 +26,10 @@ Test(interval_map, begins_empty_and_small)
     g_autoptr(IntervalMap) map = interval_map_new();
     Interval i;
 
-    assert_interval(map, 0, 0, UINT64_MAX, NULL, 0);
-    assert_interval(map, UINT64_MAX, 0, UINT64_MAX, NULL, 0);
+    assert_interval(map, 0, 0, UINT32_MAX, NULL, 0);
+    assert_interval(map, UINT32_MAX, 0, UINT32_MAX, NULL, 0);
     cr_assert_not(interval_map_next(map, 0, &i));
-    interval_map_clear(map, 0, UINT64_MAX);
+    interval_map_clear(map, 0, UINT32_MAX);
     cr_assert_eq(interval_map_count(map), 0);
     cr_assert_lt(interval_map_footprint(map), 100);
 }
@@ -40,17 +40,17 @@ Test(interval_map, gaps_tell_where_they_begin_and_end)
     Interval i;
 
     interval_map_set(map, 10, 20, A, 5);
-    interval_map_set(map, 30, UINT64_MAX, B, 0);
+    interval_map_set(map, 30, UINT32_MAX, B, 0);
     assert_interval(map, 0, 0, 10, NULL, 0);
     assert_interval(map, 9, 0, 10, NULL, 0);
     assert_interval(map, 10, 10, 20, A, 5);
     assert_interval(map, 19, 10, 20, A, 5);
     assert_interval(map, 20, 20, 30, NULL, 0);
-    assert_interval(map, UINT64_MAX - 1, 30, UINT64_MAX, B, 0);
-    assert_interval(map, UINT64_MAX, UINT64_MAX, UINT64_MAX, NULL, 0);
+    assert_interval(map, UINT32_MAX - 1, 30, UINT32_MAX, B, 0);
+    assert_interval(map, UINT32_MAX, UINT32_MAX, UINT32_MAX, NULL, 0);
     cr_assert(interval_map_next(map, 19, &i) && i.start == 10);
     cr_assert(interval_map_next(map, 20, &i) && i.start == 30);
-    cr_assert_not(interval_map_next(map, UINT64_MAX, &i));
+    cr_assert_not(interval_map_next(map, UINT32_MAX, &i));
     cr_assert_eq(i.start, 30);
 }
 
@@ -81,9 +81,9 @@ Test(interval_map, pieces_keep_their_offsets)
     assert_interval(map, 199, 150, 200, A, 1050);
     interval_map_clear(map, 0, 110);
     assert_interval(map, 110, 110, 130, A, 1010);
-    interval_map_clear(map, 190, UINT64_MAX);
+    interval_map_clear(map, 190, UINT32_MAX);
     assert_interval(map, 150, 150, 190, A, 1050);
-    assert_interval(map, 190, 190, UINT64_MAX, NULL, 0);
+    assert_interval(map, 190, 190, UINT32_MAX, NULL, 0);
     cr_assert_eq(interval_map_count(map), 3);
 }
 
@@ -125,11 +125,11 @@ Test(interval_map, pieces_of_leaves_join_across_them)
 {
     g_autoptr(IntervalMap) map = interval_map_new();
 
-    for (uint64_t i = 0; i < 10000; i++) {
+    for (uint32_t i = 0; i < 10000; i++) {
         interval_map_set(map, 2 * i, 2 * i + 1, A, 2 * i);
     }
     cr_assert_eq(interval_map_count(map), 10000);
-    for (uint64_t i = 0; i < 9999; i++) {
+    for (uint32_t i = 0; i < 9999; i++) {
         interval_map_set(map, 2 * i + 1, 2 * i + 2, A, 2 * i + 1);
     }
     assert_interval(map, 7777, 0, 19999, A, 0);
@@ -146,7 +146,7 @@ static size_t bytes_each(const IntervalMap *map)
     return interval_map_footprint(map) / interval_map_count(map);
 }
 
-static void fill(IntervalMap *map, uint64_t i)
+static void fill(IntervalMap *map, uint32_t i)
 {
     interval_map_set(map, 10 * i, 10 * i + 10, A, 0);
 }
@@ -157,14 +157,14 @@ Test(interval_map, rows_of_insertions_fill_leaves)
     g_autoptr(IntervalMap) down = interval_map_new();
     g_autoptr(IntervalMap) rows = interval_map_new();
 
-    for (uint64_t i = 0; i < MANY; i++) {
+    for (uint32_t i = 0; i < MANY; i++) {
         fill(up, i);
         fill(down, MANY - i);
         fill(rows, i % 4 * MANY + i / 4); /* four at a time */
     }
-    cr_assert_leq(bytes_each(up), 33);
-    cr_assert_leq(bytes_each(down), 33);
-    cr_assert_leq(bytes_each(rows), 34);
+    cr_assert_leq(bytes_each(up), 25);
+    cr_assert_leq(bytes_each(down), 25);
+    cr_assert_leq(bytes_each(rows), 26);
     cr_assert_eq(interval_map_count(rows), MANY);
 }
 
@@ -173,24 +173,24 @@ Test(interval_map, insertions_in_any_order_stay_compact)
     g_autoptr(IntervalMap) scattered = interval_map_new();
     g_autoptr(IntervalMap) inwards = interval_map_new();
 
-    for (uint64_t i = 0; i < MANY; i++) {
-        fill(scattered, i * 61803 % MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        fill(scattered, (uint32_t)((uint64_t)i * 61803 % MANY));
         fill(inwards, i % 2 == 0 ? i : 2 * MANY - i);
     }
     cr_assert_eq(interval_map_count(scattered), MANY);
     cr_assert_eq(interval_map_count(inwards), MANY);
-    cr_assert_leq(bytes_each(scattered), 64);
-    cr_assert_leq(bytes_each(inwards), 65);
+    cr_assert_leq(bytes_each(scattered), 48);
+    cr_assert_leq(bytes_each(inwards), 49);
 }
 
 Test(interval_map, what_is_left_after_clearing_is_packed)
 {
     g_autoptr(IntervalMap) map = interval_map_new();
 
-    for (uint64_t i = 0; i < MANY; i++) {
+    for (uint32_t i = 0; i < MANY; i++) {
         fill(map, i);
     }
-    for (uint64_t i = 0; i < MANY; i++) {
+    for (uint32_t i = 0; i < MANY; i++) {
         if (i % 500 != 0) {
             interval_map_clear(map, 10 * i, 10 * i + 10);
         }
@@ -199,18 +199,18 @@ Test(interval_map, what_is_left_after_clearing_is_packed)
     cr_assert_leq(interval_map_footprint(map), 60000);
     assert_interval(map, 5005, 5000, 5010, A, 0);
 
-    for (uint64_t i = 0; i < MANY; i++) {
+    for (uint32_t i = 0; i < MANY; i++) {
         fill(map, i);
     }
-    for (uint64_t i = 0; i < MANY; i += 5000) { /* whole leaves at once */
+    for (uint32_t i = 0; i < MANY; i += 5000) { /* whole leaves at once */
         interval_map_clear(map, 10 * i + 15, 10 * (i + 5000) - 5);
     }
     cr_assert_eq(interval_map_count(map), 3 * MANY / 5000);
     cr_assert_leq(interval_map_footprint(map), 60000);
-    interval_map_clear(map, 1, UINT64_MAX);
+    interval_map_clear(map, 1, UINT32_MAX);
     assert_interval(map, 0, 0, 1, A, 0);
-    interval_map_set(map, 0, UINT64_MAX, B, 0);
-    assert_interval(map, 77777, 0, UINT64_MAX, B, 0);
+    interval_map_set(map, 0, UINT32_MAX, B, 0);
+    assert_interval(map, 77777, 0, UINT32_MAX, B, 0);
 }
 
 /* ---- Random operations against an array ---- */
@@ -220,7 +220,7 @@ Test(interval_map, what_is_left_after_clearing_is_packed)
 
 typedef struct Cell {
     char *value;
-    uint64_t offset;
+    uint32_t offset;
 } Cell;
 
 typedef struct Walk {
@@ -228,20 +228,20 @@ typedef struct Walk {
     int step;
     GRand *rand;
     IntervalMap *map;
-    uint64_t scale; /* keys of the map for one of the model */
+    uint32_t scale; /* keys of the map for one of the model */
     Cell model[KEYS];
 } Walk;
 
 #define CHECK(w, condition)                                                   \
     cr_assert(condition, "seed %" PRIu32 ", step %d", (w)->seed, (w)->step)
 
-static uint64_t pick(Walk *w, uint64_t below)
+static uint32_t pick(Walk *w, uint32_t below)
 {
-    return (uint64_t)g_rand_int_range(w->rand, 0, (gint32)below);
+    return (uint32_t)g_rand_int_range(w->rand, 0, (gint32)below);
 }
 
 /* Whether `key` is of the same interval, or gap, as the key before it. */
-static bool model_joined(const Walk *w, uint64_t key)
+static bool model_joined(const Walk *w, uint32_t key)
 {
     const Cell *c = &w->model[key];
 
@@ -249,7 +249,7 @@ static bool model_joined(const Walk *w, uint64_t key)
            (c->value == NULL || c[0].offset == c[-1].offset + w->scale);
 }
 
-static uint64_t model_end(const Walk *w, uint64_t key)
+static uint32_t model_end(const Walk *w, uint32_t key)
 {
     do {
         key++;
@@ -257,7 +257,7 @@ static uint64_t model_end(const Walk *w, uint64_t key)
     return key;
 }
 
-static uint64_t model_start(const Walk *w, uint64_t key)
+static uint32_t model_start(const Walk *w, uint32_t key)
 {
     while (key > 0 && model_joined(w, key)) {
         key--;
@@ -266,16 +266,16 @@ static uint64_t model_start(const Walk *w, uint64_t key)
 }
 
 /* `longest` bounds the ranges: small ones make many intervals. */
-static void change(Walk *w, uint64_t longest, bool set)
+static void change(Walk *w, uint32_t longest, bool set)
 {
-    uint64_t start = pick(w, KEYS), offset = start * w->scale;
-    uint64_t end = start + pick(w, longest);
+    uint32_t start = pick(w, KEYS), offset = start * w->scale;
+    uint32_t end = start + pick(w, longest);
     char *value = set ? &files[pick(w, G_N_ELEMENTS(files))] : NULL;
 
     /* Offsets equal to the keys let neighbours continue each other. */
     end = MIN(end, KEYS);
     offset += pick(w, 3) == 0 ? pick(w, 3) * w->scale : 0;
-    for (uint64_t i = start; i < end; i++) {
+    for (uint32_t i = start; i < end; i++) {
         w->model[i].value = value;
         w->model[i].offset = set ? offset + (i - start) * w->scale : 0;
     }
@@ -287,13 +287,13 @@ static void change(Walk *w, uint64_t longest, bool set)
     }
 }
 
-static void assert_is_model(const Walk *w, const Interval *i, uint64_t key)
+static void assert_is_model(const Walk *w, const Interval *i, uint32_t key)
 {
-    uint64_t start = model_start(w, key), end = model_end(w, key);
+    uint32_t start = model_start(w, key), end = model_end(w, key);
     const Cell *cell = &w->model[start];
 
     CHECK(w, i->start == start * w->scale);
-    CHECK(w, i->end == (end == KEYS && cell->value == NULL ? UINT64_MAX
+    CHECK(w, i->end == (end == KEYS && cell->value == NULL ? UINT32_MAX
                                                            : end * w->scale));
     CHECK(w, i->value == cell->value);
     CHECK(w, i->offset == cell->offset);
@@ -301,8 +301,8 @@ static void assert_is_model(const Walk *w, const Interval *i, uint64_t key)
 
 static void look(Walk *w)
 {
-    uint64_t key = pick(w, KEYS);
-    uint64_t within = key * w->scale + w->scale / 3;
+    uint32_t key = pick(w, KEYS);
+    uint32_t within = key * w->scale + w->scale / 3;
     Interval i;
 
     CHECK(w, interval_map_lookup(w->map, within, &i) ==
@@ -320,7 +320,7 @@ static void look(Walk *w)
 /* All of it; intervals that touch are those of the model, joined as there. */
 static void compare(const Walk *w)
 {
-    uint64_t key = 0, count = 0;
+    uint32_t key = 0, count = 0;
     Interval i;
 
     while (key < KEYS) {
@@ -333,12 +333,12 @@ static void compare(const Walk *w)
     }
     CHECK(w, !interval_map_next(w->map, KEYS * w->scale, &i));
     CHECK(w, interval_map_count(w->map) == count);
-    CHECK(w, interval_map_footprint(w->map) <= 30000 + count * 130);
+    CHECK(w, interval_map_footprint(w->map) <= 30000 + count * 98);
 }
 
-static void walk_run(uint64_t scale, uint32_t seed)
+static void walk_run(uint32_t scale, uint32_t seed)
 {
-    static const uint64_t longest[] = { 4, 12, 100, 3000 };
+    static const uint32_t longest[] = { 4, 12, 100, 3000 };
     Walk *w = g_new0(Walk, 1);
 
     w->seed = seed;
@@ -348,7 +348,7 @@ static void walk_run(uint64_t scale, uint32_t seed)
     for (int step = 0; step < STEPS; step++) {
         w->step = step;
         /* Tides: leaves are filled by short ranges, and swept by long ones. */
-        uint64_t most = longest[step % 5000 < 4000 ? pick(w, 2) : pick(w, 4)];
+        uint32_t most = longest[step % 5000 < 4000 ? pick(w, 2) : pick(w, 4)];
 
         change(w, most, pick(w, 10) < (step / 2500 % 2 ? 3 : 8));
         look(w);
@@ -365,6 +365,6 @@ Test(interval_map, random_operations_as_an_array_does_them)
 {
     for (uint32_t seed = 1; seed <= 5; seed++) {
         walk_run(1, seed);
-        walk_run(UINT64_MAX / (KEYS + 10), 100 + seed);
+        walk_run(UINT32_MAX / (KEYS + 10), 100 + seed);
     }
 }

@@ -78,8 +78,8 @@ static Inode *make_inode(uint64_t id, Inode *parent, const char *name,
     Inode *inode = inode_new(is_directory);
 
     inode->id = id;
-    inode->name = g_strdup(name);
-    inode->host_name = g_strdup(name);
+    inode_set_name(inode, name);
+    inode_set_host_name(inode, name);
     inode->parent = inode->host_parent = parent;
     inode->slot = (uint32_t)id * 3;
     inode->n_slots = 2;
@@ -371,8 +371,7 @@ Test(journal, names_that_lead_elsewhere_are_refused)
         g_autoptr(GPtrArray) inodes = make_tree();
         Inode *file = inodes->pdata[2];
 
-        g_free(file->host_name);
-        file->host_name = g_strdup(names[i]);
+        inode_set_host_name(file, names[i]);
         cr_assert_null(decode(file), "%s", names[i]);
     }
 }

@@ -434,6 +434,42 @@ Test(names, fold_is_simple_upper_case)
     }
 }
 
+Test(names, compared_as_they_are_folded)
+{
+    static const char *const names[] = {
+        "",
+        "a",
+        "A",
+        "ab",
+        "\xc3\xa4",
+        "\xc3\x84",
+        "\xe4",
+        "\xc4",
+        "\xe4"
+        "a",
+        "\xc3",
+        "i",
+        "\xc4\xb1",
+        "I",
+        "\xf0\x90\x90\xa8",
+        "\xc9\x90",
+        "\xe2\xb1\xaf",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        for (size_t j = 0; j < G_N_ELEMENTS(names); j++) {
+            g_autofree char *one = names_fold(names[i]);
+            g_autofree char *other = names_fold(names[j]);
+            bool same = strcmp(one, other) == 0;
+
+            cr_assert_eq(names_fold_equal(names[i], names[j]), same,
+                         "%zu and %zu", i, j);
+            cr_assert(!same ||
+                      names_fold_hash(names[i]) == names_fold_hash(names[j]));
+        }
+    }
+}
+
 Test(names, devices_with_any_extension_and_case)
 {
     static const char *const yes[] = { "con",  "PRN.txt", "Aux.a.b", "nul ",
