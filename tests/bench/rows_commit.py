@@ -9,7 +9,7 @@ import shutil
 import struct
 
 import trees
-from harness import Contender, Row, missing, remove, run
+from harness import Contender, Row, missing, remove, run, set_aside
 
 FILES = 100000
 
@@ -76,7 +76,7 @@ def batch_row(place):
     guest.mcopy('new', '::/')
 
     def clean():
-        remove('host', 'out')
+        set_aside('host', 'out')
         os.mkdir('host')
         os.mkdir('out')
         run('sync', '-f', '.')
