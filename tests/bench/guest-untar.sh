@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# guest-untar.sh: boot a Linux guest with two empty disks that nbdkit serves:
-# a directory, and a raw image of such a disk. Several times, and in turns, it
-# unpacks ./new.tar.gz into a new directory of each, unmounts and flushes.
-# Prints the medians of the seconds that took by the guest's clock, of the
-# directory and of the image. The disks stay in ./guest, with what is needed
-# for booting: removing files would slow down those who make some on the same
-# file system.
+# guest-untar.sh PLACE: boot a Linux guest with two empty disks that nbdkit
+# serves: a directory, and a raw image of such a disk. Several times, and in
+# turns, it unpacks ./new.tar.gz into a new directory of each, unmounts and
+# flushes. Prints the medians of the seconds that took by the guest's clock, of
+# the directory and of the image. The disks are made in PLACE, an empty
+# directory; what is needed for booting is kept in ./guest.
 
+place=$PWD/$1
 turns=5
 mkdir -p guest
 cd guest || exit 1
@@ -52,8 +52,7 @@ if [ ! -e "$initrd" ]; then
     guest_script >script
     guest_build_initrd script ../new.tar.gz
 fi
-run=$(mktemp -d run.XXXXXX)
-cd "$run" || exit 1
+cd "$place" || exit 1
 mkdir dir
 "$VVFAT_IMG" convert -q -S 4k fat:dir disk.img
 sync -f . # of this run alone is to be waited for

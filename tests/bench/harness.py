@@ -55,21 +55,20 @@ def remove(*paths):
                 os.unlink(path)
 
 
-def set_aside(*paths):
-    """Make room for new directories of the same names; what was there is
-    removed with the row. A file system without a journal (ext4) looks at each
-    inode that was freed in the last minutes before it gives out a new one, so
-    removing the files of a run would slow down the next one."""
-    for path in paths:
-        if os.path.exists(path):
-            os.rename(path, tempfile.mkdtemp(prefix='aside.', dir='.'))
-
-
 def spread(directory):
     """Have directories that are made in this one lie apart on the disk, where
-    ext4 can: away from where others remove files meanwhile."""
+    ext4 can: each in the group of blocks that its name says."""
     with contextlib.suppress(Failed, FileNotFoundError):
         run('chattr', '+T', directory)
+
+
+def fresh_directory():
+    """An empty directory for files that are made while it is measured; it is
+    removed with the row. A file system without a journal (ext4) looks at each
+    inode of a group that was freed in the last minutes before it gives out a
+    new one: files that were removed just before, by us or by others in the
+    directory for temporary files, would be part of the measure."""
+    return os.path.basename(tempfile.mkdtemp(prefix='fresh.', dir='.'))
 
 
 class Contender:
@@ -141,7 +140,7 @@ class Row:
             for contender in self.contenders:
                 contender.turn(self.patience or patience)
                 self.after()
-        remove(*glob.glob('aside.*'))
+        remove(*glob.glob('fresh.*'))
 
     def ratios(self, peer):
         """Ours by the peer's, a number for each round that both finished."""

@@ -3,7 +3,7 @@
 import os
 
 import trees
-from harness import Contender, Failed, Row, missing, remove, run
+from harness import Contender, Failed, Row, fresh_directory, missing, remove, run
 
 NEEDS = ['nbdkit', 'qemu-system-x86_64', 'busybox', 'cpio', 'mkfs.fat']
 LIMIT = 600  # seconds until a run, much of which is booting, is ended
@@ -17,7 +17,7 @@ def untar_row(place):
     def directory():
         image.clear()
         output = run('bash', f'{place.source}/tests/bench/guest-untar.sh',
-                     capture=True, limit=LIMIT, env={
+                     fresh_directory(), capture=True, limit=LIMIT, env={
                          **os.environ, 'SRCDIR': place.source,
                          'PLUGIN': place.plugin, 'BUILD': place.build,
                          'VVFAT_IMG': place.img})
