@@ -50,10 +50,19 @@ static int64_t position(const Bench *b, int index)
     if (b->length == 0 || index == 0) {
         return b->plan->offset;
     }
-    unsigned __int128 distance = (unsigned __int128)b->plan->step *
-                                     (unsigned)index +
-                                 (unsigned __int128)b->plan->offset;
-    return (int64_t)(distance % (unsigned __int128)b->length);
+    const uint64_t length = (uint64_t)b->length;
+    const uint64_t step = (uint64_t)b->plan->step % length;
+    uint64_t distance = 0;
+
+    if (__builtin_mul_overflow(step, (unsigned)index, &distance)) {
+        distance = 0;
+        for (int bit = 30; bit >= 0; bit--) {
+            distance = distance * 2 % length + (index >> bit & 1) * step;
+            distance %= length;
+        }
+    }
+    distance %= length;
+    return (int64_t)((distance + (uint64_t)b->plan->offset) % length);
 }
 
 static bool is_flush_before(const Bench *b, int index)

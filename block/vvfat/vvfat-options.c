@@ -188,7 +188,7 @@ static bool take_label(VvfatConfig *config, const OptionValues *values,
         block_error_set(errp, EINVAL, "vvfat label is not valid UTF-8");
         return false;
     }
-    if (g_utf8_strlen(label, -1) > FAT_SHORT_NAME_SIZE) {
+    if (g_utf8_strlen(label, -1) > (glong)FAT_SHORT_NAME_SIZE) {
         block_error_set(errp, EINVAL,
                         "vvfat label cannot be longer than %u bytes",
                         FAT_SHORT_NAME_SIZE);

@@ -57,6 +57,8 @@ plain_tree tree
 output_has '^Run completed in [0-9.]+ seconds\.$' img bench -c 500 fat:tree
 
 # Errors.
+# Far steps stay within the device.
+img bench -q -c 1000 -S 3E -o 6E --image-opts driver=null,size=7E
 expect_error 1 'Failed request: .*end of the device' \
     img bench -f raw -c 1 -o 1M disk
 expect_error 1 'Failed request' img bench -f raw -c 5 -s 2M disk
