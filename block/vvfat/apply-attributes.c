@@ -142,6 +142,17 @@ static bool has_time(const Apply *apply, const HostStat *st, FatTime time)
     return now.date == time.date && now.time == time.time;
 }
 
+/* Whether nothing is to be done: a new file got its time when it was made. */
+static bool is_timed(const Apply *apply, const Inode *inode, FatTime time)
+{
+    int64_t seconds = dirent_time_to_unix(time, apply->options.utc);
+
+    return !inode->is_directory && inode_has_entry_time(inode) &&
+           !inode->change->is_torn &&
+           (!g_hash_table_contains(apply->dirty, inode) ||
+            inode->host.mtime_ns == seconds * NS_A_SECOND);
+}
+
 /* Down to what FAT cannot say, where we have written the file: its time is
  * the guest's. That of any other file is left as it is. */
 static bool needs_time(const Apply *apply, Inode *inode, const HostStat *st,
@@ -174,7 +185,7 @@ static int set_time(Apply *apply, Inode *inode, const char *path, FatTime time)
     }
     inode->change->is_torn = !inode->is_directory; /* till it is known */
     apply_lock(apply);
-    inode->host.mtime_ns = seconds * G_GINT64_CONSTANT(1000000000);
+    inode->host.mtime_ns = seconds * NS_A_SECOND;
     apply_unlock(apply);
     apply_set_dirty(apply, inode);
     r = apply->fs->ops->stat(apply->fs, path, &st);
@@ -199,10 +210,8 @@ void apply_op_times(Apply *apply, const PlanOp *op)
         apply_hold(apply, inode, INODE_CONFLICT);
         return;
     }
-    if (!inode->is_directory && inode_has_entry_time(inode) &&
-        !inode->change->is_torn &&
-        !g_hash_table_contains(apply->dirty, inode)) {
-        return; /* a new file got it when it was made */
+    if (is_timed(apply, inode, time)) {
+        return;
     }
     if (!inode->link_path) {
         if (!find(apply, inode, path, &st, &look)) {

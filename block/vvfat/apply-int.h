@@ -20,6 +20,8 @@
 /* Up to so many files and directories are made durable one by one. */
 #define APPLY_SYNC_EACH 8
 
+#define NS_A_SECOND INT64_C(1000000000)
+
 typedef struct ApplyAside {
     Inode *inode;
     char *name;  /* that it had, */

@@ -13,8 +13,6 @@
 #include "block/vvfat/dirent.h"
 #include "block/vvfat/names.h"
 
-#define NS_A_SECOND INT64_C(1000000000)
-
 InodeHostId apply_host_id(const HostStat *st)
 {
     InodeHostId id = { .dev = st->dev, .ino = st->ino, .size = st->size };

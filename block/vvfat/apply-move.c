@@ -12,8 +12,6 @@
 
 #include "block/vvfat/apply-int.h"
 
-#define NS_A_SECOND INT64_C(1000000000)
-
 /* ---- One rename ---- */
 
 /* The file from its temporary name is the inode's host file now. */

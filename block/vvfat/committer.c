@@ -16,14 +16,10 @@
 
 #include "block/driver.h"
 #include "block/error.h"
-#include "block/vvfat/report.h"
+#include "block/vvfat/committer-status.h"
 #include "util/thread.h"
 
 #define RETRY_MS 5000u /* after the host failed */
-
-typedef struct Pending {
-    char *path, *reason;
-} Pending;
 
 struct Committer {
     Commit *commit;
@@ -46,73 +42,8 @@ struct Committer {
     gint64 due;     /* monotonic microseconds */
     gint64 last_write;
 
-    /* The last commit. */
-    int error;   /* of the last one, as committer_run() gives it */
-    char *words; /* about it, or NULL */
-    char *suspended;
-    uint64_t n_commits, n_held;
-    uint64_t n_lost, n_waiting; /* count_lost() */
-    int64_t last_time;          /* seconds since 1970; 0: none yet */
-    GArray *pending;            /* Pending */
+    CommitterStatus status; /* of the last commit */
 };
-
-/* ---- What is told ---- */
-
-static void pending_clear(gpointer data)
-{
-    Pending *p = data;
-
-    g_free(p->path);
-    g_free(p->reason);
-}
-
-static GArray *list_pending(const GuestState *state)
-{
-    const GPtrArray *changes = guest_state_changes(state);
-    GArray *list = g_array_new(FALSE, FALSE, sizeof(Pending));
-
-    g_array_set_clear_func(list, pending_clear);
-    for (guint i = 0; i < changes->len; i++) {
-        const Inode *inode = g_ptr_array_index(changes, i);
-
-        if (inode->change->held) {
-            Pending p = { committer_path_of(inode),
-                          committer_reason_of(inode->change) };
-
-            g_array_append_val(list, p);
-        }
-    }
-    return list;
-}
-
-static const InodeChange *first_failure(const GuestState *state,
-                                        const Inode **inode)
-{
-    const GPtrArray *changes = guest_state_changes(state);
-
-    for (guint i = 0; i < changes->len; i++) {
-        *inode = g_ptr_array_index(changes, i);
-        if ((*inode)->change->held & INODE_IO_ERROR) {
-            return (*inode)->change;
-        }
-    }
-    return NULL;
-}
-
-static char *failure_words(const GuestState *state, int error)
-{
-    const Inode *inode;
-    const InodeChange *change = first_failure(state, &inode);
-    g_autofree char *path = NULL;
-    g_autofree char *reason = NULL;
-
-    if (!change) {
-        return g_strdup(g_strerror(-error));
-    }
-    path = committer_path_of(inode);
-    reason = committer_reason_of(change);
-    return g_strdup_printf("'%s' could not be committed: %s", path, reason);
-}
 
 /* ---- The thread ---- */
 
@@ -122,69 +53,30 @@ typedef enum NoteKind {
     NOTE_START, /* the same, before anybody listens */
 } NoteKind;
 
-/* How many inodes the host has not as the guest has them; and how many of them
- * only because nothing was committed. */
-static uint64_t count_lost(const GuestState *state, uint64_t *n_waiting)
-{
-    const GPtrArray *changes = guest_state_changes(state);
-    uint64_t n = 0;
-
-    *n_waiting = 0;
-    for (guint i = 0; i < changes->len; i++) {
-        const Inode *inode = g_ptr_array_index(changes, i);
-
-        if (inode_is_loss(inode)) {
-            n++;
-            *n_waiting += inode->change->held == INODE_WAITS;
-        }
-    }
-    return n;
-}
-
 static void note_result(Committer *c, int ret, CommitResult *result,
                         NoteKind kind)
 {
-    GArray *pending = list_pending(c->state);
-    uint64_t n_waiting, n_lost = count_lost(c->state, &n_waiting);
-    int error = ret < 0 ? ret : result->error;
+    CommitterStatus status, before;
     g_autofree char *told = NULL;
-    char *words = NULL;
 
-    if (error == 0 && result->failed) {
-        error = -EIO;
-    }
-    if (error < 0) {
-        words = result->words ? g_steal_pointer(&result->words)
-                              : failure_words(c->state, error);
-        told = g_strdup(words);
-    }
+    committer_status_init(&status, c->state, ret, result);
+    told = g_strdup(status.words);
+    const CommitOutcome outcome = {
+        .had_work = result->operations > 0,
+        .error = status.error,
+        .words = told,
+        .suspended = result->suspended,
+    };
     pthread_mutex_lock(&c->lock);
-    c->error = error;
-    g_free(c->words);
-    c->words = words;
-    g_free(c->suspended);
-    c->suspended = g_strdup(result->suspended);
-    c->n_held = result->held;
-    c->n_lost = n_lost;
-    c->n_waiting = n_waiting;
-    if (kind == NOTE_COMMIT) {
-        c->n_commits++;
-        c->last_time = (int64_t)time(NULL);
-    }
-    g_array_unref(c->pending);
-    c->pending = pending;
-    if (error < 0 && !c->is_armed) {
+    before = c->status;
+    committer_status_follow(&status, &before, kind == NOTE_COMMIT);
+    c->status = status;
+    if (outcome.error < 0 && !c->is_armed) {
         c->is_armed = true;
         c->due = g_get_monotonic_time() + RETRY_MS * G_GINT64_CONSTANT(1000);
     }
     pthread_mutex_unlock(&c->lock);
-
-    const CommitOutcome outcome = {
-        .had_work = result->operations > 0,
-        .error = error,
-        .words = told,
-        .suspended = result->suspended,
-    };
+    committer_status_clear(&before);
     committer_news_commit(c->news, c->state, &outcome, kind == NOTE_START);
 }
 
@@ -292,7 +184,6 @@ Committer *committer_new(Commit *commit, GuestState *state,
     c->state = state;
     c->policy = policy;
     c->delay_ms = delay_ms;
-    c->pending = g_array_new(FALSE, FALSE, sizeof(Pending));
     c->news = committer_news_new(tell, opaque);
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
@@ -322,9 +213,9 @@ static int run_and_wait(Committer *c, char **words)
         pthread_cond_wait(&c->finished, &c->lock);
     }
     if (words) {
-        *words = g_strdup(c->words);
+        *words = g_strdup(c->status.words);
     }
-    return c->error;
+    return c->status.error;
 }
 
 int committer_run(Committer *c, char **words)
@@ -335,21 +226,13 @@ int committer_run(Committer *c, char **words)
     return error;
 }
 
-/* With the lock held. */
-static uint64_t lost_now(const Committer *c, bool may_wait)
-{
-    uint64_t n = c->n_lost - (may_wait ? c->n_waiting : 0);
-
-    return c->suspended ? MAX(n, 1) : n;
-}
-
 int committer_run_whole(Committer *c, bool may_wait, uint64_t *lost,
                         char **words)
 {
     pthread_mutex_lock(&c->lock);
     c->whole = true;
     int error = run_and_wait(c, words);
-    *lost = lost_now(c, may_wait);
+    *lost = committer_status_lost(&c->status, may_wait);
     pthread_mutex_unlock(&c->lock);
     return error;
 }
@@ -409,7 +292,7 @@ uint64_t committer_stop(Committer *c, bool may_wait)
     pthread_mutex_lock(&c->lock);
     c->has_ended = true;
     pthread_cond_broadcast(&c->finished);
-    lost = lost_now(c, may_wait);
+    lost = committer_status_lost(&c->status, may_wait);
     pthread_mutex_unlock(&c->lock);
     return lost;
 }
@@ -420,10 +303,8 @@ void committer_free(Committer *c)
         pthread_mutex_destroy(&c->lock);
         pthread_cond_destroy(&c->wake);
         pthread_cond_destroy(&c->finished);
-        g_array_unref(c->pending);
+        committer_status_clear(&c->status);
         committer_news_free(c->news);
-        g_free(c->words);
-        g_free(c->suspended);
         commit_free(c->commit);
         g_free(c);
     }
@@ -439,24 +320,17 @@ char *committer_suspended(Committer *c)
     char *suspended;
 
     pthread_mutex_lock(&c->lock);
-    suspended = g_strdup(c->suspended);
+    suspended = g_strdup(c->status.suspended);
     pthread_mutex_unlock(&c->lock);
     return suspended;
 }
 
 char *committer_reason(Committer *c)
 {
-    char *words = NULL;
+    char *words;
 
     pthread_mutex_lock(&c->lock);
-    if (c->suspended) {
-        words = g_strdup(c->suspended);
-    } else if (c->pending->len) {
-        const Pending *p = &g_array_index(c->pending, Pending, 0);
-        const char *more = c->n_held > 1 ? ", and others" : "";
-
-        words = g_strdup_printf("'%s'%s: %s", p->path, more, p->reason);
-    }
+    words = committer_status_reason(&c->status);
     pthread_mutex_unlock(&c->lock);
     return words;
 }
@@ -473,28 +347,6 @@ void committer_info(Committer *c, Options *facts)
 {
     pthread_mutex_lock(&c->lock);
     options_set(facts, "commit.policy", policy_name(c->policy));
-    options_set_int(facts, "commit.count", (int64_t)c->n_commits);
-    if (c->last_time) {
-        g_autoptr(GDateTime) t = g_date_time_new_from_unix_utc(c->last_time);
-        g_autofree char *text = g_date_time_format_iso8601(t);
-
-        options_set(facts, "commit.last-time", text);
-        options_set(facts, "commit.last-result",
-                    c->words       ? c->words
-                    : c->suspended ? "suspended"
-                                   : "success");
-    }
-    if (c->suspended) {
-        options_set(facts, "commit.suspended", c->suspended);
-    }
-    options_set_int(facts, "commit.pending", (int64_t)c->n_held);
-    for (guint i = 0; i < c->pending->len; i++) {
-        const Pending *p = &g_array_index(c->pending, Pending, i);
-        g_autofree char *path = g_strdup_printf("pending.%u.path", i);
-        g_autofree char *reason = g_strdup_printf("pending.%u.reason", i);
-
-        options_set(facts, path, p->path);
-        options_set(facts, reason, p->reason);
-    }
+    committer_status_info(&c->status, facts);
     pthread_mutex_unlock(&c->lock);
 }

@@ -21,6 +21,7 @@ import rows_open
 import rows_reads
 import rows_serve
 import show
+from harness import spread
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -106,6 +107,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix='vvfat-bench.',
                                      dir=options.dir) as work:
         os.chdir(work)
+        spread('.')
         try:
             results = measure_all(place, options)
         finally:

@@ -6,10 +6,12 @@ once, so that a busy moment of the machine hits all alike, and the ratio to a
 peer is the median of the ratios within the rounds.
 """
 import contextlib
+import glob
 import os
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 
 LIMIT = 100  # seconds until a run is ended
@@ -51,6 +53,22 @@ def remove(*paths):
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def spread(directory):
+    """Have directories that are made in this one lie apart on the disk, where
+    ext4 can: each in the group of blocks that its name says."""
+    with contextlib.suppress(Failed, FileNotFoundError):
+        run('chattr', '+T', directory)
+
+
+def fresh_directory():
+    """An empty directory for files that are made while it is measured; it is
+    removed with the row. A file system without a journal (ext4) looks at each
+    inode of a group that was freed in the last minutes before it gives out a
+    new one: files that were removed just before, by us or by others in the
+    directory for temporary files, would be part of the measure."""
+    return os.path.basename(tempfile.mkdtemp(prefix='fresh.', dir='.'))
 
 
 class Contender:
@@ -98,16 +116,18 @@ class Row:
     limits: peer -> the ratio ours/peer that we mean to stay below.
     unit: 's', or another one; more_is_better turns ratios around, so that in
     either case a ratio below 1 says that we are better.
+    patience: instead of that of all rows, where a run is mostly preparation.
     """
 
     def __init__(self, key, title, contenders, limits=None, unit='s',
-                 more_is_better=False, after=None):
+                 more_is_better=False, after=None, patience=None):
         self.key = key
         self.title = title
         self.unit = unit
         self.limits = limits or {}
         self.more_is_better = more_is_better
         self.after = after or (lambda: None)
+        self.patience = patience
         self.contenders = []
         for contender in contenders:
             lacks = missing(*contender.needs)
@@ -118,8 +138,9 @@ class Row:
     def measure(self, runs, patience):
         for _ in range(runs):
             for contender in self.contenders:
-                contender.turn(patience)
+                contender.turn(self.patience or patience)
                 self.after()
+        remove(*glob.glob('fresh.*'))
 
     def ratios(self, peer):
         """Ours by the peer's, a number for each round that both finished."""

@@ -9,7 +9,7 @@ import shutil
 import struct
 
 import trees
-from harness import Contender, Row, missing, remove, run
+from harness import Contender, Row, fresh_directory, missing, remove, run
 
 FILES = 100000
 
@@ -76,23 +76,22 @@ def batch_row(place):
     guest.mcopy('new', '::/')
 
     def clean():
-        remove('host', 'out')
-        os.mkdir('host')
-        os.mkdir('out')
+        guest.directory = fresh_directory()
         run('sync', '-f', '.')
 
     def commit():
         seconds = guest.times('replay', 1)[0]
-        run('diff', '-r', 'new', 'host/new')
+        run('diff', '-r', 'new', f'{guest.directory}/new')
         return seconds
 
     yield Row('batch', 'commit 1,000 small files in one flush', [
         Contender('vvfat', commit, before=clean),
         Contender('tar x, syncfs', before=clean, work=lambda: run(
-            'sh', '-c', 'tar xf new.tar -C out && sync -f out')),
+            'sh', '-c', 'tar xf new.tar -C "$0" && sync -f "$0"',
+            guest.directory)),
     ], limits={'tar x, syncfs': 2})
     guest.close()
-    remove('new', 'new.tar', 'out')
+    remove('new', 'new.tar', 'host')
 
 
 def busy_row(place):

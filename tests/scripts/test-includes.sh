@@ -176,7 +176,7 @@ while read -r object name; do
         *:block/vvfat/hostfs-*.c | *:block/vvfat/extract*.c) ;;
         # Temporary files outside of the directory; when to commit.
         *:block/vvfat/scratch.c) ;;
-        time:block/vvfat/committer.c | clock_gettime:block/vvfat/committer.c) ;;
+        time:block/vvfat/committer-status.c | clock_gettime:block/vvfat/committer.c) ;;
         *:block/vvfat/*)
             [[ ! $name =~ ^($host)(64)?$ ]] ||
                 complain "$file calls the host: $name" ;;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "apply-fixture.h"
+#include "fault-hostfs.h"
 #include "hostfs-fixture.h"
 
 Test(apply, new_directories_and_files_appear)
@@ -361,4 +362,34 @@ Test(apply, staged_files_of_changes_that_are_held_are_removed)
     cr_assert_not(names_is_temporary(".vvfat-aside-0123456789abcdef"));
     cr_assert_not(names_is_temporary(".vvfat-0123456789abcdef0"));
     cr_assert_not(names_is_temporary(".vvfat-0123456789abcdeF"));
+}
+
+/* Host calls that it takes to make a file. */
+static int count_new_file(HostFs *host, const char *name, bool with_times)
+{
+    FaultFs *f = fault_fs_new(host);
+    g_autoptr(ApplyWorld) w = apply_world_new(&f->fs);
+    Inode *file = apply_world_add(w, w->root, name, "text");
+    int before = f->calls, calls;
+
+    apply_world_op(w, PLAN_STAGE, file, w->root, NULL);
+    apply_world_op(w, PLAN_PLACE, file, w->root, NULL);
+    if (with_times) {
+        apply_world_op(w, PLAN_TIMES, file, NULL, NULL);
+    }
+    apply_world_run_well(w);
+    calls = f->calls - before;
+    cr_assert_eq(test_host_stat(host, name).mtime, 1000000000);
+    fault_fs_take_inner(f);
+    hostfs_free(&f->fs);
+    return calls;
+}
+
+Test(apply, a_new_file_is_not_looked_at_for_its_time)
+{
+    g_auto(TestHost) host = test_host_new();
+    int without = count_new_file(host.fs, "one", false);
+
+    cr_assert_gt(without, 0);
+    cr_assert_eq(count_new_file(host.fs, "two", true), without);
 }
