@@ -10,7 +10,6 @@
  */
 #include "block/vvfat/committer.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
