@@ -141,9 +141,8 @@ const OptionDesc vvfat_option_table[] = {
               "(default: no limit)" },
     { .name = "overlay",
       .type = OPTION_STRING,
-      .help =
-          "with rw, file that keeps what the guest wrote, and the volume, for the "
-          "next time; made when it is not there" },
+      .help = "with rw, file that keeps what the guest wrote, and the volume, for the "
+              "next time; made when it is not there" },
     { .name = NULL },
 };
 
