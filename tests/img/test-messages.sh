@@ -39,6 +39,14 @@ expect_error 1 "^vvfat-img: 'one.qcow2': The qcow2 header's version is 255" \
 expect_error 1 "^vvfat-img: Could not open 'gone.qcow2': No such file" \
     img info -f qcow2 gone.qcow2
 
+# An overlay is no disk by itself: whose it is, and how to see it.
+mkdir guest
+img bench -q -w -c 0 fat:rw:overlay=o.qcow2:guest
+expect_error 1 "overlay of '$PWD/guest'.*check.*overlay=o.qcow2" \
+    img ls o.qcow2
+expect_error 1 '' img ls raw.img
+grep -q overlay <<<"$ERR" && fail "an empty disk: $ERR"
+
 # One file is damaged: its chain ends early.
 truncate -s 1440k v.img
 mkfs.fat v.img >/dev/null
