@@ -119,3 +119,15 @@ if command -v strace >/dev/null; then
         "$VVFAT_IMG" convert -S 0 "fat:$PWD/tree" out.img
     gone out.img
 fi
+
+# Images of other programs are refused, not copied as if they were raw.
+if command -v qemu-img >/dev/null; then
+    for format in vmdk vdi vpc vhdx qed parallels; do
+        qemu-img create -q -f $format other.img 16M
+        expect_error 1 "'other.img' is a .* image.* not supported" \
+            img convert other.img to.img
+        [ ! -e to.img ] || fail "$format: made a target"
+    done
+    img convert -f raw other.img to.img
+    cmp other.img to.img
+fi
