@@ -30,6 +30,8 @@ expect_error 1 "Unknown file format 'xx'" img convert -O xx fat:tree out.img
 expect_error 1 "(create|creation)" img convert fat:tree fat:tree
 expect_error 1 "smaller than input" sh -c \
     "truncate -s 1M small.img; '$VVFAT_IMG' convert -n fat:tree small.img"
+grep -q "'small.img' has 1048576 bytes, .* has 528482304" <<<"$ERR" ||
+    fail "how small it is, is not said: $ERR"
 [ "$(stat -c %b small.img)" = 0 ] || fail 'a target too small was written to'
 expect_error 1 "is a directory" img convert plain.img tree
 mkfifo fifo
