@@ -14,6 +14,7 @@
 #include "block/open.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "block/drivers.h"
 #include "block/filename.h"
@@ -276,6 +277,25 @@ static bool complete_node(BlockDriverState *bs, const Options *left,
     return limits_refresh(bs, errp);
 }
 
+/* A format's driver says what is wrong in its image: here is which image. */
+static bool open_image(BlockDriverState *bs, Options *options, GError **errp)
+{
+    GError *error = NULL;
+
+    if (bs->drv->open(bs, options, bs->open_flags, &error)) {
+        return true;
+    }
+    if (bs->drv->is_format && bs->primary) {
+        g_autofree char *name = filename_of_node(bs->primary->bs);
+
+        if (!strstr(error->message, name)) {
+            g_prefix_error(&error, "'%s': ", name);
+        }
+    }
+    g_propagate_error(errp, error);
+    return false;
+}
+
 static BlockDriverState *open_driver(OpenRequest *req, const BlockDriver *drv,
                                      bool probed, GError **errp)
 {
@@ -300,7 +320,7 @@ static BlockDriverState *open_driver(OpenRequest *req, const BlockDriver *drv,
             bs->child_filename = g_strdup(req->name);
         }
     }
-    if (!drv->open(bs, req->options, bs->open_flags, errp)) {
+    if (!open_image(bs, req->options, errp)) {
         goto fail;
     }
     filename_refresh(bs); /* the backing file is found by it */

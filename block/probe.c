@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Probing. Every driver that can tells how sure it is (0..100); raw says 1 to
- * everything, so that it is what remains.
+ * everything, so that it is what remains; not for images that are known to be
+ * of a format that no driver here reads.
  */
 #include "block/probe.h"
 
@@ -11,6 +12,7 @@
 #include "block/drain.h"
 #include "block/drivers.h"
 #include "block/io.h"
+#include "block/probe-foreign.h"
 #include "block/request.h"
 
 typedef struct Probe {
@@ -78,6 +80,18 @@ const BlockDriver *probe_node(BlockDriverState *bs, const char *filename,
                         "Could not determine the format of '%s'; name it with "
                         "the option 'driver'",
                         filename);
+    } else if (drv->writable_probe) {
+        const char *foreign = probe_foreign(buf, (size_t)size);
+
+        if (foreign) {
+            block_error_set(errp, ENOTSUP,
+                            "'%s' is a %s image, and that format is not "
+                            "supported; convert it with a program that reads "
+                            "it, or give raw as the format to take its bytes "
+                            "as they are",
+                            filename, foreign);
+            return NULL;
+        }
     }
     return drv;
 }
@@ -110,14 +124,16 @@ int probe_guard_write(BlockDriverState *bs, int64_t offset, int64_t bytes,
     size = MAX(size, offset + part);
     const BlockDriver *drv = probe_bytes(buf, (size_t)size,
                                          bs->plain_filename);
-    if (drv == NULL || drv == bs->drv) {
+    const char *format = drv == bs->drv ? probe_foreign(buf, (size_t)size)
+                         : drv          ? drv->format_name
+                                        : NULL;
+    if (format == NULL) {
         return 0;
     }
     bdrv_set_io_error("The format of '%s' was guessed as %s, and this write "
                       "would make it look like %s; open it with driver=%s to "
                       "allow that",
                       bs->plain_filename ? bs->plain_filename : bs->node_name,
-                      bs->drv->format_name, drv->format_name,
-                      bs->drv->format_name);
+                      bs->drv->format_name, format, bs->drv->format_name);
     return -EPERM;
 }

@@ -171,6 +171,9 @@ static bool check_size(const ImageCopy *copy, BlockBackend *blk)
     }
     if (length < copy->bytes) {
         tool_error("output file is smaller than input file");
+        tool_hint("'%s' has %" G_GINT64_FORMAT " bytes, and what is copied "
+                  "has %" G_GINT64_FORMAT,
+                  copy->target, length, copy->bytes);
         return false;
     }
     return true;

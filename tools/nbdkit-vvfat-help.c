@@ -56,11 +56,16 @@ int plugin_fail(GError *err)
 /* What helps a directory that does not open; NULL: the error says it. */
 static const char *advice(const GError *err)
 {
-    switch (-block_error_to_errno(err)) {
+    int code = -block_error_to_errno(err);
+
+    switch (code) {
     case EBUSY:
         return "without rw=on, any number of servers can show it at once";
     case EFBIG:
     case ENOSPC:
+        if (g_str_has_suffix(err->message, g_strerror(code))) {
+            return NULL; /* the host's limit, not that of FAT */
+        }
         return "nbdkit linuxdisk and nbdkit iso show directories without the "
                "limits of FAT, read-only";
     default:

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "block/vvfat/dirent.h"
+#include "block/vvfat/kept-probe.h"
 #include "tools/tool-args.h"
 #include "tools/tool-output.h"
 
@@ -34,6 +35,21 @@ bool fat_args_take(FatArgs *args, int key, const char *arg)
     }
 }
 
+/* There is no volume: an overlay is made to be opened with its directory. */
+static void hint_at_overlay(BlockBackend *blk, const char *name,
+                            const FatArgs *args)
+{
+    g_autoptr(Options)
+        directory = args->image.image_opts ? NULL : kept_probe(blk, name);
+
+    if (directory) {
+        tool_hint("It is the overlay of '%s'; 'vvfat-img check' tells what "
+                  "waits in it, and nbdkit shows the disk, with rw=on and "
+                  "overlay=%s",
+                  options_get(directory, "dir"), name);
+    }
+}
+
 bool fat_source_open(FatSource *source, const char *name, const FatArgs *args)
 {
     g_autoptr(GError) error = NULL;
@@ -49,6 +65,7 @@ bool fat_source_open(FatSource *source, const char *name, const FatArgs *args)
     }
     if (!source->view) {
         tool_error("%s: %s", name, error->message);
+        hint_at_overlay(source->blk, name, args);
         return false;
     }
     if (source->view->n_damage > 0) {

@@ -161,9 +161,10 @@ static bool check_partitions(Check *check)
 
 /* ---- Output ---- */
 
-static void print_totals(const BdrvCheckResult *r)
+static void print_totals(const BdrvCheckResult *r, bool completed)
 {
-    if (r->corruptions == 0 && r->leaks == 0 && r->check_errors == 0) {
+    if (completed && r->corruptions == 0 && r->leaks == 0 &&
+        r->check_errors == 0) {
         printf("No errors were found on the image.\n");
         return;
     }
@@ -184,7 +185,7 @@ static void print_totals(const BdrvCheckResult *r)
     }
 }
 
-static void print_human(const Check *check)
+static void print_human(const Check *check, bool completed)
 {
     const BdrvCheckResult *r = &check->image;
 
@@ -194,7 +195,7 @@ static void print_human(const Check *check)
     for (guint i = 0; i < check->volumes->len; i++) {
         volume_check_print(g_ptr_array_index(check->volumes, i));
     }
-    print_totals(r);
+    print_totals(r, completed);
     if (r->total_clusters > 0 && r->allocated_clusters > 0) {
         double allocated = (double)r->allocated_clusters;
         printf("%" PRId64 "/%" PRId64 " = %0.2f%% allocated, %0.2f%% "
@@ -261,7 +262,7 @@ static int check_status(const Check *check, bool completed)
     if (check->json) {
         print_json(check);
     } else if (!check->quiet) {
-        print_human(check);
+        print_human(check, completed);
     }
     if (!completed || check->image.check_errors > 0) {
         return STATUS_INCOMPLETE;

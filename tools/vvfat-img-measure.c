@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "block/block.h"
+#include "tools/target-args.h"
 #include "tools/tool-args.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
@@ -106,6 +107,9 @@ static int run_measure(const Command *command, int argc, char **argv)
         }
     }
     image_args_check(&args.image);
+    if (args.option_text && target_options_are_help(args.option_text)) {
+        return target_options_print_help(args.format) ? 0 : 1;
+    }
     char **names = tool_args_operands(
         0, 1, "At most one filename argument is allowed.", &n);
     if (n == 0 && args.size < 0) {
@@ -121,7 +125,7 @@ static const ToolOption options[] = {
     TOOL_OPTION_FORMAT,
     TOOL_OPTION_OUTPUT,
     { 'O', NULL, "FMT", "Format of the image to be made (raw)" },
-    { 'o', NULL, "OPTIONS", "Its create options" },
+    { 'o', NULL, "OPTIONS", "Its create options; help lists them" },
     { KEY_SIZE, "size", "SIZE", "Its size, when there is no image yet" },
     TOOL_OPTION_SNAPSHOT,
     TOOL_OPTION_FORCE_SHARE,

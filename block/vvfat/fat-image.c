@@ -88,6 +88,21 @@ static const Partition *find_fat(BlockBackend *blk, const PartitionList *list)
     return claimed;
 }
 
+static void set_no_partition(const PartitionList *list, int number,
+                             GError **errp)
+{
+    if (find_number(list, 0)) {
+        block_error_set(errp, ENOENT,
+                        "There is no partition %d; the disk has no partition "
+                        "table, and its volume is partition 0",
+                        number);
+    } else {
+        block_error_set(errp, ENOENT,
+                        "There is no partition %d; the disk has %u", number,
+                        list->partitions->len);
+    }
+}
+
 static const Partition *choose_partition(BlockBackend *blk,
                                          const PartitionList *list, int number,
                                          GError **errp)
@@ -97,9 +112,7 @@ static const Partition *choose_partition(BlockBackend *blk,
     if (number != FAT_IMAGE_ANY_PARTITION) {
         found = find_number(list, (unsigned)number);
         if (!found) {
-            block_error_set(errp, ENOENT,
-                            "There is no partition %d; the disk has %u",
-                            number, list->partitions->len);
+            set_no_partition(list, number, errp);
         }
         return found;
     }

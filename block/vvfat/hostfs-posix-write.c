@@ -338,10 +338,15 @@ int posix_space(HostFs *fs, HostSpace *space)
 
 int posix_lock(HostFs *fs)
 {
+    int root = posix_fs(fs)->root;
+    struct statvfs st;
     int r;
 
+    if (fstatvfs(root, &st) == 0 && (st.f_flag & ST_RDONLY)) {
+        return -EROFS;
+    }
     do {
-        r = result(flock(posix_fs(fs)->root, LOCK_EX | LOCK_NB));
+        r = result(flock(root, LOCK_EX | LOCK_NB));
     } while (r == -EINTR);
     /* Of network file systems that lock no directory. */
     return r == -EBADF || r == -EINVAL || r == -ENOLCK || r == -ENOSYS

@@ -181,7 +181,8 @@ typedef struct HostFsOps {
     int (*space)(HostFs *fs, HostSpace *space);
     /* Be the only one to write below the root, of those who ask, until
      * unlock() or until this HostFs is freed. -EWOULDBLOCK: another one is;
-     * -ENOTSUP. unlock NULL: nobody is ever kept out. */
+     * -EROFS: nobody can, on a file system mounted read-only; -ENOTSUP.
+     * unlock NULL: nobody is ever kept out. */
     int (*lock)(HostFs *fs);
     void (*unlock)(HostFs *fs);
     /* Many calls of this thread follow, or they are over. In between they may

@@ -77,6 +77,39 @@ bool vvfat_parse_filename(const char *filename, Options *options,
     return true;
 }
 
+/* The key of dir's beginning when that looks like an option: "key=...:". */
+static char *leading_key(const char *dir)
+{
+    size_t length = strspn(dir, "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-");
+
+    return length > 0 && dir[length] == '=' && strchr(dir + length, ':') &&
+                   strncmp(dir, "dir=", 4) != 0
+               ? g_strndup(dir, length)
+               : NULL;
+}
+
+void vvfat_explain_missing(const char *dir, GError *error)
+{
+    const OptionDesc *const known[] = { vvfat_option_table, NULL };
+    g_autofree char *key = leading_key(dir);
+    g_autoptr(GError) unknown = NULL;
+    g_autoptr(Options) options = options_new();
+
+    if (!key) {
+        return;
+    }
+    options_set(options, key, "");
+    if (!options_reject_unknown(options, "a name with '" PREFIX "'", known,
+                                &unknown)) {
+        char *text = g_strdup_printf("%s; %s", error->message,
+                                     unknown->message);
+
+        g_free(error->message);
+        error->message = text;
+    }
+}
+
 /* ---- The other way ---- */
 
 static void append_word(const char *key, const char *value, void *opaque)

@@ -90,6 +90,7 @@ const OptionDesc vvfat_option_table[] = {
               "SOURCE_DATE_EPOCH utc)" },
     { .name = "codepage",
       .type = OPTION_NUMBER,
+      .max = UINT16_MAX,
       .def = "437",
       .help = "code page of short names and label" },
     { .name = "symlinks",
@@ -292,9 +293,9 @@ static bool take_scan(VvfatConfig *config, const OptionValues *values,
                       GError **errp)
 {
     ScanOptions *scan = &config->scan;
-    uint64_t codepage = option_values_number(values, "codepage");
 
-    config->codepage = codepage_new((unsigned)MIN(codepage, UINT16_MAX), errp);
+    config->codepage =
+        codepage_new((unsigned)option_values_number(values, "codepage"), errp);
     if (!config->codepage) {
         return false;
     }
@@ -370,7 +371,8 @@ VvfatConfig *vvfat_config_new(Options *options, GError **errp)
     config->dir = g_strdup(option_values_string(values, "dir"));
     if (!config->dir || !*config->dir) {
         block_error_set(errp, EINVAL,
-                        "vvfat block driver requires a 'dir' option");
+                        "vvfat block driver requires a 'dir' option; as a "
+                        "name, a directory is fat:DIR");
         return NULL;
     }
     config->layout.volume_id = (uint32_t)option_values_number(values,

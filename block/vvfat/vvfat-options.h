@@ -42,6 +42,10 @@ VvfatConfig *vvfat_config_new(Options *options, GError **errp);
 void vvfat_config_free(VvfatConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VvfatConfig, vvfat_config_free)
 
+/* There is no directory dir: when it begins with what looks like an option,
+ * say in the error that there is none of that name, and which was meant. */
+void vvfat_explain_missing(const char *dir, GError *error);
+
 /* BlockDriver.parse_filename. */
 bool vvfat_parse_filename(const char *filename, Options *options,
                           GError **errp);

@@ -107,13 +107,27 @@ static bool make_kept(Vvfat *s, BlockDriverState *bs, Options *options,
     return true;
 }
 
+static HostFs *open_directory(const char *dir, GError **errp)
+{
+    GError *error = NULL;
+    HostFs *fs = hostfs_open(dir, &error);
+
+    if (!fs) {
+        if (g_error_matches(error, BLOCK_ERROR, ENOENT)) {
+            vvfat_explain_missing(dir, error);
+        }
+        g_propagate_error(errp, error);
+    }
+    return fs;
+}
+
 static bool vvfat_make(Vvfat *s, BlockDriverState *bs, Options *options,
                        unsigned flags, GError **errp)
 {
     const VvfatConfig *config = s->config;
     Tree *tree;
 
-    s->fs = hostfs_open(config->dir, errp);
+    s->fs = open_directory(config->dir, errp);
     if (!s->fs) {
         return false;
     }

@@ -98,6 +98,7 @@ grep -q '^partition 1: ' <<<"$OUT" || fail "$OUT"
 run img check -P 1 disk.img
 [ "$STATUS" = 2 ] || fail "-P 1: $OUT"
 expect_error 1 'no partition 2' img check -P 2 disk.img
+[ -z "$OUT" ] || fail "there is no partition 2, and is checked: $OUT"
 run img check -P 0 disk.img
 [ "$STATUS" = 1 ] || fail "the bare disk is checked: $STATUS $OUT $ERR"
 run img check -q disk.img

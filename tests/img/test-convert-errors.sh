@@ -30,6 +30,8 @@ expect_error 1 "Unknown file format 'xx'" img convert -O xx fat:tree out.img
 expect_error 1 "(create|creation)" img convert fat:tree fat:tree
 expect_error 1 "smaller than input" sh -c \
     "truncate -s 1M small.img; '$VVFAT_IMG' convert -n fat:tree small.img"
+grep -q "'small.img' has 1048576 bytes, .* has 528482304" <<<"$ERR" ||
+    fail "how small it is, is not said: $ERR"
 [ "$(stat -c %b small.img)" = 0 ] || fail 'a target too small was written to'
 expect_error 1 "is a directory" img convert plain.img tree
 mkfifo fifo
@@ -118,4 +120,16 @@ if command -v strace >/dev/null; then
         -e trace=$calls -e inject=$calls:error=EIO -o /dev/null \
         "$VVFAT_IMG" convert -S 0 "fat:$PWD/tree" out.img
     gone out.img
+fi
+
+# Images of other programs are refused, not copied as if they were raw.
+if command -v qemu-img >/dev/null; then
+    for format in vmdk vdi vpc vhdx qed parallels; do
+        qemu-img create -q -f $format other.img 16M
+        expect_error 1 "'other.img' is a .* image.* not supported" \
+            img convert other.img to.img
+        [ ! -e to.img ] || fail "$format: made a target"
+    done
+    img convert -f raw other.img to.img
+    cmp other.img to.img
 fi

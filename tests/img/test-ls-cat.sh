@@ -37,6 +37,8 @@ expect_error 1 "'nothing'" img ls tree.img nothing
 expect_error 1 "'nothing'" img cat tree.img nothing
 expect_error 1 "'empty': Is a directory" img cat tree.img empty
 expect_error 1 'there is no|no partition' img ls -P 2 tree.img
+expect_error 1 'no partition 1;.*no partition table.*partition 0' \
+    img ls -P 1 fat:partition=none:tree
 expect_error 1 'FAT' sh -c "truncate -s 1M z; '$VVFAT_IMG' ls z"
 # The rest goes on behind one that is missing.
 run img cat tree.img nothing hello.txt

@@ -28,6 +28,25 @@ expect_error 1 '^vvfat-img: ' img info "$forged"
 grep -q '^vvfat-img: warning: forged' <<<"$ERR" &&
     fail "info: a forged line: $ERR"
 
+# Of several images, the one that does not open is named, once.
+truncate -s 1M raw.img
+img create -q -f qcow2 one.qcow2 1M
+printf '\xff' | dd of=one.qcow2 bs=1 seek=7 conv=notrunc status=none
+expect_error 2 "^vvfat-img: 'raw.img': This is no qcow2 image" \
+    img compare -f raw raw.img -F qcow2 raw.img
+expect_error 1 "^vvfat-img: 'one.qcow2': The qcow2 header's version is 255" \
+    img convert raw.img one.qcow2 to.img
+expect_error 1 "^vvfat-img: Could not open 'gone.qcow2': No such file" \
+    img info -f qcow2 gone.qcow2
+
+# An overlay is no disk by itself: whose it is, and how to see it.
+mkdir guest
+img bench -q -w -c 0 fat:rw:overlay=o.qcow2:guest
+expect_error 1 "overlay of '$PWD/guest'.*check.*overlay=o.qcow2" \
+    img ls o.qcow2
+expect_error 1 '' img ls raw.img
+grep -q overlay <<<"$ERR" && fail "an empty disk: $ERR"
+
 # One file is damaged: its chain ends early.
 truncate -s 1440k v.img
 mkfs.fat v.img >/dev/null

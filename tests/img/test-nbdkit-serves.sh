@@ -103,6 +103,12 @@ grep -q 'error: 81 more like these; vvfat-img info' messages
 mkdir large
 truncate -s 5G large/file
 refused 'unsupported=skip; nbdkit linuxdisk' large
+(
+    trap '' XFSZ
+    ulimit -f 64
+    refused 'overlay.*File too large$' source rw=on "overlay=$PWD/o.qcow2"
+)
+rm -f o.qcow2
 nbdkit --unix - "$PLUGIN" source rw=on \
     --run 'nbdkit --unix - "$PLUGIN" source rw=on --run true' 2>messages || :
 grep -q 'open for writing already.*without rw=on' messages

@@ -36,6 +36,7 @@ refuse "floppy" driver=vvfat,dir=tree,floppy=perhaps
 refuse "volume-id" driver=vvfat,dir=tree,volume-id=0x100000000
 refuse "timezone" driver=vvfat,dir=tree,timezone=cet
 refuse "[Cc]ode page" driver=vvfat,dir=tree,codepage=1
+refuse "codepage.*99999" driver=vvfat,dir=tree,codepage=99999
 refuse "symlinks" driver=vvfat,dir=tree,symlinks=follow
 refuse "unsupported" driver=vvfat,dir=tree,unsupported=ignore
 refuse "boot-code.*No such file" driver=vvfat,dir=tree,boot-code=nothing
@@ -57,6 +58,10 @@ refuse "esp|partition" driver=vvfat,dir=tree,esp=on,partition=none
 expect_error 1 "names no directory" img convert fat: out.img
 expect_error 1 "names no directory" img convert fat:12:floppy: out.img
 expect_error 1 "'?13:tree'?.*No such file" img convert fat:13:tree out.img
+expect_error 1 "sise=1G:tree.*no option 'sise'; did you mean 'size'" \
+    img convert fat:sise=1G:tree out.img
+expect_error 1 "no option 'Label'" img convert fat:floppy:Label=a:tree out.img
+expect_error 1 "is fat:DIR" img convert -f vvfat tree out.img
 expect_error 1 "json|JSON" img convert 'json:{' out.img
 expect_error 1 "driver|filename" img convert 'json:{}' out.img
 expect_error 1 "xx" img convert 'json:{"driver":"vvfat","dir":"tree","xx":1}' \

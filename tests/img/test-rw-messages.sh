@@ -57,6 +57,13 @@ done
 rm dir/inside.img
 
 # Directories that cannot be written to.
+if unshare -rm true 2>/dev/null; then
+    # shellcheck disable=SC2016 # for the shell inside
+    expect_error 1 "lock '.*dir' for writing: Read-only file system" \
+        unshare -rm sh -c 'mount --bind dir dir &&
+        mount -o remount,bind,ro dir && "$@"' - \
+        "$VVFAT_IMG" convert -n disk.img "fat:rw:$SHAPE:dir"
+fi
 expect_error 1 "directory 'missing': No such file" \
     img convert -n disk.img fat:rw:missing
 expect_error 1 "directory 'disk.img': Not a directory" \

@@ -87,6 +87,7 @@ for option in dir fat-type floppy label rw size cluster-size free partition \
 done
 run img convert -O raw -o help
 grep -q 'size=' <<<"$OUT" || fail "-o help prints: $OUT"
+output_has '^  cluster_size=' img measure -O qcow2 -o help
 
 # Output that gets lost is an error.
 expect_error 1 'standard output' sh -c "'$VVFAT_IMG' --help >/dev/full"

@@ -259,6 +259,20 @@ Test(core_open, an_image_that_cannot_be_read_cannot_be_probed)
                 "to determine its format");
 }
 
+Test(core_open, images_of_other_programs_are_not_taken_for_raw)
+{
+    put_file("x.img", "KDMV", 5000);
+    check_fails(0, "x.img", NULL, "'x.img' is a VMDK image");
+    check_fails(0, "x.img", NULL, "give raw as the format");
+    g_autoptr(BlockBackend) given = core_open_name(0, "x.img", "driver=raw");
+    cr_assert_not_null(given);
+
+    /* What is too short to hold the signature is none. */
+    put_file("y.img", "QED", 3);
+    g_autoptr(BlockBackend) raw = core_open_name(0, "y.img", NULL);
+    cr_assert_str_eq(blk_get_format_name(raw), "raw");
+}
+
 Test(core_open, a_guest_cannot_choose_the_format)
 {
     char buf[512] = "COW!";
@@ -275,6 +289,7 @@ Test(core_open, a_guest_cannot_choose_the_format)
     cr_assert_eq(blk_pwrite(probed, 0, 2, "CO", 0), 0);
     cr_assert_eq(blk_pwrite(probed, 2, 2, "W!", 0), -EPERM);
     cr_assert_eq(blk_pwrite(probed, 2, 2, "W?", 0), 0);
+    cr_assert_eq(blk_pwrite(probed, 64, 4, "\x7f\x10\xda\xbe", 0), -EPERM);
     cr_assert_eq(blk_pwrite(probed, 2048, 512, buf, 0), 0);
     blk_close(g_steal_pointer(&probed));
 
