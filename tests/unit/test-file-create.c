@@ -207,6 +207,6 @@ Test(file_create, the_new_file_is_not_locked)
     fault_copy_fd();
     check_created("x", "size=1M,preallocation=full");
     cr_assert_geq(fault_copied_fd(), 0);
-    g_autoptr(BlockBackend) blk = image_open(RW, "driver=file,filename=%D/x");
+    blk_close(image_open(RW, "driver=file,filename=%D/x"));
     close(fault_copied_fd());
 }

@@ -445,8 +445,7 @@ Test(names, compared_as_they_are_folded)
         "\xc3\x84",
         "\xe4",
         "\xc4",
-        "\xe4"
-        "a",
+        "\344a",
         "\xc3",
         "i",
         "\xc4\xb1",
