@@ -437,22 +437,14 @@ Test(names, fold_is_simple_upper_case)
 Test(names, compared_as_they_are_folded)
 {
     static const char *const names[] = {
-        "",
-        "a",
-        "A",
-        "ab",
-        "\xc3\xa4",
-        "\xc3\x84",
-        "\xe4",
-        "\xc4",
-        "\344a",
-        "\xc3",
-        "i",
-        "\xc4\xb1",
-        "I",
-        "\xf0\x90\x90\xa8",
-        "\xc9\x90",
-        "\xe2\xb1\xaf",
+        "",         "a",
+        "A",        "ab",
+        "\xc3\xa4", "\xc3\x84",
+        "\xe4",     "\xc4",
+        "\344a",    "\xc3",
+        "i",        "\xc4\xb1",
+        "I",        "\xf0\x90\x90\xa8",
+        "\xc9\x90", "\xe2\xb1\xaf",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
