@@ -71,7 +71,8 @@ errors_are "error: conflict 'odd.x1b\[31m': the guest's version is 'odd.*"
 rm "original/$odd"
 
 # While the host fails, each flush does, and its client is told; the commit that
-# failed is told once, until it has gone well.
+# failed is told once, until it has gone well. (What cannot be written when the
+# directory is opened would be protected: a client is answered only after that.)
 user=()
 if [ "$(id -u)" = 0 ]; then
     user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
@@ -84,7 +85,8 @@ chmod 755 .
 [ ${#user[@]} = 0 ] || chown -R 65534:65534 dir
 # shellcheck disable=SC2016 # the shell of nbdkit has $uri
 "${user[@]}" timeout 300 nbdkit --unix - "$PLUGIN" dir rw=on "${shape[@]}" \
-    --run 'chmod 0555 "dir/Sub Directory"
+    --run 'nbdinfo --size "$uri" >/dev/null || exit 1
+        chmod 0555 "dir/Sub Directory"
         ! nbdcopy --flush below.img "$uri" || exit 1
         ! qemu-io -f raw -c flush "$uri" >/dev/null || exit 1
         chmod 0755 "dir/Sub Directory"
