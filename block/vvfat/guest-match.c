@@ -118,8 +118,7 @@ static GHashTable *names_of_orphans(const GuestState *s)
 
     for (guint i = 0; i < s->orphans->len; i++) {
         Inode *inode = g_ptr_array_index(s->orphans, i);
-        gsize dir =
-            GPOINTER_TO_SIZE(g_hash_table_lookup(s->lost_from, inode));
+        gsize dir = GPOINTER_TO_SIZE(g_hash_table_lookup(s->lost_from, inode));
 
         if (dir) {
             g_hash_table_insert(names, name_key(dir, inode->name), inode);
