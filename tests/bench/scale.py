@@ -63,7 +63,8 @@ def by_files(place, runs, most):
         guest.close()
         points.append({'files': files, 'find': find, 'open': opened,
                        'convert': convert, 'open and lookup': lookup,
-                       'random 4 KiB read': read, 'commit one file': commit, 'bytes a file': memory})
+                       'random 4 KiB read': read, 'commit one file': commit,
+                       'bytes a file': memory})
         print(points[-1], flush=True)
         files *= 10
     return points
