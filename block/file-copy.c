@@ -4,18 +4,18 @@
  *
  * First the blocks that can be shared: FICLONERANGE takes whole blocks of one
  * file system, at the same position within a block on both sides. The rest,
- * or everything, by writing from a mapping of the source where that is what
- * the kernel would do, only slower, and by copy_file_range() elsewhere. Where
- * the kernel gives up in the middle, reads and writes finish the range: so
+ * or everything, through a pipe of our own where that is what the kernel would
+ * do with a much shorter one, and by copy_file_range() elsewhere. Where the
+ * kernel gives up in the middle, reads and writes finish the range: so
  * -ENOTSUP always means that nothing was written, and the caller may do all of
  * it in its own way.
  */
 #include "block/file-posix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* Sharing costs metadata: below this, copying is as good. */
@@ -23,9 +23,15 @@
 /* One copy_file_range() at most, so that a signal does not wait for long. */
 #define COPY_MAX (INT64_C(256) * 1024 * 1024)
 #define BOUNCE_SIZE (INT64_C(256) * 1024)
-/* Bytes that are mapped at a time, and from how many on that pays. */
-#define MAPPING_SIZE (INT64_C(2) * 1024 * 1024)
-#define MAPPING_MIN (INT64_C(64) * 1024)
+/* Bytes that go through a pipe at a time, up to a multiple of it in the target:
+ * long enough for the page cache to use large pages there, and short of the
+ * huge ones (2 MiB), for which the kernel may search long. */
+#define WINDOW_SIZE (INT64_C(512) * 1024)
+/* The pipe holds a window that begins within a page as well. This is what the
+ * kernel allows everybody (pipe(7)). */
+#define PIPE_SIZE (2 * WINDOW_SIZE)
+/* From how many bytes on a pipe pays. */
+#define PIPE_MIN (INT64_C(64) * 1024)
 
 static int source_ended(const FileState *s, int fd)
 {
@@ -78,47 +84,68 @@ static bool means_cannot_copy(int err)
            err == EINVAL || err == EBADF || err == ETXTBSY || err == EPERM;
 }
 
-/* Write from a mapping. Bytes that were copied, or 0 for any reason. (No signal
- * is raised where the source has shrunk meanwhile: the write ends there, but
- * only with the page.) */
-static int64_t copy_mapping(const FileState *s, int fd, int64_t fd_offset,
-                            int64_t offset, int64_t bytes)
+/* ends: to read from, and to write to. */
+static bool open_pipe(int ends[2])
 {
-    size_t skip = (size_t)(fd_offset % sysconf(_SC_PAGESIZE));
-    size_t size = skip + (size_t)MIN(bytes, MAPPING_SIZE - (int64_t)skip);
-    char *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd,
-                     (off_t)(fd_offset - (int64_t)skip));
-
-    if (map == MAP_FAILED) {
-        return 0;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return false;
     }
-    /* Read ahead, and enter the pages in one go; the write would do, too. */
-    madvise(map, size, MADV_SEQUENTIAL);
-    madvise(map, size, MADV_POPULATE_READ);
-    ssize_t n = pwrite(s->fd, map + skip, size - skip, (off_t)offset);
-    munmap(map, size);
-    return MAX(n, 0);
+    if (fcntl(ends[1], F_SETPIPE_SZ, (int)PIPE_SIZE) < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return false;
+    }
+    return true;
 }
 
-/* As much as can be copied from mappings: what stops it, the ways that are
- * tried next get to know as well, and say. What lies in the last page behind
- * the end of the source are zeroes that it does not have: left to them. */
-static int64_t copy_mapped(const FileState *s, int fd, int64_t fd_offset,
-                           int64_t offset, int64_t bytes)
+/* Pages of the source into the empty pipe, and on into the target. Adds to
+ * *done what got there. False: no more, and the pipe may not be empty. */
+static bool copy_window(const FileState *s, const int ends[2], int fd,
+                        int64_t fd_offset, int64_t offset, int64_t bytes,
+                        int64_t *done)
 {
-    int64_t done = 0;
+    off_t in = fd_offset, out = offset;
+    ssize_t left = splice(fd, &in, ends[1], NULL, (size_t)bytes, 0);
+    bool more = left > 0;
 
-    while (bytes - done >= MAPPING_MIN) {
-        int64_t n = copy_mapping(s, fd, fd_offset + done, offset + done,
-                                 bytes - done);
+    while (left > 0) {
+        ssize_t n = splice(ends[0], NULL, s->fd, &out, (size_t)left, 0);
 
-        if (n == 0) {
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            more = false;
             break;
         }
-        done += n;
+        left -= n;
     }
-    int64_t length = done > 0 ? file_fd_length(fd, false) : 0;
-    return CLAMP(length - fd_offset, 0, done);
+    *done += out - offset;
+    return more;
+}
+
+/* As much as goes through a pipe: what stops it, the ways that are tried next
+ * get to know as well, and say. */
+static int64_t copy_piped(const FileState *s, int fd, int64_t fd_offset,
+                          int64_t offset, int64_t bytes)
+{
+    int64_t done = 0;
+    int ends[2];
+
+    if (bytes < PIPE_MIN || !open_pipe(ends)) {
+        return 0;
+    }
+    while (done < bytes) {
+        int64_t at = offset + done;
+        int64_t n = MIN(bytes - done, WINDOW_SIZE - at % WINDOW_SIZE);
+
+        if (!copy_window(s, ends, fd, fd_offset + done, at, n, &done)) {
+            break;
+        }
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return done;
 }
 
 /* may_refuse: -ENOTSUP if the kernel cannot, rather than doing it by hand. */
@@ -207,7 +234,7 @@ static int copy_or_clone(FileState *s, int fd, int64_t fd_offset,
         !clone_blocks(s, fd, st.st_dev, fd_offset + head, offset + head,
                       middle)) {
         if (s->copies_pages && st.st_dev == s->device) {
-            done = copy_mapped(s, fd, fd_offset, offset, bytes);
+            done = copy_piped(s, fd, fd_offset, offset, bytes);
         }
         return copy_part(s, fd, fd_offset + done, offset + done, bytes - done,
                          done == 0);

@@ -6,15 +6,16 @@
 . "$(dirname "$0")/lib.sh"
 need strace
 
-# moved FILE: bytes read into buffers, and bytes written from a mapping, copied
-# or shared.
+# moved FILE: bytes read into buffers, and bytes copied or shared, or moved on
+# out of a pipe.
 moved() {
     awk '
         /= -1 / || /= \?/ { next }
         / (<... )?p?read(v|64|v2)?( resumed|\()/ {
             if ($NF > 0) user += $NF
         }
-        /copy_file_range|pwrite64/ && $NF > 0 { kernel += $NF }
+        /copy_file_range/ && $NF > 0 { kernel += $NF }
+        / splice\([0-9]+, NULL/ && $NF > 0 { kernel += $NF }
         /FICLONERANGE/ { split($0, part, "src_length=")
             kernel += part[2] + 0 }
         END { print user + 0, kernel + 0 }' "$1"

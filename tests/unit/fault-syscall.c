@@ -141,3 +141,15 @@ ssize_t copy_file_range(int in, off64_t *in_offset, int out,
     return syscall(SYS_copy_file_range, in, in_offset, out, out_offset, bytes,
                    flags);
 }
+
+ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset,
+               size_t bytes, unsigned flags)
+{
+    if (fault_due(FAULT_SPLICE)) {
+        return faults[FAULT_SPLICE].error == 0 ? 0 : -1;
+    }
+    if (short_io > 0 && bytes > short_io) {
+        bytes = short_io;
+    }
+    return syscall(SYS_splice, in, in_offset, out, out_offset, bytes, flags);
+}

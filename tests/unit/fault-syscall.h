@@ -15,11 +15,12 @@ typedef enum FaultCall {
     FAULT_FDATASYNC,
     FAULT_FALLOCATE,
     FAULT_COPY_FILE_RANGE,
+    FAULT_SPLICE,
     FAULT_CALLS
 } FaultCall;
 
 /* After `skip` more calls, `times` calls (-1: all) fail with `error`; with
- * error 0 copy_file_range() gives 0. */
+ * error 0 copy_file_range() and splice() give 0. */
 void fault_arm(FaultCall call, int skip, int times, int error);
 
 /* Writing, and reading vectors, moves at most so many bytes a call, and every

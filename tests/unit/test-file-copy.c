@@ -172,9 +172,9 @@ Test(file_copy, fua_flushes)
     cr_assert_eq(fault_count(FAULT_FDATASYNC), before + 1);
 }
 
-/* ---- From a mapping ---- */
+/* ---- Through a pipe ---- */
 
-Test(file_copy, mappings_where_the_kernel_copies_pages)
+Test(file_copy, a_pipe_where_the_kernel_copies_pages)
 {
     g_autoptr(BlockBackend) src = NULL;
     g_autoptr(BlockBackend) dst = NULL;
@@ -189,26 +189,43 @@ Test(file_copy, mappings_where_the_kernel_copies_pages)
     check_copy("m/dst", 4096 + 3, 512, 5 * MIB);
 }
 
-Test(file_copy, what_a_mapping_leaves_is_copied_by_the_kernel)
+/* The call that fails fills the pipe, or empties it, at the beginning or when
+ * a part of what is in there has been written. */
+Test(file_copy, what_a_pipe_leaves_is_copied_by_the_kernel)
+{
+    for (int skip = 0; skip < 12; skip++) {
+        g_autoptr(BlockBackend) src = NULL;
+        g_autoptr(BlockBackend) dst = NULL;
+
+        open_pair(".", &src, &dst);
+        unsigned before = fault_count(FAULT_COPY_FILE_RANGE);
+        fault_short_io(100000);
+        fault_arm(FAULT_SPLICE, skip, 1, EIO);
+        cr_assert_eq(blk_copy_range(src, 4096 + 1, dst, 8192 + 7, MIB, 0), 0);
+        cr_assert_gt(fault_count(FAULT_COPY_FILE_RANGE), before);
+        check_copy("dst", 4096 + 1, 8192 + 7, MIB);
+    }
+}
+
+Test(file_copy, a_pipe_that_is_interrupted_goes_on)
 {
     g_autoptr(BlockBackend) src = NULL;
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
     unsigned before = fault_count(FAULT_COPY_FILE_RANGE);
-    fault_short_io(100000);
-    fault_arm(FAULT_PWRITE, 3, 1, EFAULT);
-    cr_assert_eq(blk_copy_range(src, 4096, dst, 8192 + 7, MIB, 0), 0);
-    cr_assert_gt(fault_count(FAULT_COPY_FILE_RANGE), before);
-    check_copy("dst", 4096, 8192 + 7, MIB);
+    fault_arm(FAULT_SPLICE, 1, 1, EINTR);
+    cr_assert_eq(blk_copy_range(src, 0, dst, 0, MIB, 0), 0);
+    cr_assert_eq(fault_count(FAULT_COPY_FILE_RANGE), before);
+    check_copy("dst", 0, 0, MIB);
 }
 
 /* ---- What the kernel cannot ---- */
 
-/* The next range is not copied from a mapping, if it would be. */
-static void without_mapping(void)
+/* The next range does not go through a pipe, if it would. */
+static void without_pipe(void)
 {
-    fault_arm(FAULT_PWRITE, 0, 1, EINTR);
+    fault_arm(FAULT_SPLICE, 0, 1, EINVAL);
 }
 
 Test(file_copy, a_kernel_that_cannot_copy_writes_nothing)
@@ -221,7 +238,7 @@ Test(file_copy, a_kernel_that_cannot_copy_writes_nothing)
         g_autoptr(BlockBackend) dst = NULL;
 
         open_pair(".", &src, &dst);
-        without_mapping();
+        without_pipe();
         fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, errors[i]);
         cr_assert_eq(blk_copy_range(src, 0, dst, 0, MIB, 0), -ENOTSUP);
         cr_assert(image_holds("dst", 0, SRC_BYTES, 2, 0));
@@ -234,7 +251,7 @@ Test(file_copy, a_kernel_that_gives_up_in_the_middle_is_helped)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
-    without_mapping();
+    without_pipe();
     fault_short_io(100000);
     fault_arm(FAULT_COPY_FILE_RANGE, 3, -1, EOPNOTSUPP);
     cr_assert_eq(blk_copy_range(src, 4096, dst, 8192, MIB, 0), 0);
@@ -247,7 +264,7 @@ Test(file_copy, zero_from_a_kernel_that_does_not_say_no)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
-    without_mapping();
+    without_pipe();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, -1, 0);
     cr_assert_eq(blk_copy_range(src, 4096, dst, 8192, MIB, 0), 0);
     check_copy("dst", 4096, 8192, MIB);
@@ -259,11 +276,11 @@ Test(file_copy, errors_are_errors)
     g_autoptr(BlockBackend) dst = NULL;
 
     open_pair(".", &src, &dst);
-    without_mapping();
+    without_pipe();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, EIO);
     image_check_io(blk_copy_range(src, 0, dst, 4096, MIB, 0), -EIO,
                    "dst' at byte 4096 failed");
-    without_mapping();
+    without_pipe();
     fault_arm(FAULT_COPY_FILE_RANGE, 0, 1, ENOSPC);
     cr_assert_eq(blk_copy_range(src, 0, dst, 0, MIB, 0), -ENOSPC);
 }
@@ -280,7 +297,7 @@ Test(file_copy, a_source_that_has_shrunk_is_named)
                    "/src' has shrunk");
 }
 
-/* The rest of its last page can be mapped, and holds zeroes. */
+/* The rest of its last page is in memory, and holds zeroes. */
 Test(file_copy, a_source_that_has_shrunk_by_a_byte_is_named)
 {
     g_autoptr(BlockBackend) src = NULL;
