@@ -74,7 +74,8 @@ int posix_open_beneath(const PosixFs *p, const char *path, int flags)
     for (;;) {
         size_t n = piece_length(p, path);
         bool last = path[n] == '\0';
-        g_autofree char *piece = g_strndup(path, n);
+        g_autofree char *front = last ? NULL : g_strndup(path, n);
+        const char *piece = last ? path : front;
         int how = last ? flags : O_PATH | O_DIRECTORY;
         int fd = p->have_openat2 ? open_piece(at, piece, how)
                                  : open_component(at, piece, how);

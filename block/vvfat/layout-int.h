@@ -34,8 +34,11 @@ struct Layout {
     uint8_t gpt_seed[16];
 
     /* Nodes that have clusters, in the order of these, and without holes:
-     * each begins where the one before it ends. */
+     * each begins where the one before it ends. Where they begin is repeated
+     * in `starts`, and next_free at its end: searching goes through nothing
+     * else. */
     TreeNode **placed;
+    uint32_t *starts; /* n_placed + 1 */
     uint32_t n_placed;
     uint32_t next_free; /* first cluster that is not allocated */
 
@@ -64,7 +67,7 @@ uint64_t layout_clusters_needed(uint32_t cluster_size, bool with_root,
 /* Give every directory and file its clusters; they fit. */
 void layout_place_clusters(Layout *layout);
 
-/* Index of the placed node that has a cluster below next_free. */
+/* Index of the placed node that has a cluster below next_free; there is one. */
 uint32_t layout_find(const Layout *layout, uint32_t cluster);
 
 /* The area that has a sector. */

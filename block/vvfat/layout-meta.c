@@ -18,12 +18,11 @@
 static uint32_t entry_value(const Layout *layout, uint32_t cluster,
                             uint32_t *index)
 {
-    const ClusterRun *run = chain_runs(&layout->placed[*index]->chain);
-
-    while (cluster - run->first >= run->count) {
-        run = chain_runs(&layout->placed[++*index]->chain);
+    while (cluster >= layout->starts[*index + 1]) {
+        ++*index;
     }
-    return cluster + 1 < run->first + run->count ? cluster + 1 : FAT_ENTRY_EOC;
+    return cluster + 1 < layout->starts[*index + 1] ? cluster + 1
+                                                    : FAT_ENTRY_EOC;
 }
 
 static void render_fat(const Layout *layout, uint64_t sector_number,
@@ -119,10 +118,11 @@ static void render_data(const Layout *layout, uint64_t sector_number,
 {
     uint32_t spc = layout->geometry.sectors_per_cluster;
     uint32_t cluster = (uint32_t)(sector_number / spc) + FAT_FIRST_CLUSTER;
-    const TreeNode *dir = layout->placed[layout_find(layout, cluster)];
-    uint32_t first = chain_first(&dir->chain) - FAT_FIRST_CLUSTER;
+    uint32_t index = layout_find(layout, cluster);
+    uint32_t first = layout->starts[index] - FAT_FIRST_CLUSTER;
 
-    render_dir(layout, dir, sector_number - (uint64_t)first * spc, sector);
+    render_dir(layout, layout->placed[index],
+               sector_number - (uint64_t)first * spc, sector);
 }
 
 /* ---- Any ---- */

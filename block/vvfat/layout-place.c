@@ -138,6 +138,7 @@ static bool place_node(TreeNode *node, void *opaque)
     if (run.count) {
         chain_append(&node->chain, run);
         layout->next_free += run.count;
+        layout->starts[layout->n_placed] = run.first;
         layout->placed[layout->n_placed++] = node;
     }
     return true;
@@ -146,12 +147,16 @@ static bool place_node(TreeNode *node, void *opaque)
 void layout_place_clusters(Layout *layout)
 {
     const Tree *tree = layout->tree;
+    size_t n = tree->n_files + tree->n_directories;
 
-    layout->placed = g_new(TreeNode *, tree->n_files + tree->n_directories);
+    layout->placed = g_new(TreeNode *, n);
+    layout->starts = g_new(uint32_t, n + 1);
     layout->next_free = FAT_FIRST_CLUSTER;
     tree_walk(tree, place_node, layout);
-    layout->placed = g_renew(TreeNode *, layout->placed,
-                             MAX(layout->n_placed, 1));
+    n = layout->n_placed;
+    layout->placed = g_renew(TreeNode *, layout->placed, MAX(n, 1));
+    layout->starts = g_renew(uint32_t, layout->starts, n + 1);
+    layout->starts[n] = layout->next_free;
 }
 
 uint32_t layout_find(const Layout *layout, uint32_t cluster)
@@ -162,7 +167,7 @@ uint32_t layout_find(const Layout *layout, uint32_t cluster)
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (chain_first(&layout->placed[middle]->chain) <= cluster) {
+        if (layout->starts[middle] <= cluster) {
             low = middle;
         } else {
             high = middle;

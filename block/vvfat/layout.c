@@ -204,6 +204,7 @@ void layout_free(Layout *layout)
     if (layout) {
         tree_free(layout->tree);
         g_free(layout->placed);
+        g_free(layout->starts);
         g_free(layout->boot_code);
         g_free(layout->mbr_code);
         g_free(layout);

@@ -134,26 +134,26 @@ static int open_checked(OpenFiles *files, const void *key, HostFile **host,
 {
     const OpenFilesSource *source = &files->source;
     g_autofree char *path = source->path(key, source->opaque);
-    g_autofree char *text = report_escape(path ? path : "?");
-    const char *changed;
     HostStat st;
     int r = path ? open_host(files, path, host, &st) : -ENOENT;
+    const char *changed = r < 0 ? NULL
+                                : source->changed(key, &st, source->opaque);
 
-    if (r < 0) {
-        *message = g_strdup_printf("Could not open '%s', which was there when "
-                                   "the image was opened: %s",
-                                   text, g_strerror(-r));
-        return -EIO;
+    if (r == 0 && !changed) {
+        return 0;
     }
-    changed = source->changed(key, &st, source->opaque);
+    g_autofree char *text = report_escape(path ? path : "?");
     if (changed) {
         files->fs->ops->file_close(files->fs, *host);
         *message = g_strdup_printf("'%s' %s since the image was opened; open "
                                    "the image again",
                                    text, changed);
-        return -EIO;
+    } else {
+        *message = g_strdup_printf("Could not open '%s', which was there when "
+                                   "the image was opened: %s",
+                                   text, g_strerror(-r));
     }
-    return 0;
+    return -EIO;
 }
 
 /* The entry of a key, new and OPENING if there was none. Under the lock. */
