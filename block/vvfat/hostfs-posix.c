@@ -79,7 +79,7 @@ static bool is_writable(int at, const char *name, const struct stat *st,
         how |= X_OK;
     }
     return (st->st_uid == euid && (st->st_mode & need) == need) ||
-           faccessat(at, name, how, AT_EACCESS | AT_EMPTY_PATH) == 0;
+           faccessat(at, name, how, AT_EACCESS) == 0;
 }
 
 static int stat_entry(int at, const char *name, uid_t euid, HostStat *out)
@@ -105,7 +105,6 @@ int posix_stat_fd(int fd, HostStat *out)
         return -errno;
     }
     stat_convert(&st, out);
-    out->writable = is_writable(fd, "", &st, geteuid());
     return 0;
 }
 

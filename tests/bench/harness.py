@@ -71,6 +71,23 @@ def fresh_directory():
     return os.path.basename(tempfile.mkdtemp(prefix='fresh.', dir='.'))
 
 
+def read_anew(*tops):
+    """Have the page cache hold the files as if they had just been read from
+    the disk. Else the memory that they were written into, which lies as luck
+    had it, makes a difference of half the time of reading them."""
+    os.sync()
+    for top in tops:
+        files = [top] if os.path.isfile(top) else (
+            f'{directory}/{name}' for directory, _, names in os.walk(top)
+            for name in names)
+        for name in files:
+            with open(name, 'rb', buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0,
+                                 os.POSIX_FADV_DONTNEED)
+                while file.read(1 << 20):
+                    pass
+
+
 class Contender:
     """A program at a row's work.
 

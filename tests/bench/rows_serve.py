@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import trees
-from harness import Contender, Failed, Row, missing, remove, run
+from harness import Contender, Failed, Row, missing, read_anew, remove, run
 
 SCATTERED = 4096 * 40503
 
@@ -52,30 +52,45 @@ def random_reads(uri, size, count=50000):
         '-S', SCATTERED % (size // 4096 * 4096), uri)
 
 
+@contextlib.contextmanager
+def served(place, tree, image):
+    """Name -> URI of a server, of the directory or its finished image."""
+    with contextlib.ExitStack() as servers:
+        uris = {'vvfat': servers.enter_context(
+                    nbdkit(place.plugin, f'dir={tree}', socket='vvfat.sock')),
+                'nbdkit file': servers.enter_context(
+                    nbdkit('file', image, socket='file.sock')),
+                'nbdkit floppy': servers.enter_context(
+                    nbdkit('floppy', tree, socket='floppy.sock'))}
+        if not missing('qemu-storage-daemon'):
+            with contextlib.suppress(Failed):
+                uris['qemu-storage-daemon'] = servers.enter_context(
+                    storage_daemon(tree, 'qsd.sock'))
+        yield uris
+
+
+def row(key, title, uris, work, limit):
+    contenders = [Contender(name, lambda uri=uri: work(uri))
+                  for name, uri in uris.items()]
+    contenders[0].before = lambda: read_anew('tree', 'disk.img')
+    return Row(key, title, contenders,
+               limits={'nbdkit file': limit} if limit else None)
+
+
 def rows(place):
     lacks = missing('nbdkit', 'nbdcopy', 'qemu-img')
     if lacks or not os.path.exists(place.plugin):
         print(f"| over NBD | not measured: no {lacks or 'plugin'} | | | |")
         return
-    trees.big('tree/big')
-    trees.small('tree/small', directories=20)
-    run(place.img, 'convert', '-q', 'fat:tree', 'disk.img')
-    size = os.path.getsize('disk.img')
-    with contextlib.ExitStack() as servers:
-        uris = {'vvfat': servers.enter_context(
-                    nbdkit(place.plugin, 'dir=tree', socket='vvfat.sock')),
-                'nbdkit file': servers.enter_context(
-                    nbdkit('file', 'disk.img', socket='file.sock')),
-                'nbdkit floppy': servers.enter_context(
-                    nbdkit('floppy', 'tree', socket='floppy.sock'))}
-        if not missing('qemu-storage-daemon'):
-            with contextlib.suppress(Failed):
-                uris['qemu-storage-daemon'] = servers.enter_context(
-                    storage_daemon('tree', 'qsd.sock'))
-        yield Row('copy', 'nbdcopy of 450 MB', [
-            Contender(name, lambda uri=uri: copy(uri))
-            for name, uri in uris.items()], limits={'nbdkit file': 1.0})
-        yield Row('random', 'random reads of 4 KiB over NBD, depth 32', [
-            Contender(name, lambda uri=uri: random_reads(uri, size))
-            for name, uri in uris.items()], limits={'nbdkit file': 1.0})
-    remove('tree', 'disk.img')
+    for key, what, make, limit in (
+            ('', '4 files, 440 MiB', trees.big, 1.0),
+            ('-small', '20,000 small files', trees.small, None)):
+        make('tree')
+        run(place.img, 'convert', '-q', 'fat:tree', 'disk.img')
+        size = os.path.getsize('disk.img')
+        with served(place, 'tree', 'disk.img') as uris:
+            yield row('copy' + key, f'nbdcopy of {what}', uris, copy, limit)
+            yield row('random' + key, f'random 4 KiB of {what} over NBD, '
+                      'depth 32', uris,
+                      lambda uri, size=size: random_reads(uri, size), limit)
+        remove('tree', 'disk.img')
