@@ -6,6 +6,7 @@
  * error), 3 the status of a range is not known, 4 could not be read.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "block/block.h"
@@ -15,6 +16,7 @@
 #include "tools/tool-output.h"
 
 #define BUFFER_BYTES (2 * 1024 * 1024)
+#define BUFFER_ALIGNMENT 4096
 #define GRAIN 512 /* mismatches are told to that precision */
 
 enum {
@@ -29,7 +31,7 @@ typedef struct Side {
     BlockBackend *blk;
     const char *name;
     int64_t length;
-    char *buf;
+    void *buf;
 } Side;
 
 typedef struct Comparison {
@@ -230,7 +232,12 @@ static bool open_side(Side *side, const char *name, const ImageArgs *args)
         tool_error("Can't get size of %s: %s", name, reason);
         return false;
     }
-    side->buf = g_malloc(BUFFER_BYTES);
+    if (posix_memalign(&side->buf, BUFFER_ALIGNMENT, BUFFER_BYTES) != 0) {
+        side->buf = NULL;
+        tool_error("There is no memory for a buffer of %d bytes",
+                   BUFFER_BYTES);
+        return false;
+    }
     return true;
 }
 
@@ -245,7 +252,7 @@ static int open_and_compare(char **names, const ImageArgs args[2],
     }
     for (int i = 0; i < 2; i++) {
         blk_close(c->side[i].blk);
-        g_free(c->side[i].buf);
+        free(c->side[i].buf);
     }
     return status;
 }

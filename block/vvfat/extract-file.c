@@ -92,6 +92,32 @@ static int create_file(Extract *x, const TreeNode *node)
     return extract_remember(x, fd);
 }
 
+/* What need not be read and written of a large file. */
+static int64_t hole_length(const Extract *x, const TreeNode *node,
+                           int64_t offset, int64_t bytes)
+{
+    return bytes < EXTRACT_BUFFER
+               ? 0
+               : volume_file_zeroes(x->volume, node, offset, bytes);
+}
+
+/* Read the next *piece bytes at most; after an error cluster by cluster, up to
+ * the very one that fails. */
+static int read_piece(const Extract *x, const TreeNode *node, int64_t offset,
+                      int64_t left, int64_t *piece)
+{
+    int64_t cluster_size = volume_cluster_size(x->volume);
+    int ret = volume_read_file(x->volume, node, offset, MIN(*piece, left),
+                               x->buffer);
+
+    if (ret < 0 && *piece > cluster_size) {
+        *piece = cluster_size;
+        ret = volume_read_file(x->volume, node, offset, MIN(*piece, left),
+                               x->buffer);
+    }
+    return ret;
+}
+
 /*
  * Copy the contents as far as they can be read, *done bytes; *why says why it
  * is not all, or is NULL. Returns 0 or the -errno of a write; -ECANCELED when
@@ -101,26 +127,25 @@ static int copy_contents(Extract *x, int fd, const TreeNode *node,
                          int64_t *done, const char **why)
 {
     int64_t size = volume_file_readable(x->volume, node);
-    int64_t cluster_size = volume_cluster_size(x->volume);
     int64_t piece = EXTRACT_BUFFER;
 
     *done = 0;
     *why = size < node->size ? "its chain is damaged" : NULL;
     while (*done < size) {
-        int64_t n = MIN(piece, size - *done);
-        int ret = volume_read_file(x->volume, node, *done, n, x->buffer);
+        int64_t left = size - *done;
+        int64_t n = hole_length(x, node, *done, left);
 
-        if (ret < 0 && piece > cluster_size) {
-            piece = cluster_size; /* up to the very cluster that fails */
-            continue;
-        }
-        if (ret < 0) {
-            *why = g_strerror(-ret);
-            return 0;
-        }
-        ret = extract_write(fd, *done, x->buffer, n);
-        if (ret < 0) {
-            return ret;
+        if (n == 0) {
+            int ret = read_piece(x, node, *done, left, &piece);
+            if (ret < 0) {
+                *why = g_strerror(-ret);
+                return 0;
+            }
+            n = MIN(piece, left);
+            ret = extract_write(fd, *done, x->buffer, n);
+            if (ret < 0) {
+                return ret;
+            }
         }
         *done += n;
         x->result->bytes += n;

@@ -135,6 +135,17 @@ static int read_partition(void *opaque, int64_t offset, int64_t bytes,
                      0);
 }
 
+/* An error is left to reading. */
+static int64_t zeroes_in_partition(void *opaque, int64_t offset, int64_t bytes)
+{
+    const FatImage *image = opaque;
+    g_auto(BdrvBlockStatus) status = { 0 };
+    int ret = blk_block_status(image->blk, image->partition.start + offset,
+                               bytes, BDRV_WANT_PRECISE, &status);
+
+    return ret == 0 && status.flags & BDRV_BLOCK_ZERO ? status.bytes : 0;
+}
+
 static bool open_volume(FatImage *image, GError **errp)
 {
     GError *error = NULL;
@@ -142,6 +153,7 @@ static bool open_volume(FatImage *image, GError **errp)
     image->volume = volume_open(read_partition, image, image->partition.bytes,
                                 image->codepage, &error);
     if (image->volume) {
+        volume_set_zeroes(image->volume, zeroes_in_partition);
         return true;
     }
     if (error->code == EINVAL && !partition_is_fat_type(&image->partition)) {

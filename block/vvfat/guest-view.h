@@ -23,6 +23,10 @@
 /* Read bytes at an offset from the volume's start; 0 or -errno. */
 typedef int VolumeRead(void *opaque, int64_t offset, int64_t bytes, void *buf);
 
+/* How many of the bytes from an offset on are known to be zeroes without
+ * reading them; 0: none, or it cannot be told. */
+typedef int64_t VolumeZeroes(void *opaque, int64_t offset, int64_t bytes);
+
 typedef enum ProblemKind {
     PROBLEM_BOOT_BACKUP,   /* FAT32 backup boot sector differs */
     PROBLEM_FSINFO,        /* signature or counts wrong */
@@ -64,6 +68,9 @@ Volume *volume_open(VolumeRead *read, void *opaque, uint64_t volume_bytes,
 void volume_free(Volume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Volume, volume_free)
 
+/* Have volume_file_zeroes() ask; with the `opaque` of reading. */
+void volume_set_zeroes(Volume *volume, VolumeZeroes *zeroes);
+
 const BootInfo *volume_boot_info(const Volume *volume);
 
 /* Bytes of a cluster, and a cluster's byte offset from the volume's start. */
@@ -76,6 +83,10 @@ int64_t volume_cluster_offset(const Volume *volume, uint32_t cluster);
  */
 int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
                      int64_t bytes, void *buf) G_GNUC_WARN_UNUSED_RESULT;
+
+/* How many bytes of such a range are known to be zeroes from its start on. */
+int64_t volume_file_zeroes(const Volume *volume, const TreeNode *node,
+                           int64_t offset, int64_t bytes);
 
 /* Bytes of a file that its chain reaches: node->size, unless damaged. */
 int64_t volume_file_readable(const Volume *volume, const TreeNode *node);

@@ -28,6 +28,7 @@ typedef struct FatPage {
 
 struct Volume {
     VolumeRead *read;
+    VolumeZeroes *zeroes; /* or NULL */
     void *opaque;
     uint64_t bytes;
     BootInfo info;
@@ -110,6 +111,11 @@ void volume_free(Volume *volume)
         g_free(volume->slot_of);
         g_free(volume);
     }
+}
+
+void volume_set_zeroes(Volume *volume, VolumeZeroes *zeroes)
+{
+    volume->zeroes = zeroes;
 }
 
 const BootInfo *volume_boot_info(const Volume *volume)
@@ -249,29 +255,41 @@ int volume_fat_get(Volume *volume, uint32_t cluster, uint32_t *value)
 
 /* ---- Files ---- */
 
+static bool is_in_file(const TreeNode *node, int64_t offset, int64_t bytes)
+{
+    return offset >= 0 && bytes >= 0 && offset <= node->size &&
+           bytes <= node->size - offset;
+}
+
+/* Where in the volume an offset of a file is, and how many of the bytes lie
+ * there side by side; 0: the chain does not reach it. */
+static int64_t locate(const Volume *volume, const TreeNode *node,
+                      int64_t offset, int64_t bytes, int64_t *at)
+{
+    uint32_t cluster_size = volume_cluster_size(volume);
+    uint32_t in_cluster = offset % cluster_size;
+    ClusterRun run;
+
+    if (!chain_locate(&node->chain, offset / cluster_size, &run)) {
+        return 0;
+    }
+    *at = volume_cluster_offset(volume, run.first) + in_cluster;
+    return MIN(bytes, (int64_t)run.count * cluster_size - in_cluster);
+}
+
 int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
                      int64_t bytes, void *buf)
 {
-    uint32_t cluster_size = volume_cluster_size(volume);
     uint8_t *out = buf;
 
-    if (offset < 0 || bytes < 0 || offset > node->size ||
-        bytes > node->size - offset) {
+    if (!is_in_file(node, offset, bytes)) {
         return -EINVAL;
     }
     while (bytes > 0) {
-        uint32_t in_cluster = offset % cluster_size;
-        ClusterRun run;
-        int64_t n;
-        int ret;
+        int64_t at;
+        int64_t n = locate(volume, node, offset, bytes, &at);
+        int ret = n > 0 ? volume_read(volume, at, n, out) : -EIO;
 
-        if (!chain_locate(&node->chain, offset / cluster_size, &run)) {
-            return -EIO;
-        }
-        n = MIN(bytes, (int64_t)run.count * cluster_size - in_cluster);
-        ret = volume_read(
-            volume, volume_cluster_offset(volume, run.first) + in_cluster, n,
-            out);
         if (ret < 0) {
             return ret;
         }
@@ -280,6 +298,17 @@ int volume_read_file(Volume *volume, const TreeNode *node, int64_t offset,
         bytes -= n;
     }
     return 0;
+}
+
+int64_t volume_file_zeroes(const Volume *volume, const TreeNode *node,
+                           int64_t offset, int64_t bytes)
+{
+    int64_t at, n = 0;
+
+    if (volume->zeroes && bytes > 0 && is_in_file(node, offset, bytes)) {
+        n = locate(volume, node, offset, bytes, &at);
+    }
+    return n > 0 ? MIN(volume->zeroes(volume->opaque, at, n), n) : 0;
 }
 
 int64_t volume_file_readable(const Volume *volume, const TreeNode *node)

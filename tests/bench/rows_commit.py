@@ -9,7 +9,8 @@ import shutil
 import struct
 
 import trees
-from harness import Contender, Row, fresh_directory, missing, remove, run
+from harness import (LIMIT, Contender, Row, fresh_directory, missing, remove,
+                     run)
 
 FILES = 100000
 
@@ -36,19 +37,18 @@ class Guest:
     def mcopy(self, *words):
         run('mcopy', '-D', 'o', '-s', '-Q', '-i', self.volume, *words)
 
-    def times(self, mode, *words):
+    def times(self, mode, *words, limit=LIMIT):
         output = run(f'{self.place.bench}/writable-times', mode,
                      self.directory, self.before, self.after, *words,
-                     capture=True, env=self.environment)
+                     capture=True, env=self.environment, limit=limit)
         return [float(word) for word in output.split()]
 
     def close(self):
         remove(self.directory, self.before, self.after)
 
 
-def touched(place, directory, files, each=1000):
-    """A tree in which one file is written anew."""
-    trees.grown(directory, files, each)
+def touched(place, directory):
+    """A guest that writes one file of a tree (trees.grown) anew."""
     guest = Guest(place, directory)
     with open('new.text', 'w', encoding='ascii') as file:
         file.write('other contents\n')
@@ -58,9 +58,12 @@ def touched(place, directory, files, each=1000):
 
 def touch_row(place):
     """The second flush of each run: the first one warms up."""
-    guests = {f'{FILES:,} files': touched(place, 'large', FILES),
-              '100 files': touched(place, 'few', 100),
-              '20,000 in its directory': touched(place, 'flat', 20000, 20000)}
+    trees.grown('large', FILES)
+    trees.grown('few', 100)
+    trees.grown('flat', 20000, each=20000)
+    guests = {f'{FILES:,} files': touched(place, 'large'),
+              '100 files': touched(place, 'few'),
+              '20,000 in its directory': touched(place, 'flat')}
     yield Row('touch', f'commit one file of {FILES:,}', [
         Contender(name, lambda guest=guest: guest.times('replay', 2)[-1])
         for name, guest in guests.items()], limits={'100 files': 2})

@@ -98,3 +98,22 @@ if command -v mformat >/dev/null; then
     img extract m.img mtools
     same_tree tree mtools
 fi
+
+# The holes of a large file are not read, and are holes again.
+mkdir sparse
+truncate -s 1G sparse/disk
+for at in 0 300 600 1023; do
+    head -c 70000 /dev/urandom |
+        dd of=sparse/disk bs=1M seek=$at conv=notrunc status=none
+done
+img convert fat:sparse sparse.img
+img extract sparse.img sparse-out
+cmp sparse/disk sparse-out/disk
+[ "$(du -m sparse-out/disk | cut -f 1)" -le 2 ] || fail 'holes were written'
+if command -v strace >/dev/null; then
+    strace -f -qq -o trace -e trace=read,pread64,preadv "$VVFAT_IMG" \
+        extract sparse.img sparse-out2
+    cmp sparse/disk sparse-out2/disk
+    bytes=$(awk '$NF > 0 { n += $NF } END { print n + 0 }' trace)
+    [ "$bytes" -le 20000000 ] || fail "$bytes bytes were read of the holes"
+fi
