@@ -7,6 +7,7 @@ Prints tables and leaves scale.json, scale.md and an SVG of each curve in
 BUILD/bench. A million files take 10 GB of disk, and their while.
 """
 import argparse
+import glob
 import json
 import os
 import statistics
@@ -18,7 +19,7 @@ import machine
 import show
 import trees
 from bench import SOURCE, Place
-from harness import Failed, fresh_directory, remove, run
+from harness import Failed, fresh_directory, remove, run, spread
 from rows_commit import Guest, touched
 
 GIB = [1, 4, 16, 64, 256, 1024, 2047]  # the last is the most an MBR holds
@@ -82,6 +83,7 @@ def commit_all(place, runs):
         f'driver=vvfat,dir=tree,size={LARGE}', guest.after)
     seconds = measured(runs, lambda: fresh_commit(guest))
     guest.close()
+    remove('empty', *glob.glob('fresh.*'))
     return seconds
 
 
@@ -118,6 +120,7 @@ def by_fragments(place, runs):
         points.append({'fragments': pieces, 'commit': commit})
         print(points[-1], flush=True)
         guest.close()
+        remove('tree', *glob.glob('fresh.*'))
     return points
 
 
@@ -154,7 +157,6 @@ def delete(guest, names):
 
 
 def fresh_commit(guest):
-    remove(guest.directory)
     guest.directory = fresh_directory()
     return guest.times('replay', 1, limit=COMMIT_LIMIT)[0]
 
@@ -197,6 +199,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix='vvfat-bench.',
                                      dir=options.dir) as work:
         os.chdir(work)
+        spread('.')
         about = machine.describe('.')
         print(show.machine_lines(about, options.runs), flush=True)
         try:
