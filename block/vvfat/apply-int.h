@@ -75,6 +75,8 @@ typedef enum ApplyLook {
 char *apply_entry_path(const Inode *inode);
 /* What is there; -errno. st may be NULL. For links: of what they lead to. */
 int apply_look(Apply *apply, const Inode *inode, HostStat *st);
+/* What `st`, which was found somewhere, is to an inode that is no link. */
+ApplyLook apply_judge(const Inode *inode, const HostStat *st);
 bool apply_same_file(const HostStat *st, const InodeHostId *id);
 bool apply_same_version(const HostStat *st, const InodeHostId *id);
 /* Whether the host side says that the inode is there. */

@@ -86,6 +86,19 @@ static int leads_there(Apply *apply, const Inode *inode, const char *path,
     return apply_is_gone(r) ? 0 : r < 0 ? r : 1;
 }
 
+ApplyLook apply_judge(const Inode *inode, const HostStat *st)
+{
+    if (st->kind != (inode->is_directory ? HOST_DIRECTORY : HOST_FILE) ||
+        !apply_same_file(st, &inode->host)) {
+        return LOOK_OTHER;
+    }
+    if (inode->is_directory || apply_same_version(st, &inode->host) ||
+        (inode->change && inode->change->is_torn)) {
+        return LOOK_SAME;
+    }
+    return LOOK_CHANGED;
+}
+
 int apply_look(Apply *apply, const Inode *inode, HostStat *out)
 {
     g_autofree char *path = apply_entry_path(inode);
@@ -104,15 +117,7 @@ int apply_look(Apply *apply, const Inode *inode, HostStat *out)
     if (out) {
         *out = st;
     }
-    if (st.kind != (inode->is_directory ? HOST_DIRECTORY : HOST_FILE) ||
-        !apply_same_file(&st, &inode->host)) {
-        return LOOK_OTHER;
-    }
-    if (inode->is_directory || apply_same_version(&st, &inode->host) ||
-        (inode->change && inode->change->is_torn)) {
-        return LOOK_SAME;
-    }
-    return LOOK_CHANGED;
+    return (int)apply_judge(inode, &st);
 }
 
 char *apply_find_at(Apply *apply, const InodeHostId *id, bool is_directory,

@@ -70,6 +70,82 @@ static int rename_to(Apply *apply, const ApplyMove *m, const char *name,
     return r;
 }
 
+/* The victim has a temporary name. Whether the host has changed it since it was
+ * looked at; where it cannot be looked at, that look holds. */
+static bool has_changed(Apply *apply, const ApplyMove *m)
+{
+    HostStat st;
+
+    return apply->fs->ops->stat(apply->fs, m->from, &st) == 0 &&
+           apply_judge(m->victim, &st) != LOOK_SAME;
+}
+
+static void remove_victim(Apply *apply, const ApplyMove *m)
+{
+    int r = apply->fs->ops->unlink(apply->fs, m->from);
+
+    if (r < 0 && !apply_is_gone(r)) {
+        apply_fail(apply, m->inode, r, "unlink", m->from);
+        apply_remove_made(apply, m->from);
+    }
+}
+
+static void tell_exchanged(Apply *apply, const ApplyMove *m, const char *to)
+{
+    g_autofree char *text = g_strdup_printf(
+        "it was changed on the host, whose version is '%s'", m->from);
+
+    apply_event(apply, APPLY_CONFLICT, to, text);
+}
+
+/*
+ * A temporary file and its victim swap their names, and the victim is looked
+ * at where nobody else looks for it, before it goes: what the host has done to
+ * it in the last moment is not lost. -EEXIST: it did something, and has its
+ * file back; -ENOTSUP: the file system cannot.
+ */
+static int exchange_with(Apply *apply, const ApplyMove *m)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    g_autofree char *to = inode_host_path_at(m->dir, m->name);
+    bool changed = false, back = false;
+    int r;
+
+    apply_lock(apply);
+    r = ops->rename(apply->fs, m->from, to, HOST_RENAME_EXCHANGE);
+    if (r == 0) {
+        changed = has_changed(apply, m);
+        back = changed &&
+               ops->rename(apply->fs, m->from, to, HOST_RENAME_EXCHANGE) == 0;
+    }
+    if (r == 0 && !back) {
+        moved(apply, m, m->name);
+    }
+    apply_unlock(apply);
+    if (back) {
+        return -EEXIST;
+    }
+    if (r == 0 && changed) {
+        tell_exchanged(apply, m, to);
+    } else if (r == 0) {
+        remove_victim(apply, m);
+    }
+    return r;
+}
+
+/* In the place of the victim, which was as it should be a moment ago. */
+static int replace(Apply *apply, const ApplyMove *m)
+{
+    int r = m->is_placing && !m->victim->link_path && !m->victim->is_directory
+                ? exchange_with(apply, m)
+                : -ENOTSUP;
+
+    if (r == -ENOENT) { /* the host has removed one of them */
+        return rename_to(apply, m, m->name, HOST_RENAME_NOREPLACE);
+    }
+    return r == -ENOTSUP ? rename_to(apply, m, m->name, 0) : r;
+}
+
 /*
  * `from` and the name are links of one file, or one name in different case
  * where the host's file system does not tell them apart. Taking `from` away
@@ -162,7 +238,6 @@ static bool may_replace(const ApplyMove *m)
 /* To the name itself. As name_taken(). */
 static int move_there(Apply *apply, const ApplyMove *m)
 {
-    unsigned flags = HOST_RENAME_NOREPLACE;
     int r;
 
     if (m->victim && apply_stands_at(m->victim, m->dir, m->name)) {
@@ -183,9 +258,11 @@ static int move_there(Apply *apply, const ApplyMove *m)
             m->victim->host.ino == m->inode->host.ino) {
             return merge_links(apply, m);
         }
-        flags = look == LOOK_SAME ? 0 : flags;
+        if (look == LOOK_SAME) {
+            return replace(apply, m);
+        }
     }
-    r = rename_to(apply, m, m->name, flags);
+    r = rename_to(apply, m, m->name, HOST_RENAME_NOREPLACE);
     return r == -EEXIST ? name_taken(apply, m) : r;
 }
 

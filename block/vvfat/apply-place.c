@@ -75,6 +75,25 @@ static bool move_temp(Apply *apply, ApplyMove *m)
     return apply_move(apply, m, NULL);
 }
 
+static bool is_host_file(const Inode *inode, const HostStat *st)
+{
+    return inode && inode_is_on_host(inode) &&
+           apply_judge(inode, st) == LOOK_SAME;
+}
+
+/* A run that was cut off before it removed what the new file has replaced has
+ * left that under the temporary name. */
+static void remove_exchanged(Apply *apply, const PlanOp *op)
+{
+    g_autofree char *temp = apply_temp_path(op->inode);
+    HostStat st;
+
+    if (apply->fs->ops->stat(apply->fs, temp, &st) == 0 &&
+        (is_host_file(op->inode, &st) || is_host_file(op->victim, &st))) {
+        apply_remove_made(apply, temp);
+    }
+}
+
 /* A run that was cut off has placed it: say so in the inode. */
 static bool is_placed(Apply *apply, const PlanOp *op)
 {
@@ -86,6 +105,7 @@ static bool is_placed(Apply *apply, const PlanOp *op)
     if (!name) {
         return false;
     }
+    remove_exchanged(apply, op);
     apply_lock(apply);
     if (op->victim && apply_stands_at(op->victim, op->dir, op->name)) {
         apply_forget(apply, op->victim);

@@ -229,6 +229,7 @@ int posix_open_file(const PosixFs *p, const char *path, int flags,
         close(fd);
         return r;
     }
+    out->writable = (flags & O_ACCMODE) != O_RDONLY;
     *file = posix_file_new(fd);
     return 0;
 }

@@ -38,7 +38,7 @@ typedef struct HostStat {
     HostKind kind;
     bool readable;  /* by us; a directory: listed and searched */
     bool writable;  /* by us; a directory: entries made and removed. Of an open
-                     * file it is not asked: false. */
+                     * file: whether it was opened for that. */
     bool read_only; /* nobody has write permission by the mode */
     bool is_sparse; /* takes less room than its size */
     unsigned mode;  /* permissions, 0 to 07777 */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "apply-fixture.h"
+#include "fault-hostfs.h"
 #include "hostfs-fixture.h"
 
 /* Somebody else writes the file: another size, so another version. */
@@ -61,6 +62,52 @@ Test(apply_conflict, its_own_file_changed_before_it_is_replaced)
                            "file (guest): guest\nfile: by the host\n");
     apply_world_check_sides(w, host.fs);
     check_event(w, "conflict file: the guest's version is 'file (guest)'\n");
+}
+
+typedef struct Meddler {
+    const TestHost *host;
+    int at; /* the call before which the host writes */
+    bool is_done;
+} Meddler;
+
+static void meddle(int n, void *opaque)
+{
+    Meddler *meddler = opaque;
+
+    if (n == meddler->at) {
+        host_write(meddler->host, "file", "by the host");
+        meddler->is_done = true;
+    }
+}
+
+/* Between any two steps: what the host wrote is there afterwards. */
+Test(apply_conflict, its_own_file_changes_while_it_is_replaced)
+{
+    bool is_over = false;
+    int at;
+
+    for (at = 1; !is_over; at++) {
+        g_auto(TestHost) host = test_host_new();
+        FaultFs *f = fault_fs_new(host.fs);
+        g_autoptr(ApplyWorld) w = apply_world_new(&f->fs);
+        Inode *file = apply_world_file(w, w->root, "file", "old");
+        Meddler meddler = { .host = &host, .at = at };
+
+        host.fs = &f->fs;
+        apply_world_text(w, file, CONTENT_WHOLE, "guest");
+        apply_world_op(w, PLAN_STAGE, file, w->root, NULL);
+        apply_world_op(w, PLAN_PLACE, file, w->root, NULL);
+        f->calls = 0;
+        f->opaque = &meddler;
+        f->on_call = meddle;
+        apply_world_run(w);
+        f->on_call = NULL;
+        is_over = !meddler.is_done;
+        g_autofree char *tree = apply_world_tree(host.fs);
+        cr_assert(is_over || strstr(tree, "by the host\n"), "call %d:\n%s", at,
+                  tree);
+    }
+    cr_assert_gt(at, 10);
 }
 
 Test(apply_conflict, one_that_was_to_be_replaced_changed)
