@@ -134,10 +134,13 @@ class Row:
     unit: 's', or another one; more_is_better turns ratios around, so that in
     either case a ratio below 1 says that we are better.
     patience: instead of that of all rows, where a run is mostly preparation.
+    rotates: each round begins with the next contender, where it matters what
+    has run just before.
     """
 
     def __init__(self, key, title, contenders, limits=None, unit='s',
-                 more_is_better=False, after=None, patience=None):
+                 more_is_better=False, after=None, patience=None,
+                 rotates=False):
         self.key = key
         self.title = title
         self.unit = unit
@@ -145,6 +148,7 @@ class Row:
         self.more_is_better = more_is_better
         self.after = after or (lambda: None)
         self.patience = patience
+        self.rotates = rotates
         self.contenders = []
         for contender in contenders:
             lacks = missing(*contender.needs)
@@ -153,8 +157,10 @@ class Row:
             self.contenders.append(contender)
 
     def measure(self, runs, patience):
-        for _ in range(runs):
-            for contender in self.contenders:
+        for turn in range(runs):
+            first = turn % len(self.contenders) if self.rotates else 0
+            for contender in (self.contenders[first:] +
+                              self.contenders[:first]):
                 contender.turn(self.patience or patience)
                 self.after()
         remove(*glob.glob('fresh.*'))

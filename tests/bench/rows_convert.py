@@ -45,7 +45,8 @@ def row(place, key, title, directory, limits):
                   work=lambda: mtools(directory)),
         Contender('genimage', needs=['genimage', 'mcopy'],
                   work=lambda: genimage(directory)),
-    ], limits=limits, after=lambda: remove('out', 'out.img', 'tmp'))
+    ], limits=limits, rotates=True,
+        after=lambda: remove('out', 'out.img', 'tmp'))
 
 
 def rows(place):

@@ -64,7 +64,7 @@ def row(place, key, title, words):
                   before=lambda: prepare(words)),
         Contender('qemu-img', lambda: run('qemu-img', *words),
                   before=lambda: prepare(words)),
-    ], limits=limits)
+    ], limits=limits, rotates=True)
 
 
 def sizes(place):

@@ -74,7 +74,8 @@ def row(key, title, uris, work, limit):
                   for name, uri in uris.items()]
     contenders[0].before = lambda: read_anew('tree', 'disk.img')
     return Row(key, title, contenders,
-               limits={'nbdkit file': limit} if limit else None)
+               limits={'nbdkit file': limit} if limit else None,
+               rotates=True)
 
 
 def rows(place):
