@@ -24,8 +24,9 @@
 #define COPY_MAX (INT64_C(256) * 1024 * 1024)
 #define BOUNCE_SIZE (INT64_C(256) * 1024)
 /* Bytes that go through a pipe at a time, up to a multiple of it in the target:
- * long enough for the page cache to use large pages there, and short of the
- * huge ones (2 MiB), for which the kernel may search long. */
+ * long enough for the page cache to use large pages there, and short of huge
+ * ones (2 MiB): the kernel may have to make room for these, and the host of a
+ * virtual machine to give them back. */
 #define WINDOW_SIZE (INT64_C(512) * 1024)
 /* The pipe holds a window that begins within a page as well. This is what the
  * kernel allows everybody (pipe(7)). */

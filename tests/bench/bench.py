@@ -82,6 +82,7 @@ def wanted(group, row, names):
 def measure_all(place, options):
     results = {'machine': machine.describe('.'), 'runs': options.runs,
                'rows': []}
+    machine.use_memory()
     print(show.machine_lines(results['machine'], options.runs))
     print(show.HEAD, flush=True)
     for group, module in GROUPS.items():
