@@ -122,6 +122,10 @@ typedef struct ApplyMove {
  */
 bool apply_move(Apply *apply, const ApplyMove *move, bool *exdev);
 
+/* Unlink a file that has been replaced. False: it is there, and the inode that
+ * has replaced it is held. */
+bool apply_remove_old(Apply *apply, Inode *inode, const char *old);
+
 /*
  * The guest's version, staged now and durable, moved as `move` says (`from`
  * and is_placing are set here): where a host file changed, is gone, or may not

@@ -80,14 +80,15 @@ static bool has_changed(Apply *apply, const ApplyMove *m)
            apply_judge(m->victim, &st) != LOOK_SAME;
 }
 
-static void remove_victim(Apply *apply, const ApplyMove *m)
+bool apply_remove_old(Apply *apply, Inode *inode, const char *old)
 {
-    int r = apply->fs->ops->unlink(apply->fs, m->from);
+    int r = apply->fs->ops->unlink(apply->fs, old);
 
     if (r < 0 && !apply_is_gone(r)) {
-        apply_fail(apply, m->inode, r, "unlink", m->from);
-        apply_remove_made(apply, m->from);
+        apply_fail(apply, inode, r, "unlink", old);
+        return false;
     }
+    return true;
 }
 
 static void tell_exchanged(Apply *apply, const ApplyMove *m, const char *to)
@@ -127,8 +128,8 @@ static int exchange_with(Apply *apply, const ApplyMove *m)
     }
     if (r == 0 && changed) {
         tell_exchanged(apply, m, to);
-    } else if (r == 0) {
-        remove_victim(apply, m);
+    } else if (r == 0 && !apply_remove_old(apply, m->inode, m->from)) {
+        apply_remove_made(apply, m->from);
     }
     return r;
 }

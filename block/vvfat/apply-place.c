@@ -166,15 +166,6 @@ static bool move_own(Apply *apply, const PlanOp *op, Own *own)
     return true;
 }
 
-static void remove_old(Apply *apply, Inode *inode, const char *old)
-{
-    int r = apply->fs->ops->unlink(apply->fs, old);
-
-    if (r < 0 && !apply_is_gone(r)) {
-        apply_fail(apply, inode, r, "unlink", old);
-    }
-}
-
 /* What it has of the attributes that copying them from another file, or
  * making it, gave it. */
 static void note_attributes(Apply *apply, const PlanOp *op, uint8_t attr)
@@ -206,7 +197,7 @@ static void place_staged(Apply *apply, const PlanOp *op)
     m.name = name;
     m.victim = apply_stands_at(inode, op->dir, name) ? inode : op->victim;
     if (move_temp(apply, &m) && own.remove) {
-        remove_old(apply, inode, own.remove);
+        (void)apply_remove_old(apply, inode, own.remove);
     }
     g_free(own.remove);
 }
