@@ -11,17 +11,18 @@ need strace
 moved() {
     awk '
         /= -1 / || /= \?/ { next }
-        / (<... )?p?read(v|64|v2)?( resumed|\()/ {
-            if ($NF > 0) user += $NF
-        }
-        /copy_file_range/ && $NF > 0 { kernel += $NF }
-        / splice\([0-9]+, NULL/ && $NF > 0 { kernel += $NF }
+        /^p?read(v|64|v2)?\(/ && $NF > 0 { user += $NF }
+        /^copy_file_range\(/ && $NF > 0 { kernel += $NF }
+        /^splice\([0-9]+, NULL/ && $NF > 0 { kernel += $NF }
         /FICLONERANGE/ { split($0, part, "src_length=")
             kernel += part[2] + 0 }
         END { print user + 0, kernel + 0 }' "$1"
 }
+# A file for each thread: no call is cut in two by those of another.
 traced() {
-    strace -f -qq -o trace "$VVFAT_IMG" "$@"
+    rm -f trace trace.*
+    strace -ff -qq -o trace "$VVFAT_IMG" "$@"
+    cat trace.* >trace
 }
 
 mkdir big
