@@ -340,20 +340,28 @@ int writable_preadv(Writable *w, int64_t offset, const IOVector *iov)
     return overlay_preadv(w->overlay, offset, iov);
 }
 
-/* Whether there is room in the overlay; a commit can make some. */
-static int make_room(Writable *w, int64_t bytes)
+static bool has_room(Writable *w, int64_t bytes)
 {
     int64_t most = w->config->overlay_max;
 
+    return most == 0 || overlay_present_bytes(w->overlay) + bytes <= most;
+}
+
+/* A commit, unless that is for the program alone to ask for. */
+static bool commit_for_room(Writable *w, int64_t bytes)
+{
+    return w->config->commit != COMMIT_MANUAL &&
+           committer_run(w->committer, NULL) == 0 && has_room(w, bytes);
+}
+
+/* Whether there is room in the overlay; a commit can make some. */
+static int make_room(Writable *w, int64_t bytes)
+{
     if (w->is_finished) {
         bdrv_set_io_error("The last commit is over");
         return -ESHUTDOWN;
     }
-    if (most == 0 || overlay_present_bytes(w->overlay) + bytes <= most) {
-        return 0;
-    }
-    if (committer_run(w->committer, NULL) < 0 ||
-        overlay_present_bytes(w->overlay) + bytes > most) {
+    if (!has_room(w, bytes) && !commit_for_room(w, bytes)) {
         bdrv_set_io_error("The overlay is full (overlay-max)");
         return -ENOSPC;
     }

@@ -326,7 +326,9 @@ void blk_drain(BlockBackend *blk);
  * Bring what was written into what lies beneath the image, now: a writable
  * vvfat disk into its directory. Images that write through have nothing to do.
  * May be called on any thread, beside requests. 0; or -errno and *errp when
- * the host failed: what is not there stays pending, and is tried again. What
+ * the host failed: what is not there stays pending until the next commit. A
+ * disk that commits by itself (commit=write, flush or idle) tries that after
+ * some seconds; with commit=manual it is for the program to ask again. What
  * waits because the guest has written half of it, or because it is damaged, is
  * no error: blk_get_info() lists it ("pending.N.path", "pending.N.reason").
  *
