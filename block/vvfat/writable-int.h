@@ -41,9 +41,17 @@ struct Writable {
     Overlay *overlay;
     GuestState *state; /* the committer's, while it runs */
     DataMap *map;
-    Protect *protect; /* NULL: nothing to protect */
-    Committer *committer;
-    atomic_bool is_finished;
+    Protect *protect;     /* NULL: nothing to protect */
+    Committer *committer; /* NULL: there is nothing to commit yet */
+
+    /* The last commit. It holds `finishing`; others that a program asks for
+     * hold it shared, and so does who waits for the last one. */
+    pthread_rwlock_t finishing;
+    atomic_bool is_finished; /* it has begun, and nothing can be written any
+                                more; changed with the overlay locked, too */
+    bool is_over;            /* it has ended, and what it left over is kept; */
+    char *lost;              /* or it is not, in these words */
+
     Kept *kept; /* NULL: the overlay goes with the process */
 
     /* The committer's, while it runs; it is replaced under report_lock. NULL:
@@ -69,6 +77,10 @@ void writable_tell(const BlkEvent *event, void *opaque);
 /* CommitConfig.updated and .check_partition. */
 void writable_refresh_protection(void *opaque);
 char *writable_check_partition(void *opaque);
+
+/* After is_finished: wait for the last commit. 0; or -EIO with a message, when
+ * what was written is neither in the directory nor kept. */
+int writable_finished(Writable *w) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- Parts of opening (writable.c); each false with *errp ---- */
 

@@ -11,6 +11,7 @@
 
 #include "block/error.h"
 #include "block/vvfat/writable-int.h"
+#include "util/rwlock.h"
 
 #define UNIT_MAX 4096u
 /* ---- Events ---- */
@@ -234,7 +235,6 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
                                  writable_tell, w, errp);
-    w->is_finished = w->committer == NULL;
     return w->committer != NULL;
 }
 
@@ -277,9 +277,9 @@ Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
     w->absolute_dir = g_canonicalize_filename(config->dir, NULL);
     w->fs = fs;
     w->report = report;
-    w->is_finished = true; /* until there is something to finish */
     w->unkept = sparse_bitmap_new();
     pthread_mutex_init(&w->report_lock, NULL);
+    rwlock_init(&w->finishing);
     return w;
 }
 
@@ -329,6 +329,8 @@ void writable_free(Writable *w)
     rescue_image_free(w->rescue);
     sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
+    pthread_rwlock_destroy(&w->finishing);
+    g_free(w->lost);
     g_free(w->absolute_dir);
     g_free(w);
 }
@@ -354,14 +356,11 @@ static bool commit_for_room(Writable *w, int64_t bytes)
            committer_run(w->committer, NULL) == 0 && has_room(w, bytes);
 }
 
-/* Whether there is room in the overlay; a commit can make some. */
+/* Whether there is room in the overlay; a commit can make some. When the last
+ * one has begun it does not matter: writes are refused (writable-guard.c). */
 static int make_room(Writable *w, int64_t bytes)
 {
-    if (w->is_finished) {
-        bdrv_set_io_error("The last commit is over");
-        return -ESHUTDOWN;
-    }
-    if (!has_room(w, bytes) && !commit_for_room(w, bytes)) {
+    if (!has_room(w, bytes) && !commit_for_room(w, bytes) && !w->is_finished) {
         bdrv_set_io_error("The overlay is full (overlay-max)");
         return -ENOSPC;
     }
@@ -396,17 +395,16 @@ int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
 
 int writable_flush(Writable *w)
 {
-    int ret;
+    int ret = w->kept ? overlay_flush(w->overlay) : 0;
 
-    if (w->is_finished) {
-        return 0;
-    }
-    ret = w->kept ? overlay_flush(w->overlay) : 0;
     if (ret < 0) {
         return ret;
     }
     ret = committer_flush(w->committer);
-    /* What was written is durable where it is kept, whatever the host does:
-     * the node's information tells. */
-    return w->kept ? 0 : ret;
+    if (w->kept) {
+        /* What was written is durable where it is kept, whatever the host
+         * does: the node's information tells. */
+        return 0;
+    }
+    return w->is_finished ? writable_finished(w) : ret;
 }
