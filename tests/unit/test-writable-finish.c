@@ -131,6 +131,53 @@ Test(writable_finish, a_write_that_waited_for_room_is_there_or_refused)
     machine_free(b.m);
 }
 
+/* ---- A write of two parts ---- */
+
+#define CLUSTER 4096
+#define FIRST 512 /* a part of a cluster; then there is a whole one */
+
+/* While the first part is written. */
+static void finish_beside(int n, void *opaque)
+{
+    Beside *b = opaque;
+
+    (void)n;
+    if (!b->has_begun) {
+        b->has_begun = true;
+        b->finishing = g_thread_new("finish", finish_run, b);
+        g_usleep(LATER);
+    }
+}
+
+Test(writable_finish, a_write_that_was_under_way_is_there_or_refused)
+{
+    Beside b = { .m = machine_new() };
+    g_autofree char *old = g_strnfill(BYTES, 'o');
+    g_autofree char *now = NULL;
+    const char zeroes[2 * CLUSTER] = { 0 };
+
+    cr_assert_eq(host_tree_text(b.m->host, "file", old), 0);
+    machine_open(b.m, "cluster-size=4096");
+    b.at = find_bytes(b.m, "file");
+    b.m->fault->kinds = HOST_CALL_READ;
+    b.m->fault->opaque = &b;
+    b.m->fault->on_call = finish_beside;
+    b.written = blk_pwrite_zeroes(b.m->disk->blk, b.at + FIRST,
+                                  sizeof(zeroes) - FIRST, 0);
+    cr_assert(b.has_begun);
+    join(&b);
+    b.m->fault->on_call = NULL;
+    cr_assert_eq(b.finished, 0);
+    now = host_tree_read(b.m->host, "file", NULL);
+    if (b.written == 0) {
+        cr_assert_arr_eq(now + FIRST, zeroes, sizeof(zeroes) - FIRST,
+                         "a write is nowhere");
+    } else {
+        cr_assert_eq(b.written, -ESHUTDOWN);
+    }
+    machine_free(b.m);
+}
+
 /* ---- Those who ask meanwhile ---- */
 
 static void flush_and_finish(int n, void *opaque)
