@@ -106,7 +106,8 @@ struct BlockDriver {
     /*
      * Open the node. Takes the driver's keys out of `options` (by
      * option_values_absorb(), bdrv_open_child() and bdrv_open_file_child());
-     * what is left is refused by the core. flags: BDRV_O_*. On failure the
+     * what is left is refused by the core. flags: BDRV_O_*; RESIZE is for the
+     * node alone that blk_open() opens, not for its children. On failure the
      * driver has released what it made; children are detached by the core.
      */
     bool (*open)(BlockDriverState *bs, Options *options, unsigned flags,
