@@ -142,7 +142,8 @@ struct BlockDriver {
     int (*pdiscard)(BlockDriverState *bs, int64_t offset, int64_t bytes);
 
     /* Make what this node holds durable. The core flushes the children after
-     * it. NULL: nothing of its own. */
+     * it; not if the result is 1: then it is durable without them. NULL:
+     * nothing of its own. */
     int (*flush)(BlockDriverState *bs);
 
     int (*truncate)(BlockDriverState *bs, int64_t size, bool exact,

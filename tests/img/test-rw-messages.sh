@@ -113,6 +113,14 @@ cp mine.qcow2 mine.before
 expect_error 1 'base.qcow2' "$IMAGE_IO" fat:rw:overlay=mine.qcow2:dir flush
 cmp mine.qcow2 mine.before || fail 'overlay= has changed another image'
 
+# Nor is an image that holds nothing, which somebody has made for it.
+img create -q -f qcow2 empty.qcow2 100M
+cp empty.qcow2 empty.before
+expect_error 1 "'empty.qcow2' is no overlay of a directory: it is an empty \
+qcow2 image of 100 MiB, .* Remove it, or name another file" \
+    "$IMAGE_IO" fat:rw:overlay=empty.qcow2:dir flush
+cmp empty.qcow2 empty.before || fail 'overlay= has changed another image'
+
 # ---- It works ----
 
 seq 5000 >new.txt
