@@ -27,6 +27,9 @@ int plugin_config_complete(void);
  * The configuration keeps both; the name is NULL for a directory. */
 const char *plugin_image(void);
 const Options *plugin_node_options(void);
+/* The same for an opening that is to leave no traces in a directory; for
+ * options_free(). */
+Options *plugin_trial_options(void);
 
 /* Not a callback: those that are not options of a node; ends with NULL. */
 extern const OptionDesc plugin_parameters[];

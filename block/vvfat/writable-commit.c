@@ -147,6 +147,9 @@ void writable_info(Writable *w, Options *facts)
     committer_info(w->committer, facts);
     options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
     options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
+    if (w->made.path) {
+        options_set(facts, "overlay.made", w->made.path);
+    }
     pthread_mutex_lock(&w->report_lock);
     if (w->rescue) {
         options_set(facts, "commit.rescue", rescue_image_path(w->rescue));
