@@ -16,11 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/tool-image.h"
 #include "tools/tool-output.h"
 
 #define MAX_THREADS_PER_CPU 4
-/* Into whole pages the kernel copies up to twice as fast as beside them. */
-#define BUFFER_ALIGNMENT 4096
 
 typedef struct Bench {
     const BenchRequests *plan;
@@ -131,8 +130,8 @@ static void *work(void *opaque)
     char *buf = b->buf;
 
     if (!b->plan->write && b->plan->request_bytes > 0) {
-        if (posix_memalign(&own, BUFFER_ALIGNMENT,
-                           (size_t)b->plan->request_bytes) != 0) {
+        own = image_try_buffer((size_t)b->plan->request_bytes);
+        if (!own) {
             fail(b, -ENOMEM);
             return NULL;
         }
@@ -206,8 +205,8 @@ static bool take_buffer(Bench *b)
     if (!b->plan->write) {
         return true;
     }
-    if (posix_memalign(&b->buf, BUFFER_ALIGNMENT, MAX(bytes, 1)) != 0) {
-        b->buf = NULL;
+    b->buf = image_try_buffer(MAX(bytes, 1));
+    if (!b->buf) {
         tool_error("There is no memory for a request of %zu bytes", bytes);
         return false;
     }

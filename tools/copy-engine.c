@@ -15,10 +15,9 @@
 #include "tools/copy-queue.h"
 #include "tools/copy-salvage.h"
 #include "tools/rate-limit.h"
+#include "tools/tool-image.h"
 #include "tools/tool-output.h"
 #include "tools/zero-runs.h"
-
-#define BUFFER_ALIGNMENT 4096
 
 typedef struct Engine {
     const CopyJob *job;
@@ -292,10 +291,10 @@ static bool do_task(Engine *e, const CopyTask *task, char *buf)
 static void *work(void *opaque)
 {
     Engine *e = opaque;
-    void *buf = NULL;
+    void *buf = image_try_buffer((size_t)e->buffer_bytes);
     CopyTask task;
 
-    if (posix_memalign(&buf, BUFFER_ALIGNMENT, (size_t)e->buffer_bytes) != 0) {
+    if (!buf) {
         fail(e, "beginning", 0, "of", e->job->target->name, -ENOMEM,
              g_strerror(ENOMEM));
         return NULL;

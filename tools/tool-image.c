@@ -2,6 +2,7 @@
 #include "tools/tool-image.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "block/driver.h"
 #include "tools/tool-args.h"
@@ -219,4 +220,12 @@ void image_warn_report(BlockBackend *blk)
         }
         tool_warning("%s", line);
     }
+}
+
+void *image_try_buffer(size_t bytes)
+{
+    const size_t page = 4096;
+    void *buf = NULL;
+
+    return posix_memalign(&buf, page, bytes) == 0 ? buf : NULL;
 }

@@ -115,6 +115,10 @@ char *image_pending_line(const BdrvInfo *info, unsigned i);
  * g_free(). */
 char *image_report_line(const BdrvInfo *info, unsigned i);
 
+/* Memory for requests, which begins with a page: what the kernel copies there
+ * arrives in up to half the time. bytes: from 1. free(); NULL: there is none. */
+void *image_try_buffer(size_t bytes);
+
 /* bdrv_find_format() by another name: whether there is such a driver. */
 bool image_format_exists(const char *format);
 

@@ -16,7 +16,6 @@
 #include "tools/tool-output.h"
 
 #define BUFFER_BYTES (2 * 1024 * 1024)
-#define BUFFER_ALIGNMENT 4096
 #define GRAIN 512 /* mismatches are told to that precision */
 
 enum {
@@ -232,8 +231,8 @@ static bool open_side(Side *side, const char *name, const ImageArgs *args)
         tool_error("Can't get size of %s: %s", name, reason);
         return false;
     }
-    if (posix_memalign(&side->buf, BUFFER_ALIGNMENT, BUFFER_BYTES) != 0) {
-        side->buf = NULL;
+    side->buf = image_try_buffer(BUFFER_BYTES);
+    if (!side->buf) {
         tool_error("There is no memory for a buffer of %d bytes",
                    BUFFER_BYTES);
         return false;

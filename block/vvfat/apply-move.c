@@ -70,14 +70,17 @@ static int rename_to(Apply *apply, const ApplyMove *m, const char *name,
     return r;
 }
 
-/* The victim has a temporary name. Whether the host has changed it since it was
- * looked at; where it cannot be looked at, that look holds. */
-static bool has_changed(Apply *apply, const ApplyMove *m)
+/* The victim has a temporary name. 0 if it is what it was, or gone; -EEXIST if
+ * the host has changed it; the error when it cannot be looked at. */
+static int judge_old(Apply *apply, const ApplyMove *m)
 {
     HostStat st;
+    int r = apply->fs->ops->stat(apply->fs, m->from, &st);
 
-    return apply->fs->ops->stat(apply->fs, m->from, &st) == 0 &&
-           apply_judge(m->victim, &st) != LOOK_SAME;
+    if (r < 0) {
+        return apply_is_gone(r) ? 0 : r;
+    }
+    return apply_judge(m->victim, &st) == LOOK_SAME ? 0 : -EEXIST;
 }
 
 bool apply_remove_old(Apply *apply, Inode *inode, const char *old)
@@ -91,10 +94,24 @@ bool apply_remove_old(Apply *apply, Inode *inode, const char *old)
     return true;
 }
 
-static void tell_exchanged(Apply *apply, const ApplyMove *m, const char *to)
+static char *free_aside_path(const Inode *dir)
 {
-    g_autofree char *text = g_strdup_printf(
-        "it was changed on the host, whose version is '%s'", m->from);
+    g_autofree char *name = g_strdup_printf(APPLY_ASIDE_PREFIX "%08x%08x",
+                                            g_random_int(), g_random_int());
+
+    return inode_host_path_at(dir, name);
+}
+
+/* What has the temporary name is the host's, and cannot have its own back: no
+ * later run is to take it for a temporary file. */
+static void keep_old(Apply *apply, const ApplyMove *m, const char *to)
+{
+    g_autofree char *aside = free_aside_path(m->dir);
+    int r = apply->fs->ops->rename(apply->fs, m->from, aside,
+                                   HOST_RENAME_NOREPLACE);
+    g_autofree char *text =
+        g_strdup_printf("it was changed on the host, whose version is '%s'",
+                        r == 0 ? aside : m->from);
 
     apply_event(apply, APPLY_CONFLICT, to, text);
 }
@@ -109,29 +126,30 @@ static int exchange_with(Apply *apply, const ApplyMove *m)
 {
     const HostFsOps *ops = apply->fs->ops;
     g_autofree char *to = inode_host_path_at(m->dir, m->name);
-    bool changed = false, back = false;
-    int r;
+    int judged = 0, r;
+    bool back = false;
 
     apply_lock(apply);
     r = ops->rename(apply->fs, m->from, to, HOST_RENAME_EXCHANGE);
     if (r == 0) {
-        changed = has_changed(apply, m);
-        back = changed &&
+        judged = judge_old(apply, m);
+        back = judged < 0 &&
                ops->rename(apply->fs, m->from, to, HOST_RENAME_EXCHANGE) == 0;
     }
     if (r == 0 && !back) {
         moved(apply, m, m->name);
     }
     apply_unlock(apply);
-    if (back) {
-        return -EEXIST;
+    if (r < 0 || back) {
+        return r < 0 ? r : judged;
     }
-    if (r == 0 && changed) {
-        tell_exchanged(apply, m, to);
-    } else if (r == 0 && !apply_remove_old(apply, m->inode, m->from)) {
+    /* Where it can neither be looked at nor go back, the last look holds. */
+    if (judged == -EEXIST) {
+        keep_old(apply, m, to);
+    } else if (!apply_remove_old(apply, m->inode, m->from)) {
         apply_remove_made(apply, m->from);
     }
-    return r;
+    return 0;
 }
 
 /* In the place of the victim, which was as it should be a moment ago. */
@@ -156,9 +174,7 @@ static int merge_links(Apply *apply, const ApplyMove *m)
 {
     const HostFsOps *ops = apply->fs->ops;
     g_autofree char *to = inode_host_path_at(m->dir, m->name);
-    g_autofree char *name = g_strdup_printf(APPLY_ASIDE_PREFIX "%08x%08x",
-                                            g_random_int(), g_random_int());
-    g_autofree char *between = inode_host_path_at(m->dir, name);
+    g_autofree char *between = free_aside_path(m->dir);
     int r;
 
     apply_lock(apply);

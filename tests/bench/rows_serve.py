@@ -53,19 +53,19 @@ def random_reads(uri, size, count=50000):
 
 
 @contextlib.contextmanager
-def served(place, tree, image):
+def served(place):
     """Name -> URI of a server, of the directory or its finished image."""
     with contextlib.ExitStack() as servers:
         uris = {'vvfat': servers.enter_context(
-                    nbdkit(place.plugin, f'dir={tree}', socket='vvfat.sock')),
+                    nbdkit(place.plugin, 'dir=tree', socket='vvfat.sock')),
                 'nbdkit file': servers.enter_context(
-                    nbdkit('file', image, socket='file.sock')),
+                    nbdkit('file', 'disk.img', socket='file.sock')),
                 'nbdkit floppy': servers.enter_context(
-                    nbdkit('floppy', tree, socket='floppy.sock'))}
+                    nbdkit('floppy', 'tree', socket='floppy.sock'))}
         if not missing('qemu-storage-daemon'):
             with contextlib.suppress(Failed):
                 uris['qemu-storage-daemon'] = servers.enter_context(
-                    storage_daemon(tree, 'qsd.sock'))
+                    storage_daemon('tree', 'qsd.sock'))
         yield uris
 
 
@@ -89,7 +89,7 @@ def rows(place):
         make('tree')
         run(place.img, 'convert', '-q', 'fat:tree', 'disk.img')
         size = os.path.getsize('disk.img')
-        with served(place, 'tree', 'disk.img') as uris:
+        with served(place) as uris:
             yield row('copy' + key, f'nbdcopy of {what}', uris, copy, limit)
             yield row('random' + key, f'random 4 KiB of {what} over NBD, '
                       'depth 32', uris,
