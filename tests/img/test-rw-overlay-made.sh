@@ -15,7 +15,7 @@ name=fat:rw:$SHAPE:overlay=kept.qcow2:dir
 calls=pwrite64,pwritev,ftruncate,fallocate,fsync,fdatasync,linkat
 
 killed=0
-for ((k = 1; ; k++)); do
+for ((k = 1; k < 1000; k++)); do
     rm -f kept.qcow2
     run strace -f -qq -o trace -e "trace=$calls" \
         -e "inject=$calls:signal=KILL:when=$k" "$IMAGE_IO" "$name" flush
@@ -26,6 +26,7 @@ for ((k = 1; ; k++)); do
     [ "$(ls)" = "$(printf '%s\n' dir kept.qcow2 trace)" ] ||
         fail "after call $k there is more than should be: $(ls)"
 done
+[ "$STATUS" = 0 ] || fail "it does not come to an end: $ERR"
 [ $killed -gt 5 ] || fail "only $killed calls were made"
 [ "$(ls -A dir)" = hello.txt ] || fail "in the directory: $(ls -A dir)"
 
@@ -41,7 +42,7 @@ only_an_attempt() { # injected...
 }
 
 failed=0
-for ((k = 1; ; k++)); do
+for ((k = 1; k < 1000; k++)); do
     for when in $k $k+; do
         rm -f kept.qcow2
         only_an_attempt "$when"
@@ -50,12 +51,13 @@ for ((k = 1; ; k++)); do
     [ ! -e opened ] || break
     failed=$((failed + 1))
 done
+[ -e opened ] || fail "it is never opened: $ERR"
 [ $failed -gt 5 ] || fail "only $failed calls can fail"
 
 # One that was there before stays, and is as good as it was.
 rm -f kept.qcow2
 run "$IMAGE_IO" "$name" 'write 7 4M 64k' flush
-for ((k = 1; ; k++)); do
+for ((k = 1; k < 1000; k++)); do
     only_an_attempt "$k+"
     [ -e kept.qcow2 ] || fail "$k+: an overlay is gone"
     [ ! -e opened ] || break
