@@ -18,13 +18,14 @@
 
 static int refuse(const Inode *inode, const char *what)
 {
-    g_autofree char *path = inode_host_path(inode);
-    g_autofree char *text = report_escape(path ? path : inode->name);
+    g_autofree char *path = committer_path_of(inode);
 
-    bdrv_set_io_error("The host does not allow to write '%s'; its %s cannot "
-                      "be changed (protect=report accepts such writes, and "
-                      "holds them back)",
-                      text, what);
+    bdrv_set_io_error("%s '%s'; its %s cannot be changed (protect=report "
+                      "accepts such writes, and holds them back)",
+                      inode->is_linked_to
+                          ? "A link leads to"
+                          : "The host does not allow to write",
+                      path, what);
     return -EACCES;
 }
 
