@@ -88,7 +88,6 @@ head -c 10 dir/locked.txt | grep -q A || fail 'nothing was written'
 # Links stay, and are told without it.
 fresh
 ln -s locked.txt dir/link
-cp -a dir/. before
 copy_disk dir
 on_disk mdel ::link
 on_host protect=allow dir 'load disk.img'
