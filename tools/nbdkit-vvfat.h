@@ -54,6 +54,8 @@ void plugin_log_report(BlockBackend *blk);
 void plugin_log_facts(BlockBackend *blk, const char *when);
 /* From now on, what happens to it by itself, until it is closed. */
 void plugin_log_watch(BlockBackend *blk);
+/* A request that failed; the driver's words. */
+void plugin_log_failure(const char *what, const char *reason);
 /* When everything is closed. */
 void plugin_log_end(void);
 

@@ -234,6 +234,9 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         config.suspended = writable_keep_suspended;
         config.complete = writable_drop_rescue;
     }
+    if (w->config->protect == PROTECT_ALLOW) {
+        protect_allow_owner(guest_state_root(w->state));
+    }
     w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
