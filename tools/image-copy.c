@@ -345,7 +345,7 @@ static bool copy_to_new(const ImageCopy *copy)
 {
     bool ok = false;
 
-    partial_file_begin(copy->target);
+    partial_file_begin(host_path_of(copy->target));
     if (create_image(copy)) {
         partial_file_created();
         ok = copy_to_created(copy);
@@ -360,7 +360,8 @@ bool image_copy(const ImageCopy *copy)
     if (!copy->target_image_opts && g_str_equal(copy->target, "-")) {
         return copy_to_stdout(copy);
     }
-    if (!copy->target_image_opts && !check_apart(copy, copy->target)) {
+    if (!copy->target_image_opts &&
+        !check_apart(copy, host_path_of(copy->target))) {
         return false;
     }
     return copy->no_create ? copy_to_existing(copy) : copy_to_new(copy);
