@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/redo.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <zlib.h>

@@ -57,12 +57,13 @@ static void refuse_writes(Writable *w)
     overlay_unlock(w->overlay);
 }
 
-static int finish_once(Writable *w, GError **errp)
+/* *is_lost: what is missing is not kept. */
+static int finish_once(Writable *w, bool *is_lost, GError **errp)
 {
     g_autofree char *reason = NULL;
 
     refuse_writes(w);
-    w->is_over = true;
+    *is_lost = false;
     if (committer_stop(w->committer, may_wait(w)) == 0) {
         writable_drop_rescue(w);
         return 0;
@@ -80,7 +81,7 @@ static int finish_once(Writable *w, GError **errp)
     reason = w->config->commit == COMMIT_MANUAL
                  ? g_strdup(NOT_COMMITTED)
                  : committer_reason(w->committer);
-    w->is_over = rescue(w, reason, errp);
+    *is_lost = !rescue(w, reason, errp);
     return -EIO;
 }
 
@@ -88,13 +89,15 @@ static int finish_once(Writable *w, GError **errp)
 static int finish(Writable *w, GError **errp)
 {
     GError *error = NULL;
+    bool is_lost;
     int ret = 0;
 
     pthread_rwlock_wrlock(&w->finishing);
     if (!w->is_over) {
-        ret = finish_once(w, &error);
+        ret = finish_once(w, &is_lost, &error);
+        w->is_over = !is_lost;
         g_free(w->lost);
-        w->lost = w->is_over ? NULL : g_strdup(error->message);
+        w->lost = is_lost && error ? g_strdup(error->message) : NULL;
     }
     pthread_rwlock_unlock(&w->finishing);
     if (error) {
