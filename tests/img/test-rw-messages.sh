@@ -62,6 +62,13 @@ for source in dir/inside.img fat:dir; do
 done
 rm dir/inside.img
 
+# Another directory's disk.
+mkdir other
+img convert "fat:size=9M:fat-type=12:partition=none:other" other.img
+expect_error 1 "must have the layout of the directory's disk" \
+    img convert -n other.img fat:rw:size=9M:fat-type=16:partition=none:dir
+rm -r other dir.vvfat-rescue-*
+
 # Directories that cannot be written to.
 if unshare -rm true 2>/dev/null; then
     # shellcheck disable=SC2016 # for the shell inside
