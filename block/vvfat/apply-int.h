@@ -45,7 +45,8 @@ struct Apply {
 /* ---- What came of it (apply.c) ---- */
 
 void apply_hold(Apply *apply, Inode *inode, unsigned why);
-/* A host call (or "read" of the guest's bytes) failed. */
+/* A host call (or "read" of the guest's bytes) failed. -EIDRM, what is read is
+ * gone from the host, is a conflict. */
 void apply_fail(Apply *apply, Inode *inode, int error, const char *call,
                 const char *path);
 /* Hold with words of its own. */

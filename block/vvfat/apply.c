@@ -56,9 +56,23 @@ void apply_hold_text(Apply *apply, Inode *inode, unsigned why, int error,
                 path, text);
 }
 
+/* The host's own change: no failure of it. */
+static void hold_lost(Apply *apply, Inode *inode)
+{
+    g_autofree char *path = inode_path(inode);
+
+    apply_hold_text(apply, inode, INODE_CONFLICT, 0, path,
+                    "what the guest did not write of it is gone from the "
+                    "host");
+}
+
 void apply_fail(Apply *apply, Inode *inode, int error, const char *call,
                 const char *path)
 {
+    if (error == -EIDRM) {
+        hold_lost(apply, inode);
+        return;
+    }
     g_autofree char *text = g_strdup_printf("%s '%s': %s", call, path,
                                             g_strerror(-error));
 

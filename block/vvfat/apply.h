@@ -42,8 +42,9 @@ typedef enum ApplyEventKind {
 } ApplyEventKind;
 
 typedef struct ApplyHooks {
-    /* Bytes of the guest's file, as of this commit: 0 or -errno. The range
-     * lies inside its size. Not called between lock and unlock. */
+    /* Bytes of the guest's file, as of this commit: 0 or -errno; -EIDRM: they
+     * were those of a host file that is gone, or another one. The range lies
+     * inside its size. Not called between lock and unlock. */
     int (*read)(const Inode *inode, int64_t offset, int64_t bytes, void *buf,
                 void *opaque);
     /* Before the host's data of an inode (its file is replaced, removed or
