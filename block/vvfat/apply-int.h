@@ -40,6 +40,7 @@ struct Apply {
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
+    GHashTable *told_behind; /* what stays behind of replaced files */
 };
 
 /* ---- What came of it (apply.c) ---- */

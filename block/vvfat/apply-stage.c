@@ -12,6 +12,7 @@
 #include "block/iov.h"
 #include "block/vvfat/apply-int.h"
 #include "block/vvfat/dirent.h"
+#include "block/vvfat/hostfs-xattr.h"
 #include "block/vvfat/names.h"
 
 #define PRIVATE_MODE 0600u
@@ -141,6 +142,43 @@ static void set_guest_time(Apply *apply, Staging *s)
     (void)r;
 }
 
+static bool has_own(const char *names)
+{
+    g_auto(GStrv) list = g_strsplit(names, ", ", -1);
+    bool found = false;
+
+    for (char **name = list; *name && !found; name++) {
+        found = xattr_is_own(*name);
+    }
+    return found;
+}
+
+/*
+ * Mode, owner and attributes. What labels and owners cannot follow is told of
+ * one file for all: it is the system's way. What users gave to a file
+ * themselves is told of each.
+ */
+static int copy_attributes(Apply *apply, const Staging *s)
+{
+    g_autofree char *left = NULL;
+    g_autofree char *path = inode_path(s->inode);
+    g_autofree char *text = NULL;
+    char *key;
+    int r = apply->fs->ops->copy_metadata(apply->fs, s->from, s->path, &left);
+
+    if (r < 0 || !left) {
+        return r;
+    }
+    key = g_strdup_printf("%s\n%s", has_own(left) ? path : "", left);
+    if (g_hash_table_add(apply->told_behind, key)) {
+        text = g_strdup_printf("it was replaced by a new file, which cannot "
+                               "have what the old one had: %s",
+                               left);
+        apply_event(apply, APPLY_NOT_KEPT, path, text);
+    }
+    return 0;
+}
+
 static int fill(Apply *apply, Staging *s)
 {
     const HostFsOps *ops = apply->fs->ops;
@@ -149,7 +187,7 @@ static int fill(Apply *apply, Staging *s)
 
     if (r == 0 && s->from) {
         s->call = "copy attributes to";
-        r = ops->copy_metadata(apply->fs, s->from, s->path);
+        r = copy_attributes(apply, s);
     }
     if (r == 0 && !s->in) {
         set_guest_time(apply, s);

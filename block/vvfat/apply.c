@@ -126,6 +126,8 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->hooks = *hooks;
     apply->dirty = g_hash_table_new(NULL, NULL);
     apply->asides = g_array_new(FALSE, FALSE, sizeof(ApplyAside));
+    apply->told_behind = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                               NULL);
     apply->leftovers = g_ptr_array_new_with_free_func(g_free);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
@@ -137,6 +139,7 @@ void apply_free(Apply *apply)
     if (apply) {
         g_hash_table_destroy(apply->dirty);
         g_array_unref(apply->asides);
+        g_hash_table_unref(apply->told_behind);
         g_ptr_array_unref(apply->leftovers);
         g_free(apply->guest);
         g_free(apply->host);

@@ -39,6 +39,7 @@ typedef enum ApplyEventKind {
                        guest's version has now, or what was kept */
     APPLY_DANGLING, /* detail: why the link leads nowhere any more */
     APPLY_FAILED,   /* detail: which host call failed, and how */
+    APPLY_NOT_KEPT, /* detail: what the host does not let a file have */
 } ApplyEventKind;
 
 typedef struct ApplyHooks {

@@ -54,7 +54,9 @@ static void hook_event(ApplyEventKind kind, const char *path,
     ApplyWorld *w = opaque;
 
     g_string_append_printf(w->events, "%s %s: %s\n",
-                           kind == APPLY_CONFLICT ? "conflict" : "failed",
+                           kind == APPLY_CONFLICT   ? "conflict"
+                           : kind == APPLY_NOT_KEPT ? "not kept"
+                                                    : "failed",
                            path, detail);
 }
 
