@@ -113,6 +113,7 @@ typedef struct ApplyMove {
     Inode *dir;
     const char *name;
     Inode *victim;   /* to be replaced if it stands there unchanged */
+    const char *temp_name; /* apply_place_guest(): for its temporary file */
     bool is_placing; /* `from` is the temporary file */
     bool is_beside;  /* under a conflict name at once */
 } ApplyMove;
@@ -157,9 +158,10 @@ void apply_end_asides(Apply *apply);
 /* ---- Temporary files (apply-stage.c) ---- */
 
 /* The guest's whole file to a temporary file in `dir`. from: whose mode and
- * attributes it gets, or NULL. False: the inode is held. */
+ * attributes it gets, or NULL; name: that it is to have, or NULL. False: the
+ * inode is held. */
 bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
-                       const Inode *from);
+                       const Inode *from, const char *name);
 /* The same of a host file; its time as well. 0 or -errno. */
 int apply_stage_copy(Apply *apply, Inode *inode, Inode *dir, const char *from);
 /* Whether its temporary file is there as it was made; -errno. */

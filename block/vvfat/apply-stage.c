@@ -24,7 +24,8 @@ typedef struct Staging {
     Inode *dir;
     HostFile *in; /* host file that is copied; NULL: the guest's */
     int64_t size;
-    const char *from; /* path whose mode and attributes it gets, or NULL */
+    const char *from;   /* path whose mode and attributes it gets, or NULL */
+    const char *wanted; /* name, or NULL */
     HostFile *out;
     char *path;
     char *name;
@@ -110,6 +111,26 @@ static int write_contents(Apply *apply, Staging *s)
 
 /* ---- The file ---- */
 
+static char *temp_name(void)
+{
+    return g_strdup_printf(NAMES_TEMP_PREFIX "%08x%08x", g_random_int(),
+                           g_random_int());
+}
+
+void apply_choose_names(Plan *plan)
+{
+    for (guint i = 0; i < plan->ops->len; i++) {
+        PlanOp *op = &g_array_index(plan->ops, PlanOp, i);
+        g_autofree char *name = NULL;
+
+        if (op->kind == PLAN_STAGE || op->kind == PLAN_WRITE) {
+            name = temp_name();
+            plan->own = plan->own ? plan->own : g_string_chunk_new(4096);
+            op->name = g_string_chunk_insert(plan->own, name);
+        }
+    }
+}
+
 static int create(Apply *apply, Staging *s)
 {
     unsigned mode = s->from ? PRIVATE_MODE : apply->options.file_mode;
@@ -119,8 +140,7 @@ static int create(Apply *apply, Staging *s)
     for (unsigned i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         g_free(s->name);
         g_free(s->path);
-        s->name = g_strdup_printf(NAMES_TEMP_PREFIX "%08x%08x", g_random_int(),
-                                  g_random_int());
+        s->name = i == 0 && s->wanted ? g_strdup(s->wanted) : temp_name();
         s->path = inode_host_path_at(s->dir, s->name);
         r = apply->fs->ops->file_create(apply->fs, s->path, mode, &s->out);
     }
@@ -248,6 +268,7 @@ static int stage(Apply *apply, Staging *s)
         if (r < 0) {
             apply_remove_made(apply,
                               s->path); /* the first error is to be told */
+            apply_set_dirty(apply, s->dir);
         }
     }
     g_clear_pointer(&s->name, g_free);
@@ -255,10 +276,15 @@ static int stage(Apply *apply, Staging *s)
 }
 
 bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
-                       const Inode *from)
+                       const Inode *from, const char *name)
 {
     g_autofree char *path = from ? inode_host_path(from) : NULL;
-    Staging s = { .inode = inode, .dir = dir, .size = inode_size(inode) };
+    Staging s = {
+        .inode = inode,
+        .dir = dir,
+        .size = inode_size(inode),
+        .wanted = name,
+    };
     HostStat st;
     int r;
 
@@ -335,6 +361,7 @@ void apply_drop_temp(Apply *apply, Inode *inode)
         g_autofree char *path = apply_temp_path(inode);
 
         apply_remove_made(apply, path);
+        apply_set_dirty(apply, change->temp_dir);
     }
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;
@@ -401,5 +428,6 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
     apply_stage_guest(apply, inode, op->dir,
                       on_host                              ? inode
                       : victim && inode_is_on_host(victim) ? victim
-                                                           : NULL);
+                                                           : NULL,
+                      op->name);
 }

@@ -248,4 +248,9 @@ void apply_discard_staged(Apply *apply, GPtrArray *changes)
             apply_drop_temp(apply, inode);
         }
     }
+    /* A power cut is not to bring back what nobody knows the names of by then.
+     * Where it does, it is in nobody's way. */
+    if (g_hash_table_size(apply->dirty)) {
+        (void)!apply_sync_dirty(apply);
+    }
 }

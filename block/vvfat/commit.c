@@ -226,8 +226,12 @@ static void hold_all(Commit *c, int error)
 static int run_ops(Commit *c, Plan *plan)
 {
     bool is_kept = c->config.begin && plan->ops->len;
-    int ret = is_kept ? c->config.begin(plan, c->config.opaque) : 0;
+    int ret;
 
+    if (is_kept) {
+        apply_choose_names(plan);
+    }
+    ret = is_kept ? c->config.begin(plan, c->config.opaque) : 0;
     if (ret == 0) {
         apply_stage(c->apply, plan);
         ret = is_kept ? c->config.staged(plan, c->config.opaque) : 0;

@@ -254,21 +254,24 @@ static Linked *links_of(const JournalTree *tree)
 }
 
 int reconcile_plan(HostFs *fs, const JournalTree *tree,
-                   const JournalPlan *plan)
+                   const JournalPlan *plan, Report *report)
 {
     g_autoptr(GHashTable)
         fates = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) found =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free_list);
+    g_autoptr(GHashTable) temps = reconcile_temps_new();
     g_autoptr(Linked) linked = links_of(tree);
     Reconcile r = {
         .fs = fs,
         .tree = tree,
+        .report = report,
         .linked = linked,
         .fates = fates,
         .dirs = dirs,
         .found = found,
+        .temps = temps,
     };
     bool progress = true;
 
