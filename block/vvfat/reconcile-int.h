@@ -38,6 +38,7 @@ typedef struct Reconcile {
     HostFs *fs;
     const JournalTree *tree;
     Report *report;
+    bool has_begun;    /* the plan, to change what was there */
     Linked *linked;    /* of the tree */
     GHashTable *fates; /* Inode -> ReconcileFate */
     GHashTable *dirs;  /* Inode -> whether it was listed */

@@ -122,7 +122,10 @@ static void settle_moved(Reconcile *r, ReconcileFate *fate,
     stand_at(fate, f->dir, f->name);
     to = inode_host_path(inode);
     linked_follow(r->linked, &inode->host, from, to);
-    if (fate->is_changed && !inode->link_path) {
+    /* Before staging was over, and while a new file waits to take its place,
+     * nobody but the host writes it. */
+    if (fate->is_changed && r->has_begun && !fate->staged &&
+        !inode->link_path) {
         inode->host = apply_host_id(&f->st);
         forget_attributes(inode);
     }
@@ -272,6 +275,7 @@ int reconcile_plan(HostFs *fs, const JournalTree *tree,
         .dirs = dirs,
         .found = found,
         .temps = temps,
+        .has_begun = plan->has_begun,
     };
     bool progress = true;
 

@@ -13,8 +13,8 @@
 /*
  * A plan was interrupted: find out by inode numbers where its files and
  * directories are now, and let the inodes of the (linked) tree say so. Files
- * that were written in place, or whose times and attributes were set, are
- * taken as they are, and count as having to be written again. The plan's
+ * that may have been written in place, or whose times and attributes may have
+ * been set, are taken as they are, and count as having to be written again. The plan's
  * temporary files are removed, and so are the versions that they have taken the
  * place of, where they have swapped names with these; a version that the plan
  * does not know is the host's, is put aside, and reported. 0, with everything
