@@ -183,10 +183,10 @@ void commit_hold_unsaved(Commit *c, Inode *inode, int error, const char *what)
     }
     change->held |= INODE_IO_ERROR;
     change->error = error;
-    change->detail =
-        g_strdup_printf("%s of its old contents could not be kept "
-                        "in the overlay: %s",
-                        what, g_strerror(-error));
+    change->detail = g_strdup_printf(
+        "%s of its old contents could not be kept "
+        "in the overlay %s: %s",
+        what, overlay_place(c->config.overlay), g_strerror(-error));
 }
 
 /* What the guest still needs of the bytes that are about to be changed. */

@@ -298,9 +298,8 @@ typedef struct MetadataCopy {
     int error;              /* the first */
 } MetadataCopy;
 
-#define ROOM                                                                  \
-    (UINT64_C(1) << 20) /* where there is that much, a file system is
-                                    not full */
+/* With so many bytes free a file system is not full. */
+#define ROOM (UINT64_C(1) << 20)
 
 static void note_error(MetadataCopy *copy, int r)
 {
