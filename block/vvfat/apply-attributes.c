@@ -17,7 +17,7 @@ static bool is_not_kept(Apply *apply, int r, const char *path)
 {
     if (r == -ENOTSUP || r == -EINVAL) {
         if (!apply->told_no_attributes) {
-            apply_event(apply, APPLY_FAILED, path,
+            apply_event(apply, APPLY_NOT_KEPT, path,
                         "the file system does not keep hidden, system and "
                         "archive attributes");
         }
@@ -26,7 +26,7 @@ static bool is_not_kept(Apply *apply, int r, const char *path)
     }
     if (r == -EPERM) {
         if (!apply->told_not_ours) {
-            apply_event(apply, APPLY_FAILED, path,
+            apply_event(apply, APPLY_NOT_KEPT, path,
                         "times and permissions of files of other users stay "
                         "as they are");
         }

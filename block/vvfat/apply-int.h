@@ -40,12 +40,14 @@ struct Apply {
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
+    GHashTable *told_behind; /* what stays behind of replaced files */
 };
 
 /* ---- What came of it (apply.c) ---- */
 
 void apply_hold(Apply *apply, Inode *inode, unsigned why);
-/* A host call (or "read" of the guest's bytes) failed. */
+/* A host call (or "read" of the guest's bytes) failed. -EIDRM, what is read is
+ * gone from the host, is a conflict. */
 void apply_fail(Apply *apply, Inode *inode, int error, const char *call,
                 const char *path);
 /* Hold with words of its own. */
@@ -111,6 +113,7 @@ typedef struct ApplyMove {
     Inode *dir;
     const char *name;
     Inode *victim;   /* to be replaced if it stands there unchanged */
+    const char *temp_name; /* apply_place_guest(): for its temporary file */
     bool is_placing; /* `from` is the temporary file */
     bool is_beside;  /* under a conflict name at once */
 } ApplyMove;
@@ -155,9 +158,10 @@ void apply_end_asides(Apply *apply);
 /* ---- Temporary files (apply-stage.c) ---- */
 
 /* The guest's whole file to a temporary file in `dir`. from: whose mode and
- * attributes it gets, or NULL. False: the inode is held. */
+ * attributes it gets, or NULL; name: that it is to have, or NULL. False: the
+ * inode is held. */
 bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
-                       const Inode *from);
+                       const Inode *from, const char *name);
 /* The same of a host file; its time as well. 0 or -errno. */
 int apply_stage_copy(Apply *apply, Inode *inode, Inode *dir, const char *from);
 /* Whether its temporary file is there as it was made; -errno. */

@@ -94,7 +94,7 @@ bool apply_remove_old(Apply *apply, Inode *inode, const char *old)
     return true;
 }
 
-static char *free_aside_path(const Inode *dir)
+char *apply_aside_path(const Inode *dir)
 {
     g_autofree char *name = g_strdup_printf(APPLY_ASIDE_PREFIX "%08x%08x",
                                             g_random_int(), g_random_int());
@@ -106,7 +106,7 @@ static char *free_aside_path(const Inode *dir)
  * later run is to take it for a temporary file. */
 static void keep_old(Apply *apply, const ApplyMove *m, const char *to)
 {
-    g_autofree char *aside = free_aside_path(m->dir);
+    g_autofree char *aside = apply_aside_path(m->dir);
     int r = apply->fs->ops->rename(apply->fs, m->from, aside,
                                    HOST_RENAME_NOREPLACE);
     g_autofree char *text =
@@ -174,7 +174,7 @@ static int merge_links(Apply *apply, const ApplyMove *m)
 {
     const HostFsOps *ops = apply->fs->ops;
     g_autofree char *to = inode_host_path_at(m->dir, m->name);
-    g_autofree char *between = free_aside_path(m->dir);
+    g_autofree char *between = apply_aside_path(m->dir);
     int r;
 
     apply_lock(apply);

@@ -21,7 +21,8 @@ bool apply_place_guest(Apply *apply, ApplyMove *m)
     int r;
 
     if (!apply_stage_guest(apply, inode, m->dir,
-                           inode_is_on_host(inode) ? inode : NULL)) {
+                           inode_is_on_host(inode) ? inode : NULL,
+                           m->temp_name)) {
         apply_hold(apply, inode, INODE_CONFLICT);
         return false;
     }
@@ -234,7 +235,7 @@ void apply_op_place(Apply *apply, const PlanOp *op)
         const Inode *from = was_on_host ? inode : op->victim;
         int r;
 
-        if (!apply_stage_guest(apply, inode, op->dir, from)) {
+        if (!apply_stage_guest(apply, inode, op->dir, from, NULL)) {
             return;
         }
         r = apply_sync_temp(apply, inode);

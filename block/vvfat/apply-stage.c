@@ -12,6 +12,7 @@
 #include "block/iov.h"
 #include "block/vvfat/apply-int.h"
 #include "block/vvfat/dirent.h"
+#include "block/vvfat/hostfs-xattr.h"
 #include "block/vvfat/names.h"
 
 #define PRIVATE_MODE 0600u
@@ -23,7 +24,8 @@ typedef struct Staging {
     Inode *dir;
     HostFile *in; /* host file that is copied; NULL: the guest's */
     int64_t size;
-    const char *from; /* path whose mode and attributes it gets, or NULL */
+    const char *from;   /* path whose mode and attributes it gets, or NULL */
+    const char *wanted; /* name, or NULL */
     HostFile *out;
     char *path;
     char *name;
@@ -109,6 +111,26 @@ static int write_contents(Apply *apply, Staging *s)
 
 /* ---- The file ---- */
 
+static char *temp_name(void)
+{
+    return g_strdup_printf(NAMES_TEMP_PREFIX "%08x%08x", g_random_int(),
+                           g_random_int());
+}
+
+void apply_choose_names(Plan *plan)
+{
+    for (guint i = 0; i < plan->ops->len; i++) {
+        PlanOp *op = &g_array_index(plan->ops, PlanOp, i);
+        g_autofree char *name = NULL;
+
+        if (op->kind == PLAN_STAGE || op->kind == PLAN_WRITE) {
+            name = temp_name();
+            plan->own = plan->own ? plan->own : g_string_chunk_new(4096);
+            op->name = g_string_chunk_insert(plan->own, name);
+        }
+    }
+}
+
 static int create(Apply *apply, Staging *s)
 {
     unsigned mode = s->from ? PRIVATE_MODE : apply->options.file_mode;
@@ -118,8 +140,7 @@ static int create(Apply *apply, Staging *s)
     for (unsigned i = 0; r == -EEXIST && i < NAME_TRIES; i++) {
         g_free(s->name);
         g_free(s->path);
-        s->name = g_strdup_printf(NAMES_TEMP_PREFIX "%08x%08x", g_random_int(),
-                                  g_random_int());
+        s->name = i == 0 && s->wanted ? g_strdup(s->wanted) : temp_name();
         s->path = inode_host_path_at(s->dir, s->name);
         r = apply->fs->ops->file_create(apply->fs, s->path, mode, &s->out);
     }
@@ -141,6 +162,43 @@ static void set_guest_time(Apply *apply, Staging *s)
     (void)r;
 }
 
+static bool has_own(const char *names)
+{
+    g_auto(GStrv) list = g_strsplit(names, ", ", -1);
+    bool found = false;
+
+    for (char **name = list; *name && !found; name++) {
+        found = xattr_is_own(*name);
+    }
+    return found;
+}
+
+/*
+ * Mode, owner and attributes. What labels and owners cannot follow is told of
+ * one file for all: it is the system's way. What users gave to a file
+ * themselves is told of each.
+ */
+static int copy_attributes(Apply *apply, const Staging *s)
+{
+    g_autofree char *left = NULL;
+    g_autofree char *path = inode_path(s->inode);
+    g_autofree char *text = NULL;
+    char *key;
+    int r = apply->fs->ops->copy_metadata(apply->fs, s->from, s->path, &left);
+
+    if (r < 0 || !left) {
+        return r;
+    }
+    key = g_strdup_printf("%s\n%s", has_own(left) ? path : "", left);
+    if (g_hash_table_add(apply->told_behind, key)) {
+        text = g_strdup_printf("it was replaced by a new file, which cannot "
+                               "have what the old one had: %s",
+                               left);
+        apply_event(apply, APPLY_NOT_KEPT, path, text);
+    }
+    return 0;
+}
+
 static int fill(Apply *apply, Staging *s)
 {
     const HostFsOps *ops = apply->fs->ops;
@@ -149,7 +207,7 @@ static int fill(Apply *apply, Staging *s)
 
     if (r == 0 && s->from) {
         s->call = "copy attributes to";
-        r = ops->copy_metadata(apply->fs, s->from, s->path);
+        r = copy_attributes(apply, s);
     }
     if (r == 0 && !s->in) {
         set_guest_time(apply, s);
@@ -210,6 +268,7 @@ static int stage(Apply *apply, Staging *s)
         if (r < 0) {
             apply_remove_made(apply,
                               s->path); /* the first error is to be told */
+            apply_set_dirty(apply, s->dir);
         }
     }
     g_clear_pointer(&s->name, g_free);
@@ -217,10 +276,15 @@ static int stage(Apply *apply, Staging *s)
 }
 
 bool apply_stage_guest(Apply *apply, Inode *inode, Inode *dir,
-                       const Inode *from)
+                       const Inode *from, const char *name)
 {
     g_autofree char *path = from ? inode_host_path(from) : NULL;
-    Staging s = { .inode = inode, .dir = dir, .size = inode_size(inode) };
+    Staging s = {
+        .inode = inode,
+        .dir = dir,
+        .size = inode_size(inode),
+        .wanted = name,
+    };
     HostStat st;
     int r;
 
@@ -297,6 +361,7 @@ void apply_drop_temp(Apply *apply, Inode *inode)
         g_autofree char *path = apply_temp_path(inode);
 
         apply_remove_made(apply, path);
+        apply_set_dirty(apply, change->temp_dir);
     }
     g_clear_pointer(&change->temp_name, g_free);
     change->temp_dir = NULL;
@@ -363,5 +428,6 @@ void apply_op_stage(Apply *apply, const PlanOp *op, Inode *victim)
     apply_stage_guest(apply, inode, op->dir,
                       on_host                              ? inode
                       : victim && inode_is_on_host(victim) ? victim
-                                                           : NULL);
+                                                           : NULL,
+                      op->name);
 }

@@ -241,6 +241,7 @@ static void write_elsewhere(Apply *apply, const PlanOp *op, bool is_beside)
         .dir = inode->host_parent,
         .name = name,
         .victim = inode,
+        .temp_name = is_beside ? op->name : NULL,
         .is_beside = is_beside,
     };
 

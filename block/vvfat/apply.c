@@ -56,9 +56,23 @@ void apply_hold_text(Apply *apply, Inode *inode, unsigned why, int error,
                 path, text);
 }
 
+/* The host's own change: no failure of it. */
+static void hold_lost(Apply *apply, Inode *inode)
+{
+    g_autofree char *path = inode_path(inode);
+
+    apply_hold_text(apply, inode, INODE_CONFLICT, 0, path,
+                    "what the guest did not write of it is gone from the "
+                    "host");
+}
+
 void apply_fail(Apply *apply, Inode *inode, int error, const char *call,
                 const char *path)
 {
+    if (error == -EIDRM) {
+        hold_lost(apply, inode);
+        return;
+    }
     g_autofree char *text = g_strdup_printf("%s '%s': %s", call, path,
                                             g_strerror(-error));
 
@@ -112,6 +126,8 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->hooks = *hooks;
     apply->dirty = g_hash_table_new(NULL, NULL);
     apply->asides = g_array_new(FALSE, FALSE, sizeof(ApplyAside));
+    apply->told_behind = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                               NULL);
     apply->leftovers = g_ptr_array_new_with_free_func(g_free);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
@@ -123,6 +139,7 @@ void apply_free(Apply *apply)
     if (apply) {
         g_hash_table_destroy(apply->dirty);
         g_array_unref(apply->asides);
+        g_hash_table_unref(apply->told_behind);
         g_ptr_array_unref(apply->leftovers);
         g_free(apply->guest);
         g_free(apply->host);
@@ -230,5 +247,10 @@ void apply_discard_staged(Apply *apply, GPtrArray *changes)
         if (inode->change && inode->change->held) {
             apply_drop_temp(apply, inode);
         }
+    }
+    /* A power cut is not to bring back what nobody knows the names of by then.
+     * Where it does, it is in nobody's way. */
+    if (g_hash_table_size(apply->dirty)) {
+        (void)!apply_sync_dirty(apply);
     }
 }

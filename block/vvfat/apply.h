@@ -39,11 +39,13 @@ typedef enum ApplyEventKind {
                        guest's version has now, or what was kept */
     APPLY_DANGLING, /* detail: why the link leads nowhere any more */
     APPLY_FAILED,   /* detail: which host call failed, and how */
+    APPLY_NOT_KEPT, /* detail: what the host does not let a file have */
 } ApplyEventKind;
 
 typedef struct ApplyHooks {
-    /* Bytes of the guest's file, as of this commit: 0 or -errno. The range
-     * lies inside its size. Not called between lock and unlock. */
+    /* Bytes of the guest's file, as of this commit: 0 or -errno; -EIDRM: they
+     * were those of a host file that is gone, or another one. The range lies
+     * inside its size. Not called between lock and unlock. */
     int (*read)(const Inode *inode, int64_t offset, int64_t bytes, void *buf,
                 void *opaque);
     /* Before the host's data of an inode (its file is replaced, removed or
@@ -71,6 +73,15 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
                  const ApplyHooks *hooks);
 void apply_free(Apply *apply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Apply, apply_free)
+
+/*
+ * Before step 1, where the plan is recorded: choose the names of the temporary
+ * files that it makes, so that they can be told from others after a crash. A
+ * file of a STAGE stands under its name when that step is over, if it was made;
+ * one of a WRITE never gives its name to another file. Temporary files that
+ * turn out to be needed beyond that get other names.
+ */
+void apply_choose_names(Plan *plan);
 
 /*
  * Step 1, PLAN_STAGE: write the temporary files, and make them durable. A file
@@ -101,6 +112,9 @@ int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
  * somewhere else: a host file that they came from may be gone. What cannot be
  * removed is forgotten by the change, and tried again by the next step 1. */
 void apply_discard_staged(Apply *apply, GPtrArray *changes);
+
+/* A path for what is put aside in a directory. g_free(). */
+char *apply_aside_path(const Inode *dir);
 
 /* Whether a file that was to get the name `wanted` may stand below `name`
  * instead: put aside, or beside what has its name. */

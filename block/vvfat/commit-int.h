@@ -34,6 +34,14 @@ char *commit_check_suspended(Commit *c);
 /* Judge all changes, and give those that are to be planned. */
 GPtrArray *commit_judge_all(Commit *c);
 
+/*
+ * What is still needed of the host file of an inode, which is about to change,
+ * could not be read or kept (error): the inode is held. Where the host has that
+ * file no more (-EIDRM), that is the host's right, and a conflict. what: who
+ * needs it ("what the guest ...").
+ */
+void commit_hold_unsaved(Commit *c, Inode *inode, int error, const char *what);
+
 /* ---- Judging (commit-judge.c) ---- */
 
 /*

@@ -64,19 +64,14 @@ static void detach(Commit *c, Inode *linked, int64_t size)
     linked_note(guest_state_linked(c->config.state), linked);
 }
 
-static void hold(const Commit *c, Inode *inode, const Inode *linked, int error)
+static void hold(Commit *c, Inode *inode, const Inode *linked, int error)
 {
-    InodeChange *change = inode->change;
     g_autofree char *path = inode_path(linked);
+    g_autofree char *what = g_strdup_printf("what '%s', which a symbolic link "
+                                            "leads to, needs",
+                                            path);
 
-    change->held |= INODE_IO_ERROR;
-    change->error = error;
-    g_free(change->detail);
-    change->detail = g_strdup_printf("what '%s', which a symbolic link leads "
-                                     "to, needs of its old contents could not "
-                                     "be kept in the overlay %s: %s",
-                                     path, overlay_place(c->config.overlay),
-                                     g_strerror(-error));
+    commit_hold_unsaved(c, inode, error, what);
 }
 
 static void save_files(Commit *c, Inode *inode, const GPtrArray *files)

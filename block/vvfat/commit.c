@@ -166,6 +166,29 @@ static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
     return *ret == 0;
 }
 
+void commit_hold_unsaved(Commit *c, Inode *inode, int error, const char *what)
+{
+    InodeChange *change = inode->change;
+
+    g_free(change->detail);
+    if (error == -EIDRM) {
+        g_autofree char *path = inode_path(inode);
+
+        change->held |= INODE_CONFLICT;
+        change->detail = g_strdup_printf("%s of its old contents is gone from "
+                                         "the host",
+                                         what);
+        hook_event(APPLY_CONFLICT, path, change->detail, c);
+        return;
+    }
+    change->held |= INODE_IO_ERROR;
+    change->error = error;
+    change->detail = g_strdup_printf(
+        "%s of its old contents could not be kept "
+        "in the overlay %s: %s",
+        what, overlay_place(c->config.overlay), g_strerror(-error));
+}
+
 /* What the guest still needs of the bytes that are about to be changed. */
 static void save_doomed(Commit *c, GPtrArray *planned)
 {
@@ -177,12 +200,7 @@ static void save_doomed(Commit *c, GPtrArray *planned)
             continue;
         }
         if (!commit_doomed(c, inode, inode, save_run, &ret)) {
-            inode->change->held |= INODE_IO_ERROR;
-            inode->change->error = ret;
-            inode->change->detail = g_strdup_printf(
-                "what the guest still needs of its old contents could not be "
-                "kept in the overlay %s: %s",
-                overlay_place(c->config.overlay), g_strerror(-ret));
+            commit_hold_unsaved(c, inode, ret, "what the guest still needs");
         } else {
             commit_save_linked(c, inode);
         }
@@ -227,9 +245,12 @@ static int recorded(Commit *c, int ret)
 static int run_ops(Commit *c, Plan *plan)
 {
     bool is_kept = c->config.begin && plan->ops->len;
-    int ret = is_kept ? recorded(c, c->config.begin(plan, c->config.opaque))
-                      : 0;
+    int ret;
 
+    if (is_kept) {
+        apply_choose_names(plan);
+    }
+    ret = is_kept ? recorded(c, c->config.begin(plan, c->config.opaque)) : 0;
     if (ret == 0) {
         apply_stage(c->apply, plan);
         ret = is_kept ? recorded(c, c->config.staged(plan, c->config.opaque))

@@ -55,7 +55,8 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
 /*
  * Fill part of a vector with `bytes` bytes from a byte of a cluster on; the
  * clusters from there on are mapped as one interval, or none of them is:
- * zeroes. -EIO, with a message, when the host's file is not what it was.
+ * zeroes. As open_files_read(): -EIDRM when the host's file is not what it
+ * was.
  */
 int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)

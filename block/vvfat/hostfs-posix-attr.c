@@ -13,12 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "block/vvfat/hostfs-dos-attrib.h"
 #include "block/vvfat/hostfs-posix-int.h"
+#include "block/vvfat/hostfs-xattr.h"
 
 #define DOS_ATTRIB "user.DOSATTRIB"
 
@@ -291,13 +293,43 @@ typedef struct MetadataCopy {
     uint8_t *names; /* of the attributes of one of them, NUL after each */
     size_t names_bytes;
     uint8_t *value, *other; /* room for one attribute of each */
+    GString *left;          /* what stays behind; names */
+    bool has_acl;           /* one that stays behind */
     int error;              /* the first */
 } MetadataCopy;
+
+/* With so many bytes free a file system is not full. */
+#define ROOM (UINT64_C(1) << 20)
 
 static void note_error(MetadataCopy *copy, int r)
 {
     if (r < 0 && copy->error == 0) {
         copy->error = r;
+    }
+}
+
+static void leave(MetadataCopy *copy, const char *name)
+{
+    g_string_append_printf(copy->left, "%s%s", copy->left->len ? ", " : "",
+                           name);
+    copy->has_acl |= strcmp(name, XATTR_ACL) == 0;
+}
+
+static bool has_room(const Place *place)
+{
+    struct statvfs st;
+
+    return fstatvfs(place->fd, &st) == 0 && st.f_frsize > 0 &&
+           st.f_bavail >= ROOM / st.f_frsize;
+}
+
+/* An attribute was copied, or not: -errno. */
+static void note_attr(MetadataCopy *copy, const char *name, int r)
+{
+    if (r < 0 && xattr_may_stay_behind(name, r, has_room(&copy->to))) {
+        leave(copy, name);
+    } else {
+        note_error(copy, r);
     }
 }
 
@@ -313,23 +345,23 @@ static void list_attrs(MetadataCopy *copy, const Place *place)
     }
 }
 
-/* Setting what is there already may be forbidden, as of security labels.
- * Capabilities were given to other bytes. */
+/* Setting what is there already may be forbidden, as of security labels. */
 static void copy_attr(MetadataCopy *copy, const char *name)
 {
     ssize_t n, m;
 
-    if (strcmp(name, "security.capability") == 0) {
+    if (xattr_is_of_contents(name)) {
         return;
     }
     n = get_attr(&copy->from, name, copy->value);
     if (n < 0) {
-        note_error(copy, n == -ENODATA ? 0 : (int)n);
+        note_attr(copy, name, n == -ENODATA ? 0 : (int)n);
         return;
     }
     m = get_attr(&copy->to, name, copy->other);
     if (m != n || memcmp(copy->value, copy->other, (size_t)n) != 0) {
-        note_error(copy, set_attr(&copy->to, name, copy->value, (size_t)n));
+        note_attr(copy, name,
+                  set_attr(&copy->to, name, copy->value, (size_t)n));
     }
 }
 
@@ -337,10 +369,8 @@ static void copy_attr(MetadataCopy *copy, const char *name)
  * list, which the other one does not have. */
 static void drop_attr(MetadataCopy *copy, const char *name)
 {
-    bool is_ours = g_str_has_prefix(name, "user.") ||
-                   g_str_has_prefix(name, "system.posix_acl_");
-
-    if (is_ours && get_attr(&copy->from, name, copy->value) == -ENODATA) {
+    if (xattr_is_own(name) &&
+        get_attr(&copy->from, name, copy->value) == -ENODATA) {
         note_error(copy, remove_attr(&copy->to, name));
     }
 }
@@ -377,17 +407,26 @@ static void copy_owner(MetadataCopy *copy)
     }
     note_error(copy, r == -EPERM ? 0 : r);
     note_error(copy, result(fstat(copy->to.fd, &copy->to.st)));
+    if (want->st_uid != have->st_uid) {
+        leave(copy, "owner");
+    }
+    if (want->st_gid != have->st_gid) {
+        leave(copy, "group");
+    }
 }
 
 /* Last: it may take the right to set the others away, and setting them
- * changes it. */
+ * changes it. Without its access list the group would get more than it had. */
 static void copy_mode(MetadataCopy *copy)
 {
+    mode_t mode = copy->from.st.st_mode & (copy->has_acl ? 01707 : 01777);
+
     note_error(copy, result(fstat(copy->to.fd, &copy->to.st)));
-    note_error(copy, place_chmod(&copy->to, copy->from.st.st_mode & 01777));
+    note_error(copy, place_chmod(&copy->to, mode));
 }
 
-int posix_copy_metadata(HostFs *fs, const char *from, const char *to)
+int posix_copy_metadata(HostFs *fs, const char *from, const char *to,
+                        char **left_behind)
 {
     g_autofree uint8_t *buf = g_malloc(2 * XATTR_SIZE_MAX + XATTR_LIST_MAX);
     MetadataCopy copy = {
@@ -397,6 +436,7 @@ int posix_copy_metadata(HostFs *fs, const char *from, const char *to)
     };
     int r = place_open(posix_fs(fs), from, &copy.from);
 
+    *left_behind = NULL;
     if (r < 0) {
         return r;
     }
@@ -405,6 +445,7 @@ int posix_copy_metadata(HostFs *fs, const char *from, const char *to)
         place_close(&copy.from);
         return r;
     }
+    copy.left = g_string_new(NULL);
     copy_owner(&copy);
     list_attrs(&copy, &copy.from);
     each_attr(&copy, copy_attr);
@@ -413,5 +454,6 @@ int posix_copy_metadata(HostFs *fs, const char *from, const char *to)
     copy_mode(&copy);
     place_close(&copy.to);
     place_close(&copy.from);
+    *left_behind = g_string_free(copy.left, copy.left->len == 0);
     return copy.error;
 }

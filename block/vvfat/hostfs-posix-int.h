@@ -107,6 +107,7 @@ int posix_get_dos_attrib(HostFs *fs, const char *path, unsigned *attr);
 int posix_entry_dos_attrib(const PosixFs *p, int dirfd, const char *name,
                            unsigned *attr);
 int posix_set_dos_attrib(HostFs *fs, const char *path, unsigned attr);
-int posix_copy_metadata(HostFs *fs, const char *from, const char *to);
+int posix_copy_metadata(HostFs *fs, const char *from, const char *to,
+                        char **left_behind);
 
 #endif

@@ -171,11 +171,15 @@ typedef struct HostFsOps {
     int (*get_dos_attrib)(HostFs *fs, const char *path, unsigned *attr);
     int (*set_dos_attrib)(HostFs *fs, const char *path, unsigned attr);
     /* Mode, owner and all extended attributes with access lists, so that `to`
-     * can take the place of `from`. Not being allowed to give a file away is
-     * no error. What runs with the rights of others (set-user-ID and
-     * set-group-ID bits, capabilities) is not copied: the bytes are a guest's.
-     * Goes on after an error and returns the first. */
-    int (*copy_metadata)(HostFs *fs, const char *from, const char *to);
+     * can take the place of `from`. What we are not allowed to give it, or its
+     * file system has no place for, stays behind, which is no error
+     * (*left_behind: names for the user, for g_free(); NULL: nothing); where
+     * that is an access list, the group gets no permissions, either. What runs
+     * with the rights of others (set-user-ID and set-group-ID bits,
+     * capabilities) and what signs the contents is not copied: the bytes are a
+     * guest's. Goes on after an error and returns the first. */
+    int (*copy_metadata)(HostFs *fs, const char *from, const char *to,
+                         char **left_behind);
 
     /* ---- The whole ---- */
 

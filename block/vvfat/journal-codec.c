@@ -159,6 +159,7 @@ void journal_get_ops(JournalReader *in, JournalPlan *plan)
 {
     uint32_t n = journal_get_u32(in);
 
+    plan->has_begun = true;
     for (uint32_t i = 0; i < n && !in->bad; i++) {
         unsigned kind = journal_get_u8(in);
         JournalOp op = { .kind = (PlanKind)kind };
@@ -168,8 +169,19 @@ void journal_get_ops(JournalReader *in, JournalPlan *plan)
         op.victim = journal_get_u64(in);
         op.name = journal_get_string(in);
         in->bad |= kind > PLAN_TIMES;
+        plan->has_begun &= kind != PLAN_STAGE;
         g_array_append_val(plan->ops, op);
     }
+}
+
+bool journal_plan_stages(const Plan *plan)
+{
+    bool found = false;
+
+    for (guint i = 0; i < plan->ops->len && !found; i++) {
+        found = g_array_index(plan->ops, PlanOp, i).kind == PLAN_STAGE;
+    }
+    return found;
 }
 
 void journal_put_staged(GByteArray *out, const Plan *plan)
@@ -190,6 +202,7 @@ void journal_put_staged(GByteArray *out, const Plan *plan)
 
 void journal_get_staged(JournalReader *in, JournalPlan *plan)
 {
+    plan->has_begun = true;
     while (in->left && !in->bad) {
         JournalStaged staged = { .inode = journal_get_u64(in) };
 

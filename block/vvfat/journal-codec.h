@@ -75,6 +75,7 @@ typedef struct JournalStaged {
 typedef struct JournalPlan {
     GArray *ops;    /* JournalOp */
     GArray *staged; /* JournalStaged */
+    bool has_begun; /* to change what was there: staging is over, if any */
 } JournalPlan;
 
 JournalPlan *journal_plan_new(void);
@@ -83,6 +84,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(JournalPlan, journal_plan_free)
 
 void journal_put_ops(GByteArray *out, const Plan *plan);
 void journal_get_ops(JournalReader *in, JournalPlan *plan);
+
+/* Whether files are to be staged, before anything else is done. */
+bool journal_plan_stages(const Plan *plan);
 
 /* What the inodes of the plan have staged. */
 void journal_put_staged(GByteArray *out, const Plan *plan);

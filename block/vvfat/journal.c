@@ -261,8 +261,9 @@ int journal_staged(Journal *j, const Plan *plan)
 {
     g_autoptr(GByteArray) out = g_byte_array_new();
 
+    /* Where none was made this says that the other operations have begun. */
     journal_put_staged(out, plan);
-    return out->len ? append(j, RECORD_STAGED, out) : 0;
+    return journal_plan_stages(plan) ? append(j, RECORD_STAGED, out) : 0;
 }
 
 int journal_done(Journal *j, const GPtrArray *inodes, const GArray *gone)

@@ -11,7 +11,8 @@
  *
  *   PLAN    operations on the host that are about to be run, and the inodes
  *           that they are about; before the first of them
- *   STAGED  names and identities of the temporary files
+ *   STAGED  names and identities of the temporary files; before anything else
+ *           is changed, and only where there were any to be made
  *   DONE    the inodes as they are after that; which are gone
  *
  * A log ends at the first record that is not whole. A PLAN without its DONE

@@ -62,10 +62,13 @@ uint32_t names_upper(uint32_t code);
 
 /* NAMES_TEMP_PREFIX and 16 hexadecimal digits: files that a commit is about to
  * move to their place on the host. They are none of the directory's contents. A
- * crash leaves them; they hold nothing that is not elsewhere, unless a journal
- * says so. What is put aside has another name (".vvfat-aside-"): it is the only
+ * crash leaves them; but a name proves nothing: only what a journal knows may be
+ * removed. What is put aside has another name (".vvfat-aside-"): it is the only
  * one. */
 #define NAMES_TEMP_PREFIX ".vvfat-"
+/* Why such a file is not in the volume. */
+#define NAMES_WHY_TEMPORARY                                                   \
+    "named as what a commit that is interrupted leaves behind"
 bool names_is_temporary(const char *host);
 
 /* CON, PRN, AUX, NUL, COM1-9, LPT1-9, with any extension, any case. */

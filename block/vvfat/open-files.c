@@ -127,6 +127,13 @@ static int open_host(OpenFiles *files, const char *path, HostFile **host,
     }
 }
 
+/* Whether an error says that the host has the file no more: nothing, or (the
+ * last two) something that is no file. */
+static bool is_gone(int r)
+{
+    return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EINVAL;
+}
+
 /* Open the file of a key, and check that it is the one that is meant. *message
  * says what is wrong. */
 static int open_checked(OpenFiles *files, const void *key, HostFile **host,
@@ -148,12 +155,12 @@ static int open_checked(OpenFiles *files, const void *key, HostFile **host,
         *message = g_strdup_printf("'%s' %s since the image was opened; open "
                                    "the image again",
                                    text, changed);
-    } else {
-        *message = g_strdup_printf("Could not open '%s', which was there when "
-                                   "the image was opened: %s",
-                                   text, g_strerror(-r));
+        return -EIDRM;
     }
-    return -EIO;
+    *message = g_strdup_printf("Could not open '%s', which was there when "
+                               "the image was opened: %s",
+                               text, g_strerror(-r));
+    return is_gone(r) ? -EIDRM : -EIO;
 }
 
 /* The entry of a key, new and OPENING if there was none. Under the lock. */
@@ -249,10 +256,15 @@ static int fail_read(const OpenFiles *files, const void *key, int r)
         bdrv_set_io_error("'%s' has shrunk since the image was opened; open "
                           "the image again",
                           text);
-        return -EIO;
+        return -EIDRM;
     }
     bdrv_set_io_error("Could not read '%s': %s", text, g_strerror(-r));
     return r;
+}
+
+int open_files_guest_error(int r)
+{
+    return r == -EIDRM ? -EIO : r;
 }
 
 int open_files_read(OpenFiles *files, const void *key, int64_t offset,

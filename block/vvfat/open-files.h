@@ -34,8 +34,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(OpenFiles, open_files_free)
 
 /*
  * The open file of a key, and the right to use it until open_files_put().
- * -EIO, with a message for the user, when the host's file is not the one that
- * was scanned any more: gone, replaced, or shorter.
+ * With a message for the user: -EIDRM, which no call to the host gives, when
+ * the host's file is not the one that was scanned any more: gone, replaced, or
+ * shorter; -EIO when it cannot be opened.
  */
 int open_files_get(OpenFiles *files, const void *key, OpenFile **file)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -43,12 +44,16 @@ void open_files_put(OpenFiles *files, OpenFile *file);
 
 /*
  * Read exactly `bytes` bytes of the file of a key into the vector, from
- * `iov_offset` of it on. -EIO, as above, or the -errno of reading, with a
- * message for the user.
+ * `iov_offset` of it on. -EIDRM or -EIO, as above, or the -errno of reading,
+ * with a message for the user.
  */
 int open_files_read(OpenFiles *files, const void *key, int64_t offset,
                     const IOVector *iov, size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same result for a guest, whose disk has no such thing: -EIDRM is -EIO.
+ * All others stay. */
+int open_files_guest_error(int r);
 
 /* The key stands for another file now, or none. Nobody uses it. */
 void open_files_forget(OpenFiles *files, const void *key);

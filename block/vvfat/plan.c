@@ -332,6 +332,9 @@ void plan_free(Plan *plan)
 {
     if (plan) {
         g_array_unref(plan->ops);
+        if (plan->own) {
+            g_string_chunk_free(plan->own);
+        }
         g_free(plan);
     }
 }

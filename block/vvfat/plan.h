@@ -54,13 +54,15 @@ typedef struct PlanOp {
                          and the same at the end of the plan; ASIDE: where it
                          stands; else NULL */
     const char *name; /* MKDIR, RENAME, PLACE: the new host name; owned by the
-                         inode's change; else NULL */
+                         inode's change; STAGE, WRITE: that of a temporary file
+                         (apply_choose_names()), or NULL; else NULL */
     Inode *victim;    /* RENAME, PLACE: a file on the host that this replaces,
                          to be removed and never the inode itself, or NULL */
 } PlanOp;
 
 typedef struct Plan {
-    GArray *ops; /* PlanOp */
+    GArray *ops;       /* PlanOp */
+    GStringChunk *own; /* names that it owns, or NULL */
 } Plan;
 
 /*

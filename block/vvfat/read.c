@@ -104,7 +104,7 @@ int disk_reader_preadv(DiskReader *reader, int64_t offset, const IOVector *iov)
             break;
         }
         if (r < 0) {
-            return r;
+            return open_files_guest_error(r);
         }
         done += n;
     }
@@ -146,7 +146,7 @@ static int file_extent(DiskReader *reader, const Region *region,
     }
     r = open_files_get(reader->files, node, &file);
     if (r < 0) {
-        return r;
+        return open_files_guest_error(r);
     }
     stop = hostfs_find_hole(reader->fs, open_file_host(file),
                             (int64_t)node->size, in_file, end,
@@ -187,7 +187,7 @@ int disk_reader_copy(DiskReader *reader, int64_t offset, BlockDriverState *dst,
     }
     r = open_files_get(reader->files, region.node, &file);
     if (r < 0) {
-        return r;
+        return open_files_guest_error(r);
     }
     r = reader->fs->ops->file_fd(reader->fs, open_file_host(file));
     if (r >= 0) {

@@ -25,14 +25,39 @@ typedef struct ReconcileFate {
     bool is_settled;
 } ReconcileFate;
 
+/* A temporary name of the plan. */
+typedef struct ReconcileTemp {
+    Inode *dir;
+    const char *name;
+    /* Files that may have it: the temporary one, once that was made durable,
+     * and what it may have taken the place of; ino 0: none. */
+    InodeHostId staged, old, victim;
+} ReconcileTemp;
+
 typedef struct Reconcile {
     HostFs *fs;
     const JournalTree *tree;
+    Report *report;
+    bool has_begun;    /* the plan, to change what was there */
     Linked *linked;    /* of the tree */
     GHashTable *fates; /* Inode -> ReconcileFate */
     GHashTable *dirs;  /* Inode -> whether it was listed */
     GHashTable *found; /* inode number -> GPtrArray of ReconcileFound */
+    GHashTable *temps; /* of ReconcileTemp, by directory and name */
 } Reconcile;
+
+/* ---- The plan's temporary files (reconcile-temp.c) ---- */
+
+GHashTable *reconcile_temps_new(void);
+
+/* After reconcile_note_plan() has found the fates. */
+void reconcile_note_temps(Reconcile *r, const JournalPlan *plan);
+
+/* Whatever has a temporary name, and was found: removed, or put aside, if it is
+ * a matter of the plan. 0 or -errno. */
+int reconcile_clear_temp(Reconcile *r, Inode *dir, const char *name)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 
 /* What became of the inodes of the plan is to be found out. */
 void reconcile_note_plan(Reconcile *r, const JournalPlan *plan);
@@ -41,8 +66,8 @@ void reconcile_note_plan(Reconcile *r, const JournalPlan *plan);
 void reconcile_note_dir(Reconcile *r, Inode *dir);
 
 /* List the directories of which it is known where they are, each once; what
- * they hold goes to r->found, temporary files are removed. *progress: there
- * were any. 0 or -errno. */
+ * they hold goes to r->found, the plan's temporary files are removed.
+ * *progress: there were any. 0 or -errno. */
 int reconcile_list_dirs(Reconcile *r, bool *progress)
     G_GNUC_WARN_UNUSED_RESULT;
 

@@ -87,6 +87,7 @@ void reconcile_note_plan(Reconcile *r, const JournalPlan *plan)
         }
         reconcile_note_dir(r, journal_tree_get(r->tree, staged->dir));
     }
+    reconcile_note_temps(r, plan);
 }
 
 /* ---- What is there ---- */
@@ -133,7 +134,7 @@ static int list_entries(Reconcile *r, Inode *dir, HostDir *open,
             return ret;
         }
         if (names_is_temporary(name) && st.kind == HOST_FILE) {
-            g_ptr_array_add(temporary, inode_host_path_at(dir, name));
+            g_ptr_array_add(temporary, g_strdup(name));
         } else {
             add_found(r, dir, name, &st);
         }
@@ -164,8 +165,7 @@ static int list_dir(Reconcile *r, Inode *dir)
     ret = list_entries(r, dir, open, temporary);
     ops->dir_close(r->fs, open);
     for (guint i = 0; ret == 0 && i < temporary->len; i++) {
-        ret = ops->unlink(r->fs, g_ptr_array_index(temporary, i));
-        ret = ret == -ENOENT ? 0 : ret;
+        ret = reconcile_clear_temp(r, dir, g_ptr_array_index(temporary, i));
     }
     return ret < 0 ? ret : 1;
 }

@@ -71,7 +71,7 @@ static void compare(const Survey *s, const Inode *inode, const HostStat *st)
 }
 
 static void look_at(const Survey *s, HostDir *open, Inode *dir,
-                    const char *name, GPtrArray *temporary)
+                    const char *name)
 {
     Inode key = { .host_parent = dir, .host_name = name };
     Inode *inode = g_hash_table_lookup(s->names, &key);
@@ -83,8 +83,8 @@ static void look_at(const Survey *s, HostDir *open, Inode *dir,
     if (inode) {
         compare(s, inode, &st);
         g_hash_table_remove(s->names, inode);
-    } else if (names_is_temporary(name) && st.kind == HOST_FILE) {
-        g_ptr_array_add(temporary, inode_host_path_at(dir, name));
+    } else if (names_is_temporary(name)) {
+        tell(s, REPORT_SKIPPED, dir, name, NAMES_WHY_TEMPORARY);
     } else {
         tell(s, REPORT_SKIPPED, dir, name,
              "not in the volume: made on the host since the overlay was, or "
@@ -95,7 +95,6 @@ static void look_at(const Survey *s, HostDir *open, Inode *dir,
 static void look_into(const Survey *s, Inode *dir)
 {
     const HostFsOps *ops = s->fs->ops;
-    g_autoptr(GPtrArray) temporary = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *path = inode_host_path(dir);
     const char *name;
     HostDir *open;
@@ -104,13 +103,9 @@ static void look_into(const Survey *s, Inode *dir)
         return;
     }
     while (ops->dir_next(s->fs, open, &name) > 0) {
-        look_at(s, open, dir, name, temporary);
+        look_at(s, open, dir, name);
     }
     ops->dir_close(s->fs, open);
-    for (guint i = 0; i < temporary->len; i++) {
-        /* What cannot be removed is there the next time. */
-        (void)!ops->unlink(s->fs, g_ptr_array_index(temporary, i));
-    }
 }
 
 static bool is_below_link(const Inode *inode)

@@ -122,7 +122,10 @@ static void settle_moved(Reconcile *r, ReconcileFate *fate,
     stand_at(fate, f->dir, f->name);
     to = inode_host_path(inode);
     linked_follow(r->linked, &inode->host, from, to);
-    if (fate->is_changed && !inode->link_path) {
+    /* Before staging was over, and while a new file waits to take its place,
+     * nobody but the host writes it. */
+    if (fate->is_changed && r->has_begun && !fate->staged &&
+        !inode->link_path) {
         inode->host = apply_host_id(&f->st);
         forget_attributes(inode);
     }
@@ -254,21 +257,25 @@ static Linked *links_of(const JournalTree *tree)
 }
 
 int reconcile_plan(HostFs *fs, const JournalTree *tree,
-                   const JournalPlan *plan)
+                   const JournalPlan *plan, Report *report)
 {
     g_autoptr(GHashTable)
         fates = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     g_autoptr(GHashTable) dirs = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) found =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free_list);
+    g_autoptr(GHashTable) temps = reconcile_temps_new();
     g_autoptr(Linked) linked = links_of(tree);
     Reconcile r = {
         .fs = fs,
         .tree = tree,
+        .report = report,
         .linked = linked,
         .fates = fates,
         .dirs = dirs,
         .found = found,
+        .temps = temps,
+        .has_begun = plan->has_begun,
     };
     bool progress = true;
 

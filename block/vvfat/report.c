@@ -25,7 +25,7 @@ struct Report {
 static const char *const kind_names[] = {
     [REPORT_SKIPPED] = "skipped",   [REPORT_RENAMED] = "renamed",
     [REPORT_CLAMPED] = "clamped",   [REPORT_DANGLING] = "dangling",
-    [REPORT_CONFLICT] = "conflict",
+    [REPORT_CONFLICT] = "conflict", [REPORT_NOT_KEPT] = "not-kept",
 };
 
 Report *report_new(void)

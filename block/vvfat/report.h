@@ -16,6 +16,7 @@ typedef enum ReportKind {
     REPORT_CLAMPED,  /* a time FAT cannot hold */
     REPORT_DANGLING, /* a link whose target the guest renamed or removed */
     REPORT_CONFLICT, /* changed on the host and by the guest */
+    REPORT_NOT_KEPT, /* what the host does not let a file have */
 } ReportKind;
 
 typedef struct Report Report;

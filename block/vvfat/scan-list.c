@@ -120,7 +120,7 @@ static void close_dir(const ScanLister *l, ScanList *list)
 static const char *why_left_out(const ScanLister *l, const char *name)
 {
     if (names_is_temporary(name)) {
-        return "left behind by a commit that was interrupted";
+        return NAMES_WHY_TEMPORARY;
     }
     return name[0] == '.' && !l->hidden ? "hidden, and hidden=off" : NULL;
 }

@@ -12,6 +12,7 @@
 #include "block/driver.h"
 #include "block/vvfat/hostfs.h"
 #include "block/vvfat/layout.h"
+#include "block/vvfat/open-files.h"
 #include "block/vvfat/read.h"
 #include "block/vvfat/report.h"
 #include "block/vvfat/scan.h"
@@ -250,7 +251,8 @@ static int vvfat_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes,
 
     (void)bytes;
     (void)flags;
-    return s->writable ? writable_preadv(s->writable, offset, iov)
+    return s->writable ? open_files_guest_error(
+                             writable_preadv(s->writable, offset, iov))
                        : disk_reader_preadv(s->reader, offset, iov);
 }
 
@@ -261,7 +263,7 @@ static int vvfat_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes,
 
     (void)bytes;
     (void)flags;
-    return writable_pwritev(s->writable, offset, iov);
+    return open_files_guest_error(writable_pwritev(s->writable, offset, iov));
 }
 
 static int vvfat_pwrite_zeroes(BlockDriverState *bs, int64_t offset,
@@ -270,7 +272,8 @@ static int vvfat_pwrite_zeroes(BlockDriverState *bs, int64_t offset,
     Vvfat *s = bdrv_opaque(bs);
 
     (void)flags;
-    return writable_pwrite_zeroes(s->writable, offset, bytes);
+    return open_files_guest_error(
+        writable_pwrite_zeroes(s->writable, offset, bytes));
 }
 
 static int vvfat_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)

@@ -176,7 +176,7 @@ static GPtrArray *load_inodes(Writable *w, const KeptIdentity *kept,
     }
     move_devices(tree, plan, kept->dev, now->dev);
     if (plan) {
-        ret = reconcile_plan(w->fs, tree, plan);
+        ret = reconcile_plan(w->fs, tree, plan, w->report);
     }
     if (ret < 0) {
         block_error_set_errno(errp, -ret,

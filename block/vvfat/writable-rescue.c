@@ -38,7 +38,7 @@ static void copy_range(Copy *c, int64_t offset, int64_t bytes, bool may_miss)
 
         if (ret == 0) {
             ret = rescue_image_write(c->image, offset, n, c->buffer);
-        } else if (ret == -EIO && may_miss) {
+        } else if ((ret == -EIO || ret == -EIDRM) && may_miss) {
             ret = 0;
         }
         c->ret = ret;

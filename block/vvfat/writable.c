@@ -21,16 +21,18 @@ static void on_event(ApplyEventKind kind, const char *path, const char *detail,
 {
     Writable *w = opaque;
 
-    if (kind == APPLY_CONFLICT &&
-        committer_conflict(w->committer, path, detail)) {
-        pthread_mutex_lock(&w->report_lock);
-        report_add(w->report, REPORT_CONFLICT, path, "%s", detail);
-        pthread_mutex_unlock(&w->report_lock);
-    } else if (kind == APPLY_DANGLING) {
-        pthread_mutex_lock(&w->report_lock);
-        report_add(w->report, REPORT_DANGLING, path, "%s", detail);
-        pthread_mutex_unlock(&w->report_lock);
+    if (kind == APPLY_FAILED ||
+        (kind == APPLY_CONFLICT &&
+         !committer_conflict(w->committer, path, detail))) {
+        return;
     }
+    pthread_mutex_lock(&w->report_lock);
+    report_add(w->report,
+               kind == APPLY_CONFLICT   ? REPORT_CONFLICT
+               : kind == APPLY_DANGLING ? REPORT_DANGLING
+                                        : REPORT_NOT_KEPT,
+               path, "%s", detail);
+    pthread_mutex_unlock(&w->report_lock);
 }
 
 void writable_tell(const BlkEvent *event, void *opaque)

@@ -54,7 +54,9 @@ static void hook_event(ApplyEventKind kind, const char *path,
     ApplyWorld *w = opaque;
 
     g_string_append_printf(w->events, "%s %s: %s\n",
-                           kind == APPLY_CONFLICT ? "conflict" : "failed",
+                           kind == APPLY_CONFLICT   ? "conflict"
+                           : kind == APPLY_NOT_KEPT ? "not kept"
+                                                    : "failed",
                            path, detail);
 }
 
@@ -253,11 +255,14 @@ void apply_world_time(ApplyWorld *w, Inode *inode, int64_t seconds)
 void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
                     Inode *victim)
 {
+    bool is_named = kind == PLAN_MKDIR || kind == PLAN_RENAME ||
+                    kind == PLAN_PLACE;
+    const char *name = change_of(inode)->target_name;
     PlanOp op = {
         .kind = kind,
         .inode = inode,
         .dir = dir,
-        .name = change_of(inode)->target_name,
+        .name = is_named ? name : NULL,
         .victim = victim,
     };
 

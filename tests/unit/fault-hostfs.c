@@ -111,8 +111,21 @@ FORWARD(HOST_CALL_ATTR, int, set_read_only, (const char *path, bool read_only),
         (path, read_only))
 FORWARD(HOST_CALL_ATTR, int, set_dos_attrib, (const char *path, unsigned attr),
         (path, attr))
-FORWARD(HOST_CALL_ATTR, int, copy_metadata, (const char *from, const char *to),
-        (from, to))
+
+static int fault_copy_metadata(HostFs *fs, const char *from, const char *to,
+                               char **left_behind)
+{
+    FaultFs *f = fault_fs(fs);
+    int r = count_call(f, HOST_CALL_ATTR);
+
+    *left_behind = NULL;
+    r = r ? r : f->inner->ops->copy_metadata(f->inner, from, to, left_behind);
+    if (f->left_behind) {
+        g_free(*left_behind);
+        *left_behind = g_strdup(f->left_behind);
+    }
+    return r;
+}
 
 FORWARD(HOST_CALL_SYNC, int, file_sync, (HostFile * file), (file))
 FORWARD(HOST_CALL_SYNC, int, dir_sync, (const char *path), (path))

@@ -42,6 +42,7 @@ typedef struct FaultFs {
     gint n_file_opens;
     const char *deny;   /* name that may not be read, or NULL */
     const char *vanish; /* name that is gone when it is looked at, or NULL */
+    const char *left_behind; /* by copy_metadata, or NULL */
     gulong open_delay;  /* microseconds that opening a file takes */
 } FaultFs;
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static struct {
@@ -152,4 +153,12 @@ ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset,
         bytes = short_io;
     }
     return syscall(SYS_splice, in, in_offset, out, out_offset, bytes, flags);
+}
+
+int fsetxattr(int fd, const char *name, const void *value, size_t bytes,
+              int flags)
+{
+    return fault_due(FAULT_FSETXATTR)
+               ? -1
+               : (int)syscall(SYS_fsetxattr, fd, name, value, bytes, flags);
 }

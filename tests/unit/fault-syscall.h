@@ -16,6 +16,7 @@ typedef enum FaultCall {
     FAULT_FALLOCATE,
     FAULT_COPY_FILE_RANGE,
     FAULT_SPLICE,
+    FAULT_FSETXATTR,
     FAULT_CALLS
 } FaultCall;
 

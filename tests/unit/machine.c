@@ -122,14 +122,19 @@ static void add_fact(const char *key, const char *value, void *opaque)
     }
 }
 
-char *machine_facts(Machine *m, const char *prefix)
+char *machine_facts_of(BlockBackend *blk, const char *prefix)
 {
-    g_autoptr(BdrvInfo) info = blk_get_info(m->disk->blk, NULL);
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
     Facts facts = { prefix, g_string_new(NULL) };
 
     cr_assert(info && info->specific);
     options_foreach(info->specific, add_fact, &facts);
     return g_string_free(facts.text, FALSE);
+}
+
+char *machine_facts(Machine *m, const char *prefix)
+{
+    return machine_facts_of(m->disk->blk, prefix);
 }
 
 /* ---- The guest ---- */

@@ -74,5 +74,7 @@ void machine_check_same(Machine *m, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 char *machine_fact(Machine *m, const char *key);
 /* All whose keys begin so, a line each. g_free(). */
 char *machine_facts(Machine *m, const char *prefix);
+/* The same of any vvfat disk. */
+char *machine_facts_of(BlockBackend *blk, const char *prefix);
 
 #endif

@@ -200,12 +200,14 @@ static void copy_xattrs(MemoryFs *m, const MemoryNode *from,
     }
 }
 
-static int memory_copy_metadata(HostFs *fs, const char *from, const char *to)
+static int memory_copy_metadata(HostFs *fs, const char *from, const char *to,
+                                char **left_behind)
 {
     MemoryFs *m = memory_fs(fs);
     MemoryNode *in, *out;
     int r;
 
+    *left_behind = NULL;
     pthread_mutex_lock(&m->lock);
     r = memory_lookup_plain(m, from, &in);
     r = r < 0 ? r : memory_lookup_plain(m, to, &out);

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "block/vvfat/hostfs-dos-attrib.h"
+#include "block/vvfat/hostfs-xattr.h"
+#include "fault-syscall.h"
 #include "hostfs-fixture.h"
 
 Test(hostfs_attr, the_modification_time_alone_is_set)
@@ -198,6 +200,15 @@ static const char ACL[] = "\2\0\0\0"
                           "\x20\0\0\0\xff\xff\xff\xff";
 #define ACL_NAME "system.posix_acl_access"
 
+/* From the file "from"; what stays behind. */
+static void check_copied(HostFs *fs, const char *to, const char *behind)
+{
+    g_autofree char *left = NULL;
+
+    cr_assert_eq(fs->ops->copy_metadata(fs, "from", to, &left), 0);
+    cr_assert(g_strcmp0(left, behind) == 0, "'%s', not '%s'", left, behind);
+}
+
 Test(hostfs_attr, metadata_is_copied)
 {
     g_auto(TestHost) host = test_host_new();
@@ -219,7 +230,7 @@ Test(hostfs_attr, metadata_is_copied)
     if (geteuid() == 0) {
         cr_assert_eq(chown(from, 12, 34), 0);
     }
-    cr_assert_eq(fs->ops->copy_metadata(fs, "from", "to"), 0);
+    check_copied(fs, "to", NULL);
 
     cr_assert_eq(getxattr(to, "user.test", value, sizeof(value)), 1);
     cr_assert_eq(getxattr(to, "user.empty", value, sizeof(value)), 0);
@@ -233,7 +244,7 @@ Test(hostfs_attr, metadata_is_copied)
     cr_assert_neq(test_host_stat(fs, "to").mtime, 1);
     cr_assert_eq(test_host_stat(fs, "to").mode, acl ? 0440 : 0444);
     cr_assert_eq(fs->ops->set_mode(fs, "from", 04751), 0);
-    cr_assert_eq(fs->ops->copy_metadata(fs, "from", "to"), 0);
+    check_copied(fs, "to", NULL);
     cr_assert_eq(test_host_stat(fs, "to").mode, 0751);
     cr_assert_eq(run_command(NULL,
                              "cd '%s' && test \"$(stat -c %%u:%%g from)\" = "
@@ -259,7 +270,7 @@ Test(hostfs_attr, what_a_new_file_inherited_goes)
     test_host_create(fs, "dir/to", "y");
     cr_assert_gt(getxattr(to, ACL_NAME, value, sizeof(value)), 0);
     cr_assert_eq(fs->ops->set_mode(fs, "from", 0664), 0);
-    cr_assert_eq(fs->ops->copy_metadata(fs, "from", "dir/to"), 0);
+    check_copied(fs, "dir/to", NULL);
     cr_assert_lt(getxattr(to, ACL_NAME, value, sizeof(value)), 0);
     cr_assert_eq(test_host_stat(fs, "dir/to").mode, 0664);
 }
@@ -282,6 +293,76 @@ Test(hostfs_attr, rights_of_another_owner_are_not_copied)
                  0);
     cr_assert_eq(setresgid(65534, 65534, 65534), 0);
     cr_assert_eq(setresuid(65534, 65534, 65534), 0);
-    cr_assert_eq(fs->ops->copy_metadata(fs, "from", "to"), 0);
+    check_copied(fs, "to", "owner, group");
     cr_assert_eq(test_host_stat(fs, "to").mode, 0755);
+}
+
+/* ---- What cannot be copied ---- */
+
+Test(hostfs_attr, what_stays_behind)
+{
+    /* The system's, which it does not let us give. */
+    cr_assert(xattr_may_stay_behind("security.selinux", -EPERM, true));
+    cr_assert(xattr_may_stay_behind("security.selinux", -EACCES, false));
+    cr_assert(xattr_may_stay_behind("trusted.test", -EPERM, true));
+    cr_assert(xattr_may_stay_behind("system.nfs4_acl", -ENOTSUP, true));
+    /* The user's, which need no right but that to the file. */
+    cr_assert_not(xattr_may_stay_behind("user.test", -EPERM, true));
+    cr_assert_not(xattr_may_stay_behind("user.test", -EACCES, true));
+    cr_assert(xattr_may_stay_behind("user.test", -ENOTSUP, false));
+    cr_assert(
+        xattr_may_stay_behind("system.posix_acl_access", -ENOTSUP, true));
+    /* A full disk, and one with room where attributes have none. */
+    cr_assert_not(xattr_may_stay_behind("user.test", -ENOSPC, false));
+    cr_assert(xattr_may_stay_behind("user.test", -ENOSPC, true));
+    cr_assert_not(xattr_may_stay_behind("user.test", -EDQUOT, true));
+    cr_assert_not(xattr_may_stay_behind("security.selinux", -EIO, true));
+    /* What was said of the old bytes is not said of the new ones. */
+    cr_assert(xattr_is_of_contents("security.ima"));
+    cr_assert(xattr_is_of_contents("security.capability"));
+    cr_assert_not(xattr_is_of_contents("security.selinux"));
+}
+
+Test(hostfs_attr, a_label_that_we_may_not_set_is_no_error)
+{
+    g_auto(TestHost) host = test_host_new();
+    g_autofree char *from = temp_tree_path(host.t, "from");
+    g_autofree char *to = temp_tree_path(host.t, "to");
+    HostFs *fs = host.fs;
+    char value[8];
+
+    test_host_create(fs, "to", "y");
+    test_host_create(fs, "from", "x");
+    if (setxattr(from, "security.test", "1", 1, 0) != 0) {
+        cr_skip_test("no labels for us here: %s", strerror(errno));
+    }
+    need_xattrs(&host, "from");
+    cr_assert_eq(run_command(NULL, "chown -R 65534:65534 '%s'", host.t->top),
+                 0);
+    cr_assert_eq(setresgid(65534, 65534, 65534), 0);
+    cr_assert_eq(setresuid(65534, 65534, 65534), 0);
+    check_copied(fs, "to", "security.test");
+    cr_assert_eq(getxattr(to, "user.test", value, sizeof(value)), 1);
+}
+
+Test(hostfs_attr, without_its_access_list_a_group_gets_nothing)
+{
+    g_auto(TestHost) host = test_host_new();
+    g_autofree char *from = temp_tree_path(host.t, "from");
+    HostFs *fs = host.fs;
+    g_autofree char *left = NULL;
+
+    test_host_create(fs, "to", "y");
+    test_host_create(fs, "from", "x");
+    if (setxattr(from, ACL_NAME, ACL, sizeof(ACL) - 1, 0) != 0) {
+        cr_skip_test("no access lists here: %s", strerror(errno));
+    }
+    cr_assert_eq(test_host_stat(fs, "from").mode, 0640);
+    fault_arm(FAULT_FSETXATTR, 0, -1, ENOTSUP);
+    check_copied(fs, "to", ACL_NAME);
+    cr_assert_eq(test_host_stat(fs, "to").mode, 0600);
+
+    /* A failure is one, and the file does not get its place. */
+    fault_arm(FAULT_FSETXATTR, 0, -1, EIO);
+    cr_assert_eq(fs->ops->copy_metadata(fs, "from", "to", &left), -EIO);
 }

@@ -196,6 +196,54 @@ Test(writable_events, changed_on_the_host_too)
     heard_free(&h);
 }
 
+/* ---- What the host does not let a file have ---- */
+
+static unsigned count(const char *text, const char *what)
+{
+    unsigned n = 0;
+
+    for (const char *at = text; (at = strstr(at, what)); at++) {
+        n++;
+    }
+    return n;
+}
+
+/* Files are replaced whole, and each flush works. */
+static char *replace_files(const char *left_behind)
+{
+    g_autoptr(Machine) m = machine_new();
+
+    cr_assert_eq(host_tree_text(m->host, "one", "of the host"), 0);
+    cr_assert_eq(host_tree_text(m->host, "two", "of the host"), 0);
+    machine_open(m, "commit=flush");
+    m->fault->left_behind = left_behind;
+    for (unsigned i = 0; i < 3; i++) {
+        guest_fill(m, "one", 2000, (uint8_t)('a' + i));
+        guest_fill(m, "two", 2000, (uint8_t)('a' + i));
+        cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+        machine_check_same(m, "without %s", left_behind);
+    }
+    return machine_facts(m, "report.");
+}
+
+Test(writable_events, labels_that_stay_behind_are_told_once)
+{
+    g_autofree char *report = replace_files("owner, security.test");
+
+    cr_assert_eq(count(report, "not-kept"), 1, "%s", report);
+    image_check_text(report, "report.0.path: one\n");
+    image_check_text(report, "security.test\n");
+}
+
+Test(writable_events, what_a_user_gave_to_a_file_is_told_of_each)
+{
+    g_autofree char *report = replace_files("user.test");
+
+    cr_assert_eq(count(report, "not-kept"), 2, "%s", report);
+    cr_assert_eq(count(report, "path: one"), 1, "%s", report);
+    cr_assert_eq(count(report, "path: two"), 1, "%s", report);
+}
+
 /* ---- Suspended ---- */
 
 Test(writable_events, suspended_and_resumed)
