@@ -115,22 +115,13 @@ static void finish_file(Commit *c, Inode *inode)
     overlay_unlock(c->config.overlay);
 }
 
-static void finish_gone(Commit *c, Inode *inode)
-{
-    overlay_lock(c->config.overlay);
-    data_map_remove(c->config.map, inode);
-    data_map_forget(c->config.map, inode);
-    overlay_unlock(c->config.overlay);
-}
-
 static void finish_inode(Commit *c, Inode *inode)
 {
     if (inode->is_detached) {
         return; /* the overlay is what has its bytes */
     }
-    if (!inode->change->target_name) {
-        finish_gone(c, inode);
-    } else if (!inode->is_directory) {
+    /* What is gone is unmapped already, or when it is freed. */
+    if (inode->change->target_name && !inode->is_directory) {
         finish_file(c, inode);
     }
     inode->host_entry = inode_host_entry(&inode->entry);

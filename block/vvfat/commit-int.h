@@ -15,6 +15,7 @@ struct Commit {
     /* Of this commit, where there are links: */
     GHashTable *removed; /* host paths that are to go */
     bool links_moved;    /* targets of some */
+    GPtrArray *gone;     /* Inode: directories that have left the host */
 };
 
 /* Clusters that so many bytes take. */

@@ -276,6 +276,7 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
         .begin = kept_begin,
         .staged = kept_staged,
         .done = kept_done,
+        .lost = kept_lost,
     };
     bool is_new;
 
