@@ -73,6 +73,10 @@ typedef bool CommitRunVisitor(Commit *c, Inode *inode, ClusterRun run,
 bool commit_doomed(Commit *c, Inode *inode, Inode *shown_by,
                    CommitRunVisitor *visit, void *opaque);
 
+/* A CommitRunVisitor: have the run in the overlay. opaque is an int: 0 or
+ * -errno. */
+bool commit_save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque);
+
 /* The guest's bytes of a file; ApplyHooks.read. */
 int commit_read_file(Commit *c, const Inode *inode, int64_t offset,
                      int64_t bytes, void *buf);

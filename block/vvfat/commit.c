@@ -162,16 +162,6 @@ GPtrArray *commit_judge_all(Commit *c)
     return planned;
 }
 
-static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
-{
-    int *ret = opaque;
-
-    (void)inode;
-    *ret = overlay_save(c->config.overlay, commit_cluster_offset(c, run.first),
-                        (int64_t)run.count * c->cluster_size);
-    return *ret == 0;
-}
-
 /* What the guest still needs of the bytes that are about to be changed. */
 static void save_doomed(Commit *c, GPtrArray *planned)
 {
@@ -182,7 +172,7 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         if (inode->change->held) {
             continue;
         }
-        if (!commit_doomed(c, inode, inode, save_run, &ret)) {
+        if (!commit_doomed(c, inode, inode, commit_save_run, &ret)) {
             inode->change->held |= INODE_IO_ERROR;
             inode->change->error = ret;
             inode->change->detail = g_strdup_printf(
