@@ -62,51 +62,7 @@ void bitmap_set(Bitmap *map, uint64_t bit)
     map->word[bit / WORD_BITS] |= bit_mask(bit);
 }
 
-void bitmap_clear(Bitmap *map, uint64_t bit)
-{
-    assert(bit < map->bits);
-    map->word[bit / WORD_BITS] &= ~bit_mask(bit);
-}
-
-bool bitmap_test_and_set(Bitmap *map, uint64_t bit)
-{
-    bool was = bitmap_test(map, bit);
-
-    bitmap_set(map, bit);
-    return was;
-}
-
-/* Set or clear a range, by whole words where possible. */
-static void bitmap_fill(Bitmap *map, uint64_t first, uint64_t count, bool set)
-{
-    assert(first <= map->bits && count <= map->bits - first);
-    while (count > 0) {
-        uint64_t n = MIN(count, WORD_BITS - first % WORD_BITS);
-        uint64_t mask = mask_from(first);
-
-        mask &= UINT64_MAX >> (WORD_BITS - first % WORD_BITS - n);
-        if (set) {
-            map->word[first / WORD_BITS] |= mask;
-        } else {
-            map->word[first / WORD_BITS] &= ~mask;
-        }
-        first += n;
-        count -= n;
-    }
-}
-
-void bitmap_set_range(Bitmap *map, uint64_t first, uint64_t count)
-{
-    bitmap_fill(map, first, count, true);
-}
-
-void bitmap_clear_range(Bitmap *map, uint64_t first, uint64_t count)
-{
-    bitmap_fill(map, first, count, false);
-}
-
-/* The first bit at or after `from` that differs from `flip`'s bits. */
-static uint64_t bitmap_next(const Bitmap *map, uint64_t from, uint64_t flip)
+uint64_t bitmap_next_set(const Bitmap *map, uint64_t from)
 {
     uint64_t words = word_count(map->bits);
     uint64_t mask = mask_from(from);
@@ -115,24 +71,14 @@ static uint64_t bitmap_next(const Bitmap *map, uint64_t from, uint64_t flip)
         return map->bits;
     }
     for (uint64_t i = from / WORD_BITS; i < words; i++) {
-        uint64_t found = (map->word[i] ^ flip) & mask;
+        uint64_t found = map->word[i] & mask;
 
         if (found != 0) {
-            return MIN(i * WORD_BITS + __builtin_ctzll(found), map->bits);
+            return i * WORD_BITS + __builtin_ctzll(found);
         }
         mask = UINT64_MAX;
     }
     return map->bits;
-}
-
-uint64_t bitmap_next_set(const Bitmap *map, uint64_t from)
-{
-    return bitmap_next(map, from, 0);
-}
-
-uint64_t bitmap_next_clear(const Bitmap *map, uint64_t from)
-{
-    return bitmap_next(map, from, UINT64_MAX);
 }
 
 uint64_t bitmap_count(const Bitmap *map)

@@ -191,10 +191,7 @@ void apply_settle(Apply *apply, Inode *inode, Inode *dir, const char *name)
 
 void apply_forget(Apply *apply, Inode *inode)
 {
-    inode->host_parent = NULL;
-    inode_set_host_name(inode, NULL);
-    g_clear_pointer(&inode->link_path, g_free);
-    g_clear_pointer(&inode->alias, g_free);
+    inode_leave_host(inode);
     apply->hooks.forget(inode, apply->hooks.opaque);
 }
 

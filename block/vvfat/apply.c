@@ -203,20 +203,20 @@ static void run_op(Apply *apply, const PlanOp *op)
     hold_victim(op);
 }
 
-/* A directory can turn out to be gone when something below it could not be
- * looked at: then that is gone, too. */
-static void forget_below_gone(Apply *apply, Inode *inode)
+bool apply_forget_below_gone(Apply *apply, Inode *inode)
 {
-    const Inode *above = inode ? inode->host_parent : NULL;
+    InodeChange *change = inode->change;
 
-    while (above && above->host_parent) {
-        above = above->host_parent;
+    if (!inode_is_on_host(inode) || inode_is_reachable(inode)) {
+        return false;
     }
-    if (above && (!inode_is_on_host(above) || *above->host_name)) {
-        apply_lock(apply);
-        apply_forget(apply, inode);
-        apply_unlock(apply);
+    apply_lock(apply);
+    apply_forget(apply, inode);
+    apply_unlock(apply);
+    if (change && change->target_name && !change->held) {
+        apply_hold(apply, inode, INODE_PARENT_HELD);
     }
+    return true;
 }
 
 int apply_run(Apply *apply, Plan *plan)
@@ -230,8 +230,12 @@ int apply_run(Apply *apply, Plan *plan)
     }
     apply_end_asides(apply);
     for (guint i = 0; i < plan->ops->len; i++) {
-        forget_below_gone(apply, op_at(plan, i)->inode);
-        forget_below_gone(apply, op_at(plan, i)->victim);
+        const PlanOp *op = op_at(plan, i);
+
+        apply_forget_below_gone(apply, op->inode);
+        if (op->victim) {
+            apply_forget_below_gone(apply, op->victim);
+        }
     }
     apply->plan = NULL;
     r = apply_sync_dirty(apply);

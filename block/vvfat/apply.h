@@ -108,6 +108,14 @@ void apply_stage(Apply *apply, Plan *plan);
  */
 int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * A directory can turn out to be gone when something below it could not be
+ * looked at: then that is gone, too, and its change waits until its directory
+ * is there again. True when that was so. Step 2 does this for the inodes of
+ * the plan.
+ */
+bool apply_forget_below_gone(Apply *apply, Inode *inode);
+
 /* Remove what staging left of changes that are held now. Their bytes must be
  * somewhere else: a host file that they came from may be gone. What cannot be
  * removed is forgotten by the change, and tried again by the next step 1. */

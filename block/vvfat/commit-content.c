@@ -194,6 +194,16 @@ bool commit_doomed(Commit *c, Inode *inode, Inode *shown_by,
                          UINT64_MAX);
 }
 
+bool commit_save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
+{
+    int *ret = opaque;
+
+    (void)inode;
+    *ret = overlay_save(c->config.overlay, commit_cluster_offset(c, run.first),
+                        (int64_t)run.count * c->cluster_size);
+    return *ret == 0;
+}
+
 /* ---- Reading ---- */
 
 int commit_read_file(Commit *c, const Inode *inode, int64_t offset,

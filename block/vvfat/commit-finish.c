@@ -7,6 +7,8 @@
  * clusters that it has in store, is not on the host. Unless it is zeroes the
  * overlay keeps it, dirty: when the file grows, it is part of it.
  */
+#include <errno.h>
+
 #include "block/vvfat/commit-int.h"
 
 /* Whether the frozen bytes of a range are zeroes. */
@@ -73,18 +75,28 @@ static void settle_units(Commit *c, const Inode *inode, int64_t shown)
     }
 }
 
+/* False, with everything as it was, when there is no memory. */
 static bool map_file(Commit *c, Inode *inode)
 {
     uint64_t n = commit_clusters(c, inode_size(inode));
+    ClusterChain chain = { 0 };
 
-    data_map_remove(c->config.map, inode);
-    chain_clear(&inode->host_chain);
-    if (!chain_copy(&inode->host_chain, &inode->chain)) {
+    if (!chain_copy(&chain, &inode->chain)) {
         return false;
     }
-    chain_truncate(&inode->host_chain, n);
+    chain_truncate(&chain, n);
+    data_map_remove(c->config.map, inode);
+    inode->host_chain = chain;
     data_map_add(c->config.map, inode);
     return true;
+}
+
+/* The host has the file, but whose its clusters are cannot be kept: they stay
+ * what they were, and the next commit compares it again. */
+static void hold_unmapped(Inode *inode)
+{
+    inode->change->held |= INODE_IO_ERROR;
+    inode->change->error = -ENOMEM;
 }
 
 static void finish_file(Commit *c, Inode *inode)
@@ -95,17 +107,11 @@ static void finish_file(Commit *c, Inode *inode)
         return; /* still mapped as it was: compared again when touched */
     }
     overlay_lock(c->config.overlay);
-    if (map_file(c, inode)) { /* else the overlay keeps it all */
+    if (map_file(c, inode)) {
         settle_units(c, inode, shown);
+    } else {
+        hold_unmapped(inode);
     }
-    overlay_unlock(c->config.overlay);
-}
-
-static void finish_gone(Commit *c, Inode *inode)
-{
-    overlay_lock(c->config.overlay);
-    data_map_remove(c->config.map, inode);
-    data_map_forget(c->config.map, inode);
     overlay_unlock(c->config.overlay);
 }
 
@@ -114,9 +120,8 @@ static void finish_inode(Commit *c, Inode *inode)
     if (inode->is_detached) {
         return; /* the overlay is what has its bytes */
     }
-    if (!inode->change->target_name) {
-        finish_gone(c, inode);
-    } else if (!inode->is_directory) {
+    /* What is gone is unmapped already, or when it is freed. */
+    if (inode->change->target_name && !inode->is_directory) {
         finish_file(c, inode);
     }
     inode->host_entry = inode_host_entry(&inode->entry);
@@ -153,7 +158,8 @@ void commit_finish(Commit *c)
 
         if (!inode->change->held) {
             finish_inode(c, inode);
-        } else if (c->error == 0 && inode->change->error < 0) {
+        }
+        if (c->error == 0 && inode->change->held && inode->change->error < 0) {
             c->error = inode->change->error;
         }
     }

@@ -15,6 +15,7 @@ struct Commit {
     /* Of this commit, where there are links: */
     GHashTable *removed; /* host paths that are to go */
     bool links_moved;    /* targets of some */
+    GPtrArray *gone;     /* Inode: directories that have left the host */
 };
 
 /* Clusters that so many bytes take. */
@@ -79,6 +80,10 @@ typedef bool CommitRunVisitor(Commit *c, Inode *inode, ClusterRun run,
                               void *opaque);
 bool commit_doomed(Commit *c, Inode *inode, Inode *shown_by,
                    CommitRunVisitor *visit, void *opaque);
+
+/* A CommitRunVisitor: have the run in the overlay. opaque is an int: 0 or
+ * -errno. */
+bool commit_save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque);
 
 /* The guest's bytes of a file; ApplyHooks.read. */
 int commit_read_file(Commit *c, const Inode *inode, int64_t offset,

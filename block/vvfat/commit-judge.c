@@ -8,10 +8,6 @@
 #include "block/vvfat/commit-int.h"
 #include "block/vvfat/names.h"
 
-/* Kept on the host as they are: attributes that mean something there. */
-#define HOST_ATTRIBUTES                                                       \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
-
 /* ---- Names ---- */
 
 /* Whether the host's name is the one that belongs to the guest's. */
@@ -52,7 +48,7 @@ static bool is_elsewhere(const Inode *inode)
 
 static bool has_other_attributes(const Inode *inode)
 {
-    return ((inode->entry.attr ^ inode->host_entry.attr) & HOST_ATTRIBUTES) ||
+    return ((inode->entry.attr ^ inode->host_entry.attr) & FAT_ATTR_DOS) ||
            !inode_has_entry_time(inode);
 }
 

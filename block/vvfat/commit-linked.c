@@ -36,16 +36,6 @@ static bool is_host_changed(Commit *c, const Inode *inode)
             (now.size != known->size || now.mtime_ns != known->mtime_ns));
 }
 
-static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
-{
-    int *ret = opaque;
-
-    (void)inode;
-    *ret = overlay_save(c->config.overlay, commit_cluster_offset(c, run.first),
-                        (int64_t)run.count * c->cluster_size);
-    return *ret == 0;
-}
-
 /* What was saved of it is not looked for in the file any more: its size is at
  * most `size` bytes. */
 static void detach(Commit *c, Inode *linked, int64_t size)
@@ -89,7 +79,7 @@ static void save_files(Commit *c, Inode *inode, const GPtrArray *files)
         if (linked == inode) {
             continue;
         }
-        if (!commit_doomed(c, inode, linked, save_run, &ret)) {
+        if (!commit_doomed(c, inode, linked, commit_save_run, &ret)) {
             hold(c, inode, linked, ret);
             return;
         }

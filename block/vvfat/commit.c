@@ -30,11 +30,15 @@ static void hook_forget(Inode *inode, void *opaque)
     DataMap *map = ((Commit *)opaque)->config.map;
 
     /* Before the commit is over, nobody is to look for a file that is gone:
-     * what the guest needs of it was saved, and the rest is free clusters. */
-    if (inode->change && !inode->change->target_name) {
+     * what the guest needs of it was saved, and the rest is free clusters. But
+     * what waits, or is still to be there, had bytes that are lost now. */
+    if (inode->change && !inode->change->held && !inode->change->target_name) {
         data_map_remove(map, inode);
     }
     data_map_forget(map, inode);
+    if (inode->is_directory) {
+        g_ptr_array_add(((Commit *)opaque)->gone, inode);
+    }
 }
 
 static void hook_moved(const Inode *inode, const char *from, const char *to,
@@ -75,6 +79,7 @@ Commit *commit_new(const CommitConfig *config)
     }
     c->config = *config;
     c->removed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    c->gone = g_ptr_array_new();
     c->cluster_size = boot->sectors_per_cluster * boot->bytes_per_sector;
     c->data_offset = config->volume_offset +
                      (int64_t)boot->data_start * boot->bytes_per_sector;
@@ -87,6 +92,7 @@ void commit_free(Commit *c)
     if (c) {
         apply_free(c->apply);
         g_hash_table_unref(c->removed);
+        g_ptr_array_unref(c->gone);
         g_free(c);
     }
 }
@@ -156,16 +162,6 @@ GPtrArray *commit_judge_all(Commit *c)
     return planned;
 }
 
-static bool save_run(Commit *c, Inode *inode, ClusterRun run, void *opaque)
-{
-    int *ret = opaque;
-
-    (void)inode;
-    *ret = overlay_save(c->config.overlay, commit_cluster_offset(c, run.first),
-                        (int64_t)run.count * c->cluster_size);
-    return *ret == 0;
-}
-
 void commit_hold_unsaved(Commit *c, Inode *inode, int error, const char *what)
 {
     InodeChange *change = inode->change;
@@ -199,7 +195,7 @@ static void save_doomed(Commit *c, GPtrArray *planned)
         if (inode->change->held) {
             continue;
         }
-        if (!commit_doomed(c, inode, inode, save_run, &ret)) {
+        if (!commit_doomed(c, inode, inode, commit_save_run, &ret)) {
             commit_hold_unsaved(c, inode, ret, "what the guest still needs");
         } else {
             commit_save_linked(c, inode);
@@ -225,6 +221,42 @@ static void hold_all(Commit *c, int error, const char *detail)
             }
         }
     }
+}
+
+/* What the guest has in a directory that is gone is new, from now on. */
+static void forget_children(Commit *c, const Inode *dir)
+{
+    for (uint32_t i = 0; i < dir->n_children; i++) {
+        Inode *child = dir->children[i];
+
+        if (apply_forget_below_gone(c->apply, child)) {
+            guest_state_change(c->config.state, child);
+            child->change->held |= INODE_PARENT_HELD;
+            if (c->config.lost) {
+                c->config.lost(child, c->config.opaque);
+            }
+        }
+    }
+}
+
+/* Apply knows the inodes of the plan alone. Others that were on the host below
+ * what is gone wait, or are as they were, below what the guest has moved. */
+static void forget_below_gone(Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+
+    for (guint i = 0; c->gone->len && i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
+        if (apply_forget_below_gone(c->apply, inode) && c->config.lost) {
+            c->config.lost(inode, c->config.opaque);
+        }
+    }
+    /* Directories that are forgotten come to the end of the list. */
+    for (guint i = 0; i < c->gone->len; i++) {
+        forget_children(c, g_ptr_array_index(c->gone, i));
+    }
+    g_ptr_array_set_size(c->gone, 0);
 }
 
 /* After CommitConfig.begin or .staged. */
@@ -269,6 +301,7 @@ static void run_plan(Commit *c, CommitResult *result)
     plan = plan_new(planned);
     result->operations = plan->ops->len;
     failed = run_ops(c, plan);
+    forget_below_gone(c);
     if (failed) {
         hold_all(c, failed, NULL);
         result->failed = true;

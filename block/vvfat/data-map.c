@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/data-map.h"
 
+#include <errno.h>
+
+#include "block/driver.h"
 #include "block/vvfat/open-files.h"
 
 #define MAX_OPEN_FILES 128u
@@ -11,6 +14,7 @@ struct DataMap {
     IntervalMap *clusters; /* -> Inode, cluster index in its file */
     OpenFiles *files;
     uint64_t last_mapped;
+    Inode lost; /* what needed clusters of freed inodes are mapped to */
 };
 
 static char *inode_file_path(const void *key, const void *opaque)
@@ -43,6 +47,7 @@ DataMap *data_map_new(HostFs *fs, uint32_t cluster_size)
     map->cluster_size = cluster_size;
     map->clusters = interval_map_new();
     map->files = open_files_new(&source, fs, MAX_OPEN_FILES);
+    map->lost.host.size = INT64_MAX / 2; /* has every cluster */
     return map;
 }
 
@@ -94,6 +99,33 @@ void data_map_remove(DataMap *map, Inode *inode)
     for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
         unmap_run(map, inode, chain_runs(&inode->host_chain)[i]);
     }
+    chain_clear(&inode->host_chain);
+}
+
+static void lose_run(DataMap *map, const Inode *inode, ClusterRun run,
+                     bool (*is_needed)(uint32_t cluster, void *opaque),
+                     void *opaque)
+{
+    Interval found;
+
+    for (uint32_t at = run.first; at < run.first + run.count; at++) {
+        if (data_map_lookup(map, at, &found) && found.value == inode &&
+            is_needed(at, opaque)) {
+            interval_map_set(map->clusters, at, at + 1, &map->lost, at);
+        }
+    }
+}
+
+void data_map_retire(DataMap *map, Inode *inode,
+                     bool (*is_needed)(uint32_t cluster, void *opaque),
+                     void *opaque)
+{
+    for (uint32_t i = 0; i < inode->host_chain.n_runs; i++) {
+        lose_run(map, inode, chain_runs(&inode->host_chain)[i], is_needed,
+                 opaque);
+    }
+    data_map_remove(map, inode);
+    data_map_forget(map, inode);
 }
 
 void data_map_truncate(DataMap *map, Inode *inode, uint64_t clusters)
@@ -136,6 +168,17 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
 
 /* ---- Reading ---- */
 
+static int read_file(DataMap *map, const Inode *inode, int64_t offset,
+                     const IOVector *iov, size_t iov_offset, size_t bytes)
+{
+    if (!inode_is_on_host(inode)) {
+        bdrv_set_io_error("The host has deleted the file whose bytes these "
+                          "are");
+        return -EIDRM;
+    }
+    return open_files_read(map->files, inode, offset, iov, iov_offset, bytes);
+}
+
 /* Where a byte of a cluster is in the host file of its interval. */
 static int64_t file_offset(const DataMap *map, const Interval *found,
                            uint32_t cluster, uint32_t in_cluster)
@@ -160,8 +203,7 @@ int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
         left = MAX(inode->host.size - offset, 0);
         n = (size_t)MIN((int64_t)bytes, left);
         if (n) {
-            ret = open_files_read(map->files, inode, offset, iov, iov_offset,
-                                  n);
+            ret = read_file(map, inode, offset, iov, iov_offset, n);
         }
     }
     if (ret == 0 && n < bytes) {

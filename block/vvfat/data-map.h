@@ -2,7 +2,12 @@
 /*
  * Which clusters of a writable volume are whose bytes on the host, and reading
  * them. A cluster that is mapped has the bytes of its inode's host file, from
- * an offset on; behind the file's end there are zeroes.
+ * an offset on; behind the file's end there are zeroes. It stays mapped when
+ * the host has deleted that file: bytes that are lost are an error, and no
+ * zeroes.
+ *
+ * An inode is in the map only where its host_chain says so; one that is freed
+ * has none.
  *
  * Not locked: the gate of the overlay lets readers in together, and those who
  * change the map, or the host's side of an inode, alone.
@@ -30,8 +35,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DataMap, data_map_free)
  * inode->mapped_at rises from call to call. */
 void data_map_add(DataMap *map, Inode *inode);
 
-/* Unmap what is still mapped of inode->host_chain. */
+/* Unmap what is still mapped of inode->host_chain, which is empty then. */
 void data_map_remove(DataMap *map, Inode *inode);
+
+/*
+ * The inode is about to be freed, and has no host file: nothing refers to it
+ * afterwards. Clusters that is_needed() says cannot be read until something
+ * else has them: their bytes went with the host file. The others are unmapped.
+ */
+void data_map_retire(DataMap *map, Inode *inode,
+                     bool (*is_needed)(uint32_t cluster, void *opaque),
+                     void *opaque);
 
 /* Unmap what is still mapped of inode->host_chain from a cluster of it on, and
  * let it end there. */
@@ -56,7 +70,7 @@ uint32_t data_map_run(const DataMap *map, const Inode *inode, int64_t offset,
  * Fill part of a vector with `bytes` bytes from a byte of a cluster on; the
  * clusters from there on are mapped as one interval, or none of them is:
  * zeroes. As open_files_read(): -EIDRM when the host's file is not what it
- * was.
+ * was, or is no more.
  */
 int data_map_read(DataMap *map, uint32_t cluster, uint32_t in_cluster,
                   const IOVector *iov, size_t iov_offset, size_t bytes)

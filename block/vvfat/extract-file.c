@@ -7,14 +7,11 @@
 #include "block/vvfat/dirent.h"
 #include "block/vvfat/extract-int.h"
 
-#define DOS_ATTRIBUTES                                                        \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
-
 /* ---- Attributes and times ---- */
 
 void extract_store_attributes(Extract *x, int fd, const TreeNode *node)
 {
-    unsigned attributes = node->attr & DOS_ATTRIBUTES;
+    unsigned attributes = node->attr & FAT_ATTR_DOS;
     unsigned usual = 0;
     int ret;
 

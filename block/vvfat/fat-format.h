@@ -133,6 +133,9 @@ typedef struct FatLongDirent {
 #define FAT_ATTR_VOLUME_ID 0x08
 #define FAT_ATTR_DIRECTORY 0x10
 #define FAT_ATTR_ARCHIVE 0x20
+/* Those that say nothing of what the entry is. */
+#define FAT_ATTR_DOS                                                          \
+    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
 #define FAT_ATTR_LONG_NAME 0x0f
 #define FAT_ATTR_LONG_NAME_MASK 0x3f
 

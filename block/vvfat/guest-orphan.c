@@ -63,10 +63,12 @@ static int is_held(GuestState *s, const Inode *inode)
     return 0;
 }
 
+/* Not directories: they have clusters, and the one that this one was in may be
+ * below it now. */
 static bool waits_for_directory(const Inode *inode)
 {
-    return inode->chain.n_runs == 0 && inode->host_parent &&
-           inode->host_parent->defects;
+    return !inode->is_directory && inode->chain.n_runs == 0 &&
+           inode->host_parent && inode->host_parent->defects;
 }
 
 /* It is no more. The list gets its children. */

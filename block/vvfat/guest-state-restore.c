@@ -73,12 +73,26 @@ static void restore_inode(GuestState *s, Inode *inode)
     }
 }
 
+/* An interrupted plan may have removed directories that others were in, as far
+ * as is recorded, and from which the host took these away. */
+static void leave_gone(const GPtrArray *inodes)
+{
+    for (guint i = 0; i < inodes->len; i++) {
+        Inode *inode = g_ptr_array_index(inodes, i);
+
+        if (inode_is_on_host(inode) && !inode_is_reachable(inode)) {
+            inode_leave_host(inode);
+        }
+    }
+}
+
 void guest_state_restore(GuestState *s, const GPtrArray *inodes)
 {
     inode_free(s->root);
     s->root = g_ptr_array_index(inodes, 0);
     s->boot_touched = true;
     s->root_touched = true;
+    leave_gone(inodes);
     for (guint i = 0; i < inodes->len; i++) {
         restore_inode(s, g_ptr_array_index(inodes, i));
     }

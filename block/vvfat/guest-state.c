@@ -3,6 +3,8 @@
  * changes, and what was touched. */
 #include "block/vvfat/guest-state.h"
 
+#include <assert.h>
+
 #include "block/vvfat/guest-state-int.h"
 
 /* ---- The state ---- */
@@ -192,6 +194,10 @@ void guest_retire(GuestState *s)
         }
         if (inode->is_linked_to) {
             linked_remove(s->linked, inode);
+        }
+        if (s->config.retire) {
+            s->config.retire(s->config.opaque, inode);
+            assert(inode->host_chain.n_runs == 0);
         }
         inode_free(inode);
     }

@@ -42,6 +42,9 @@ typedef struct GuestStateConfig {
                                  been zeroes */
     /* Whether the guest wrote a cluster since it was committed. */
     bool (*is_dirty)(void *opaque, uint32_t cluster);
+    /* An inode is about to be freed: nobody is to know it any more, nor its
+     * host_chain to have clusters. May be NULL. */
+    void (*retire)(void *opaque, Inode *inode);
     void *opaque;
 } GuestStateConfig;
 

@@ -166,6 +166,24 @@ bool inode_is_loss(const Inode *inode)
            !(change->held & INODE_LOST_CHAIN && !change->target_name);
 }
 
+/* ---- The host's side ---- */
+
+bool inode_is_reachable(const Inode *inode)
+{
+    while (inode->host_parent) {
+        inode = inode->host_parent;
+    }
+    return inode_is_on_host(inode) && *inode->host_name == '\0';
+}
+
+void inode_leave_host(Inode *inode)
+{
+    inode->host_parent = NULL;
+    inode_set_host_name(inode, NULL);
+    g_clear_pointer(&inode->link_path, g_free);
+    g_clear_pointer(&inode->alias, g_free);
+}
+
 /* ---- Paths ---- */
 
 static const Inode *guest_up(const Inode *inode)

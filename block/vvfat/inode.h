@@ -178,6 +178,13 @@ static inline bool inode_is_on_host(const Inode *inode)
     return inode->host_name != NULL;
 }
 
+/* Whether its host side leads up to the root: not so below a directory that
+ * turned out to be gone. */
+bool inode_is_reachable(const Inode *inode);
+
+/* Not on the host any more. host_chain stays. */
+void inode_leave_host(Inode *inode);
+
 /* For one in the list of changes: held back, in the guest's tree, so the host
  * has not what the guest has. What has lost its entry is on the host still, or
  * nobody's. */

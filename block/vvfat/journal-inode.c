@@ -68,7 +68,6 @@ static uint8_t flags_of(const Inode *inode)
 
 void journal_put_inode(GByteArray *out, const Inode *inode)
 {
-    static const ClusterChain none = { 0 };
     bool on_host = inode_is_on_host(inode);
 
     journal_put_u8(out, flags_of(inode));
@@ -89,7 +88,7 @@ void journal_put_inode(GByteArray *out, const Inode *inode)
     journal_put_host_id(out, &inode->host);
     put_host_entry(out, &inode->host_entry);
     journal_put_u64(out, inode->mapped_at);
-    put_chain(out, on_host ? &inode->host_chain : &none);
+    put_chain(out, &inode->host_chain);
 }
 
 /* ---- Reading ---- */
@@ -145,7 +144,7 @@ static bool is_sound(const JournalInode *j)
                !inode->link_path;
     }
     if (!inode->host_name) {
-        return j->host_parent == 0 && inode->host_chain.n_runs == 0;
+        return j->host_parent == 0;
     }
     return j->host_parent != 0 && is_host_name(inode->host_name) &&
            (!inode->link_path || is_host_path(inode->link_path));

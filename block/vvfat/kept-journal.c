@@ -124,6 +124,11 @@ int kept_staged(const Plan *plan, void *opaque)
     return journal_staged(w->kept->journal, plan);
 }
 
+void kept_lost(Inode *inode, void *opaque)
+{
+    g_hash_table_add(((Writable *)opaque)->kept->planned, inode);
+}
+
 /* About to be freed: no entry, no clusters, no file. */
 static bool is_gone(const Writable *w, const Inode *inode)
 {

@@ -163,11 +163,6 @@ int64_t overlay_dirty_bytes(Overlay *o)
     return bytes_in(o, o->dirty);
 }
 
-bool overlay_is_touched(Overlay *o)
-{
-    return bytes_in(o, o->touched) > 0;
-}
-
 /* ---- Reading ---- */
 
 static int read_child(Overlay *o, int64_t offset, const IOVector *iov,

@@ -113,9 +113,6 @@ int64_t overlay_run(Overlay *overlay, int64_t offset, int64_t bytes,
 int64_t overlay_present_bytes(Overlay *overlay);
 int64_t overlay_dirty_bytes(Overlay *overlay);
 
-/* Whether any byte was written since the last freeze. */
-bool overlay_is_touched(Overlay *overlay);
-
 /* For check_write: the disk as it is. */
 int overlay_read_gated(Overlay *overlay, int64_t offset, int64_t bytes,
                        void *buf) G_GNUC_WARN_UNUSED_RESULT;

@@ -10,9 +10,6 @@
 
 #include <string.h>
 
-#define KEPT_ATTRIBUTES                                                       \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
-
 /* ---- What becomes of an inode ---- */
 
 Inode *plan_final_dir(const Inode *inode)
@@ -197,7 +194,7 @@ static bool wants_attributes(const Inode *inode)
     if (!inode_is_on_host(inode)) { /* what a file that is made is taken for */
         has = inode->is_directory ? 0 : FAT_ATTR_ARCHIVE;
     }
-    return ((inode->entry.attr ^ has) & KEPT_ATTRIBUTES) != 0;
+    return ((inode->entry.attr ^ has) & FAT_ATTR_DOS) != 0;
 }
 
 static bool wants_times(const Inode *inode)

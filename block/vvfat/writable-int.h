@@ -20,7 +20,8 @@ typedef struct Kept {
     BdrvChild *child;
     Journal *journal;
     Redo *redo;
-    GHashTable *planned; /* Inode: what the plan being run is about */
+    GHashTable *planned; /* Inode: what the plan being run is about, or found
+                            to be gone */
 } Kept;
 
 struct Writable {
@@ -135,6 +136,7 @@ void kept_free(Kept *kept);
 int kept_begin(const Plan *plan, void *opaque);
 int kept_staged(const Plan *plan, void *opaque);
 int kept_done(void *opaque);
+void kept_lost(Inode *inode, void *opaque);
 
 /* The image (kept-make.c), opened: w->kept. *layout is set, and is the
  * caller's, when the image was not there. */

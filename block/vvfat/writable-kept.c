@@ -279,6 +279,7 @@ static bool start(Writable *w, BlockDriverState *bs, Options *options,
         .begin = kept_begin,
         .staged = kept_staged,
         .done = kept_done,
+        .lost = kept_lost,
     };
     g_autoptr(Layout) layout = NULL;
     g_autoptr(GByteArray) identity = NULL;

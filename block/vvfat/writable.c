@@ -63,6 +63,31 @@ static bool cluster_is_dirty(void *opaque, uint32_t cluster)
                             w->cluster_size);
 }
 
+/* Whether the guest has it in use, and the overlay has not all of it. */
+static bool cluster_is_needed(uint32_t cluster, void *opaque)
+{
+    const Writable *w = opaque;
+    int64_t offset = w->data_offset +
+                     (int64_t)(cluster - FAT_FIRST_CLUSTER) * w->cluster_size;
+    bool present;
+
+    return guest_state_allocated(w->state, cluster) != 0 &&
+           (overlay_run(w->overlay, offset, w->cluster_size, &present) <
+                w->cluster_size ||
+            !present);
+}
+
+static void retire_inode(void *opaque, Inode *inode)
+{
+    Writable *w = opaque;
+
+    if (inode->host_chain.n_runs) {
+        overlay_lock(w->overlay);
+        data_map_retire(w->map, inode, cluster_is_needed, w);
+        overlay_unlock(w->overlay);
+    }
+}
+
 /* Options of the child, as the original has them. The image is made here. */
 static char *make_target(Writable *w, Options *options, uint32_t unit,
                          GError **errp)
@@ -166,6 +191,7 @@ bool writable_make_state(Writable *w, const uint8_t boot[SECTOR_SIZE],
         .read = read_frozen,
         .initial = initial,
         .is_dirty = cluster_is_dirty,
+        .retire = retire_inode,
         .opaque = w,
     };
 
@@ -228,6 +254,7 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         .begin = hooks->begin,
         .staged = hooks->staged,
         .done = hooks->done,
+        .lost = hooks->lost,
         .updated = writable_refresh_protection,
         .opaque = w,
     };

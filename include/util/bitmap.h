@@ -17,17 +17,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bitmap, bitmap_free)
 /* Indices must be below the number of bits. */
 bool bitmap_test(const Bitmap *map, uint64_t bit);
 void bitmap_set(Bitmap *map, uint64_t bit);
-void bitmap_clear(Bitmap *map, uint64_t bit);
 
-/* Set, and whether it was set before. */
-bool bitmap_test_and_set(Bitmap *map, uint64_t bit);
-
-void bitmap_set_range(Bitmap *map, uint64_t first, uint64_t count);
-void bitmap_clear_range(Bitmap *map, uint64_t first, uint64_t count);
-
-/* First set (clear) bit at or after `from`; the number of bits if none. */
+/* First set bit at or after `from`; the number of bits if none. */
 uint64_t bitmap_next_set(const Bitmap *map, uint64_t from);
-uint64_t bitmap_next_clear(const Bitmap *map, uint64_t from);
 
 uint64_t bitmap_count(const Bitmap *map);
 

@@ -65,6 +65,40 @@ int host_tree_text(HostFs *fs, const char *path, const char *text)
     return host_tree_file(fs, path, text, strlen(text));
 }
 
+/* ---- Removing ---- */
+
+static int list_names(HostFs *fs, const char *path, GPtrArray *names)
+{
+    HostDir *dir;
+    const char *name;
+    int r = fs->ops->dir_open(fs, path, &dir);
+
+    if (r < 0) {
+        return r;
+    }
+    while ((r = fs->ops->dir_next(fs, dir, &name)) > 0) {
+        g_ptr_array_add(names, g_strconcat(path, "/", name, NULL));
+    }
+    fs->ops->dir_close(fs, dir);
+    return r;
+}
+
+int host_tree_remove(HostFs *fs, const char *path)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    HostStat st;
+    int r = fs->ops->stat(fs, path, &st);
+
+    if (r < 0 || st.kind != HOST_DIRECTORY) {
+        return r < 0 ? r : fs->ops->unlink(fs, path);
+    }
+    r = list_names(fs, path, names);
+    for (guint i = 0; r == 0 && i < names->len; i++) {
+        r = host_tree_remove(fs, g_ptr_array_index(names, i));
+    }
+    return r < 0 ? r : fs->ops->rmdir(fs, path);
+}
+
 /* ---- Reading ---- */
 
 static int read_file(HostFs *fs, const char *path, char **data, size_t *bytes)

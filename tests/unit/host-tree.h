@@ -13,6 +13,9 @@ int host_tree_file(HostFs *fs, const char *path, const void *data,
 int host_tree_text(HostFs *fs, const char *path, const char *text);
 int host_tree_dir(HostFs *fs, const char *path);
 
+/* Remove a file, or a directory with all below. 0 or -errno. */
+int host_tree_remove(HostFs *fs, const char *path);
+
 /* The contents of a file, with a NUL behind them that does not count, or
  * NULL. g_free(). */
 char *host_tree_read(HostFs *fs, const char *path, size_t *bytes);

@@ -66,7 +66,7 @@ static void attach(Machine *m, BlockBackend *blk)
     cr_assert_not_null(m->vol, "%s", why);
 }
 
-void machine_open(Machine *m, const char *more)
+BlockBackend *machine_open_device(Machine *m, const char *more)
 {
     g_autofree char *options = g_strconcat(OPTIONS, more ? "," : "", more,
                                            NULL);
@@ -76,7 +76,12 @@ void machine_open(Machine *m, const char *more)
     hostfs_set_opener(lend);
     blk = image_open(BDRV_O_RDWR | BDRV_O_UNMAP, options);
     hostfs_set_opener(NULL);
-    attach(m, blk);
+    return blk;
+}
+
+void machine_open(Machine *m, const char *more)
+{
+    attach(m, machine_open_device(m, more));
 }
 
 void machine_open_image(Machine *m, const char *path)

@@ -27,6 +27,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 /* The disk; more: further options, or NULL. */
 void machine_open(Machine *m, const char *more);
 
+/* The same for who does not read all of it at once; blk_close(). */
+BlockBackend *machine_open_device(Machine *m, const char *more);
+
 /* The same guest's disk, as an image of it that was kept. */
 void machine_open_image(Machine *m, const char *path);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "image-fixture.h"
+#include "tests/unit/fault-malloc.h"
 #include "tests/unit/host-tree.h"
 #include "tests/unit/machine-day.h"
 
@@ -145,6 +146,67 @@ Test(writable_faults, what_never_reached_the_host_is_in_an_image)
     machine_open_image(m, image);
     kept = machine_guest_dump(m);
     cr_assert_str_eq(kept, guest);
+}
+
+/* ---- Memory ---- */
+
+/* A file whose chain has several runs, part of which is on the host alone. */
+static void append(Machine *m)
+{
+    guest_put(m, "large", 600, "in place");
+    guest_fill(m, "between", 700, 'b');
+    guest_resize(m, "large", 6000);
+    guest_put(m, "large", 5500, "behind the old end");
+}
+
+/* A step of the day, after those before it. */
+static void do_step(Machine *m, unsigned step)
+{
+    for (unsigned i = 0; i < step; i++) {
+        day_step(m, i);
+        cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    }
+    day_step(m, step);
+}
+
+/* What has no memory waits, and the guest reads what it wrote. False: there
+ * was no k-th allocation. */
+static bool check_no_memory(unsigned step, unsigned k)
+{
+    g_autoptr(Machine) m = morning();
+    g_autofree char *why = NULL;
+    bool happened;
+
+    if (step < DAY_STEPS) {
+        do_step(m, step);
+    } else {
+        append(m);
+    }
+    guest_write_out(m, ORDER_LINUX);
+    fault_malloc_arm(k);
+    (void)!blk_flush(m->disk->blk);
+    happened = fault_malloc_count() >= k;
+    fault_malloc_arm(0);
+    why = disk_verify(m->disk, true, 0);
+    cr_assert_null(why, "step %u, allocation %u: %s", step, k, why);
+    guest_time(m, "plain", 1300000000);
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    machine_check_same(m, "step %u, allocation %u", step, k);
+    why = machine_close(m);
+    cr_assert_null(why, "step %u, allocation %u: %s", step, k, why);
+    return happened;
+}
+
+Test(writable_faults, no_memory)
+{
+    unsigned n = 0;
+
+    for (unsigned step = 0; step <= DAY_STEPS; step++) {
+        for (unsigned k = 1; check_no_memory(step, k); k++) {
+            n++;
+        }
+    }
+    cr_assert_gt(n, 10);
 }
 
 Test(writable_faults, io_error)
