@@ -116,6 +116,17 @@ void memory_sync_all(MemoryFs *m)
     retire(m, marked);
 }
 
+void memory_lose_data(MemoryFs *m, uint64_t ino)
+{
+    for (unsigned i = m->pending->len; i-- > 0;) {
+        const MemoryOp *op = m->pending->pdata[i];
+
+        if (op->kind == MEMORY_DATA && (ino == 0 || op->ino == ino)) {
+            g_ptr_array_remove_index(m->pending, i);
+        }
+    }
+}
+
 /* ---- Power cuts ---- */
 
 typedef struct Crash {
