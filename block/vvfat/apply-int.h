@@ -33,7 +33,8 @@ struct Apply {
     ApplyOptions options;
     ApplyHooks hooks;
     Plan *plan;              /* the one that is being run */
-    GHashTable *dirty;       /* inodes whose host side is not durable */
+    GHashTable *dirty;       /* inodes whose host side is not durable: since
+                                the last sync that did not fail */
     GArray *asides;          /* Aside: what was put aside in this run */
     GPtrArray *leftovers;    /* paths of what was made in vain, and could not
                                 be removed yet */
@@ -176,7 +177,7 @@ void apply_sweep(Apply *apply);
 /* ---- Durability (apply-sync.c) ---- */
 
 void apply_set_dirty(Apply *apply, Inode *inode);
-/* Those of the set, together. The first error. */
+/* Those of the set, together. The first error: then all stay in the set. */
 int apply_sync_dirty(Apply *apply);
 /* The temporary files of inodes (those that fail are held). */
 void apply_sync_staged(Apply *apply, const GPtrArray *inodes);

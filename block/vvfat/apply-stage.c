@@ -305,14 +305,15 @@ void apply_drop_temp(Apply *apply, Inode *inode)
 /* ---- The operation ---- */
 
 /* Whether the host file, of the same size, has the guest's bytes. What cannot
- * be read is not the same. */
+ * be read is not the same; what may not be on the disk, neither. */
 static bool is_same(Apply *apply, const Inode *inode)
 {
     g_autofree char *path = inode_host_path(inode);
     int64_t size = inode_size(inode);
     HostFile *file;
     HostStat st;
-    bool same = apply->fs->ops->file_open(apply->fs, path, &file, &st) == 0;
+    bool same = !inode->is_unsynced &&
+                apply->fs->ops->file_open(apply->fs, path, &file, &st) == 0;
 
     if (!same) {
         return false;

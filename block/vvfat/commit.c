@@ -208,8 +208,11 @@ static void hold_all(Commit *c, int error)
 static int run_ops(Commit *c, Plan *plan)
 {
     bool is_kept = c->config.begin && plan->ops->len;
-    int ret = is_kept ? c->config.begin(plan, c->config.opaque) : 0;
+    int ret = apply_resync(c->apply);
 
+    if (ret == 0 && is_kept) {
+        ret = c->config.begin(plan, c->config.opaque);
+    }
     if (ret == 0) {
         apply_stage(c->apply, plan);
         ret = is_kept ? c->config.staged(plan, c->config.opaque) : 0;
@@ -243,6 +246,9 @@ static bool finish(Commit *c, CommitResult *result)
     int ret;
 
     commit_finish(c);
+    if (apply_is_unsynced(c->apply)) {
+        return false; /* all is held, and the plan goes on with the next */
+    }
     ret = c->config.done ? c->config.done(c->config.opaque) : 0;
     commit_settle(c);
     if (ret < 0) {

@@ -44,7 +44,9 @@ typedef struct CommitConfig {
      * are there, and nothing else has been changed. After an error the host is
      * left as it is. done: it was run, or there was nothing to run; inodes of
      * the state's list of changes that are not held are about to leave it.
-     * After an error nothing leaves the overlay's child.
+     * After an error nothing leaves the overlay's child. A plan that was run,
+     * and could not be made durable, has no done of its own: what it did is
+     * made durable before the next begin, and the next done is for both.
      */
     int (*begin)(const Plan *plan, void *opaque);
     int (*staged)(const Plan *plan, void *opaque);
