@@ -28,6 +28,11 @@ typedef struct ApplyAside {
     char *alias; /* and the guest's name for that, or NULL */
 } ApplyAside;
 
+typedef struct ApplySource {
+    char *path;
+    InodeHostId id;
+} ApplySource;
+
 struct Apply {
     HostFs *fs;
     ApplyOptions options;
@@ -38,6 +43,8 @@ struct Apply {
     GArray *asides;          /* Aside: what was put aside in this run */
     GPtrArray *leftovers;    /* paths of what was made in vain, and could not
                                 be removed yet */
+    GArray *sources;         /* ApplySource: what was copied, and could not be
+                                removed yet */
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
@@ -128,6 +135,14 @@ bool apply_move(Apply *apply, const ApplyMove *move, bool *exdev);
 bool apply_remove_old(Apply *apply, Inode *inode, const char *old);
 
 /*
+ * Remove what a new file has taken the place of, under another name, without
+ * a rename from the one to the other: the new name is made durable first, or
+ * a power cut in between could leave neither. Where one of the two fails, the
+ * inode is held, and the next apply_sweep() tries again.
+ */
+void apply_remove_source(Apply *apply, Inode *inode, const char *path);
+
+/*
  * The guest's version, staged now and durable, moved as `move` says (`from`
  * and is_placing are set here): where a host file changed, is gone, or may not
  * be written in place. True when it is done; else the inode is held.
@@ -171,7 +186,8 @@ void apply_drop_temp(Apply *apply, Inode *inode);
 /* Remove a temporary file, or (another name) an empty directory, that was just
  * made in vain; now or by a later sweep. */
 void apply_remove_made(Apply *apply, const char *path);
-/* Remove the leftovers; those that cannot be removed stay in the list. */
+/* Remove leftovers and sources; those that cannot be removed stay in their
+ * lists. Whatever was done is durable. */
 void apply_sweep(Apply *apply);
 
 /* ---- Durability (apply-sync.c) ---- */

@@ -190,8 +190,32 @@ void apply_remove_made(Apply *apply, const char *path)
     }
 }
 
+/* True: the source is gone, durably, or is not what was copied any more. */
+static bool try_remove_source(Apply *apply, const ApplySource *source)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    const char *slash = strrchr(source->path, '/');
+    g_autofree char *dir =
+        g_strndup(source->path, slash ? (size_t)(slash - source->path) : 0);
+    HostStat st;
+    int r = ops->stat(apply->fs, source->path, &st);
+
+    if (r == 0 && !apply_same_version(&st, &source->id)) {
+        return true;
+    }
+    r = r < 0 ? r : ops->unlink(apply->fs, source->path);
+    r = r < 0 && !apply_is_gone(r) ? r : ops->dir_sync(apply->fs, dir);
+    return r == 0 || apply_is_gone(r);
+}
+
 void apply_sweep(Apply *apply)
 {
+    for (guint i = apply->sources->len; i > 0; i--) {
+        if (try_remove_source(
+                apply, &g_array_index(apply->sources, ApplySource, i - 1))) {
+            g_array_remove_index_fast(apply->sources, i - 1);
+        }
+    }
     for (guint i = apply->leftovers->len; i > 0; i--) {
         if (try_remove(apply, apply->leftovers->pdata[i - 1])) {
             g_ptr_array_remove_index_fast(apply->leftovers, i - 1);

@@ -102,6 +102,11 @@ void apply_unlock(Apply *apply)
 
 /* ---- The steps ---- */
 
+static void clear_source(gpointer source)
+{
+    g_free(((ApplySource *)source)->path);
+}
+
 Apply *apply_new(HostFs *fs, const ApplyOptions *options,
                  const ApplyHooks *hooks)
 {
@@ -113,6 +118,8 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->dirty = g_hash_table_new(NULL, NULL);
     apply->asides = g_array_new(FALSE, FALSE, sizeof(ApplyAside));
     apply->leftovers = g_ptr_array_new_with_free_func(g_free);
+    apply->sources = g_array_new(FALSE, FALSE, sizeof(ApplySource));
+    g_array_set_clear_func(apply->sources, clear_source);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
     return apply;
@@ -124,6 +131,7 @@ void apply_free(Apply *apply)
         g_hash_table_destroy(apply->dirty);
         g_array_unref(apply->asides);
         g_ptr_array_unref(apply->leftovers);
+        g_array_unref(apply->sources);
         g_free(apply->guest);
         g_free(apply->host);
         g_free(apply);
