@@ -60,10 +60,11 @@ void memory_drop(MemoryFs *m, MemoryNode *node);
 /* ---- memory-crash.c; under the lock ---- */
 
 /* Bring to the disk what is pending: of one node's contents and attributes,
- * of the names in a directory, of everything. */
+ * of the names in a directory, of everything, of the root's device. */
 void memory_sync_node(MemoryFs *m, uint64_t ino);
 void memory_sync_names(MemoryFs *m, uint64_t dir);
 void memory_sync_all(MemoryFs *m);
+void memory_sync_device(MemoryFs *m);
 
 /* Forget what is pending of one node's data; 0: of all data. */
 void memory_lose_data(MemoryFs *m, uint64_t ino);

@@ -325,7 +325,7 @@ static int memory_sync_fs(HostFs *fs)
         memory_lose_data(m, 0);
         r = -EIO;
     } else {
-        memory_sync_all(m);
+        memory_sync_device(m);
     }
     pthread_mutex_unlock(&m->lock);
     return r;

@@ -12,7 +12,7 @@
  * What was changed since it was synced is pending. file_sync() brings the data
  * and attributes of a file to the disk, dir_sync() the names in a directory
  * (not what they lead to, and not the name of a new file that was synced),
- * sync_fs() everything. After a power cut the disk has all that was synced,
+ * sync_fs() everything on the device of the root. After a power cut the disk has all that was synced,
  * and of what was pending some, by choice:
  * - each write of data: all, none or some pieces of it, in any order;
  * - each change of size, mode, times and extended attributes, in any order,
@@ -64,7 +64,7 @@ unsigned memory_hostfs_pending(HostFs *fs);
 void memory_hostfs_set_ordered(HostFs *fs, bool ordered);
 /* Bytes that files and directories may take; -ENOSPC beyond. */
 void memory_hostfs_set_capacity(HostFs *fs, uint64_t bytes);
-/* Another device is mounted on an empty directory. */
+/* Another device is mounted on an empty directory; everything is synced. */
 void memory_hostfs_mount(HostFs *fs, const char *path);
 /* Whether another one holds the lock. */
 void memory_hostfs_set_locked(HostFs *fs, bool locked);
