@@ -99,6 +99,7 @@ static GPtrArray *make_tree(void)
     chain_append(&file->chain, (ClusterRun){ 20, 1 });
     chain_append(&file->host_chain, (ClusterRun){ 5, 2 });
     file->alias = g_strdup("alias");
+    file->is_unsynced = true;
     g_ptr_array_add(inodes, root);
     g_ptr_array_add(inodes, dir);
     g_ptr_array_add(inodes, file);
@@ -156,6 +157,7 @@ Test(journal, inodes_come_back_as_they_were)
     cr_assert(file && !file->is_directory);
     cr_assert_str_eq(file->name, "file");
     cr_assert_str_eq(file->alias, "alias");
+    cr_assert(file->is_unsynced);
     cr_assert_eq(file->parent, journal_tree_get(tree, 2));
     cr_assert_eq(file->parent->children[0], file);
     cr_assert_eq(file->host_parent, file->parent);
