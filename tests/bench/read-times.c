@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random reads, for rows_reads.py. Prints how many there were in a second.
+ * Random reads, for rows_reads.py and scale.py. Prints how many there were in
+ * a second.
  *
  *   read-times threads NAME BYTES SPAN THREADS NODES
  *       Each thread makes blocking reads of BYTES in the first SPAN bytes of
  *       the image, which is opened NODES times; threads go round over them.
+ *   read-times files NAME BYTES
+ *       One thread reads BYTES where a host file begins, of all files.
  *   read-times queue NAME BYTES SPAN DEPTH
  *       One thread keeps DEPTH asynchronous reads under way.
  */
@@ -23,7 +26,8 @@
 typedef struct Reader {
     BlockBackend *blk;
     int64_t bytes, span;
-    uint64_t random; /* state; odd numbers differ */
+    const GArray *starts; /* int64_t: read there only; NULL: anywhere */
+    uint64_t random;      /* state; odd numbers differ */
     uint64_t reads;
     pthread_t thread;
 } Reader;
@@ -38,10 +42,16 @@ G_NORETURN static void die(const char *what, const char *why)
 
 static int64_t next_offset(Reader *r)
 {
+    uint64_t choices = r->starts ? r->starts->len
+                                 : (uint64_t)(r->span / r->bytes);
+    uint64_t chosen;
+
     r->random ^= r->random << 13;
     r->random ^= r->random >> 7;
     r->random ^= r->random << 17;
-    return (int64_t)(r->random % (uint64_t)(r->span / r->bytes)) * r->bytes;
+    chosen = r->random % choices;
+    return r->starts ? g_array_index(r->starts, int64_t, chosen)
+                     : (int64_t)chosen * r->bytes;
 }
 
 static BlockBackend *open_image(const char *name)
@@ -110,6 +120,47 @@ static double run_threads(const char *name, int64_t bytes, int64_t span,
         blk_close(nodes[i]);
     }
     return (double)reads / seconds;
+}
+
+/* ---- Files ---- */
+
+static GArray *find_files(BlockBackend *blk, int64_t bytes)
+{
+    GArray *starts = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    int64_t end = blk_getlength(blk) - bytes;
+
+    for (int64_t at = 0; at <= end;) {
+        g_auto(BdrvBlockStatus) status = { 0 };
+
+        must(blk_block_status(blk, at, end + bytes - at, BDRV_WANT_HOST_FILE,
+                              &status));
+        if (status.host_file && status.map == 0) {
+            g_array_append_val(starts, at);
+        }
+        at += status.bytes;
+    }
+    return starts;
+}
+
+static double run_files(const char *name, int64_t bytes)
+{
+    Reader r = { .blk = open_image(name), .bytes = bytes, .random = 1 };
+    g_autoptr(GArray) starts = find_files(r.blk, bytes);
+    g_autofree char *buf = g_malloc((gsize)bytes);
+    int64_t start, spent;
+
+    if (starts->len == 0) {
+        die(name, "there are no files");
+    }
+    r.starts = starts;
+    start = g_get_monotonic_time();
+    do {
+        must(blk_pread(r.blk, next_offset(&r), bytes, buf, 0));
+        r.reads++;
+        spent = g_get_monotonic_time() - start;
+    } while (spent < RUN_US);
+    blk_close(r.blk);
+    return (double)r.reads * G_USEC_PER_SEC / (double)spent;
 }
 
 /* ---- A queue ---- */
@@ -191,12 +242,17 @@ static int64_t number(const char *text, guint64 max)
 int main(int argc, char **argv)
 {
     bool threads = argc == 7 && strcmp(argv[1], "threads") == 0;
+    bool files = argc == 4 && strcmp(argv[1], "files") == 0;
     bool queue = argc == 6 && strcmp(argv[1], "queue") == 0;
 
-    if (!threads && !queue) {
+    if (!threads && !files && !queue) {
         die("usage", "see the head of tests/bench/read-times.c");
     }
     int64_t bytes = number(argv[3], 1 << 30);
+    if (files) {
+        printf("%.0f\n", run_files(argv[2], bytes));
+        return 0;
+    }
     int64_t span = number(argv[4], INT64_MAX);
     if (span < bytes) {
         die(argv[4], "the span has no room for one read");
