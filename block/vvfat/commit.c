@@ -214,7 +214,14 @@ static int recorded(Commit *c, int ret)
 {
     g_autofree char *detail = NULL;
 
-    if (ret < 0) {
+    if (ret == -EFBIG) {
+        detail = g_strdup_printf(
+            "these are more changes than one commit can record in the "
+            "overlay %s. The disk shows all of them: copy its files "
+            "elsewhere, or remove some on it, and commit more often",
+            overlay_place(c->config.overlay));
+        hold_all(c, ret, detail);
+    } else if (ret < 0) {
         detail = g_strdup_printf("what was to be done could not be recorded "
                                  "in the overlay %s: %s",
                                  overlay_place(c->config.overlay),

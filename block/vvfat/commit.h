@@ -40,7 +40,8 @@ typedef struct CommitConfig {
                   void *opaque);
     /*
      * For keeping a journal; NULL without one. Each is 0 or -errno. begin: a
-     * plan that is not empty is about to be run; staged: its temporary files
+     * plan that is not empty is about to be run (-EFBIG: it is too large to be
+     * kept); staged: its temporary files
      * are there, and nothing else has been changed. After an error the host is
      * left as it is. done: it was run, or there was nothing to run; inodes of
      * the state's list of changes that are not held are about to leave it.

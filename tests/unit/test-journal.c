@@ -221,6 +221,34 @@ Test(journal, a_plan_is_open_until_it_is_done)
     g_free(s.data);
 }
 
+/* It stays where it was, and the journal takes smaller ones. */
+Test(journal, a_plan_that_does_not_fit_is_refused)
+{
+    g_autoptr(GPtrArray) inodes = make_tree();
+    Store s = { 0 };
+    g_autoptr(Journal) j = journal_on(&s);
+    Plan plan = { g_array_new(FALSE, FALSE, sizeof(PlanOp)) };
+    PlanOp op = { .kind = PLAN_WRITE, .inode = inodes->pdata[2] };
+
+    begin(j, inodes);
+    while (plan.ops->len < AREA / 29) { /* bytes of an op without a name */
+        g_array_append_val(plan.ops, op);
+    }
+    cr_assert_eq(journal_plan(j, &plan, inodes), -EFBIG);
+    cr_assert_eq(journal_checkpoint(j, inodes), 0);
+    g_array_set_size(plan.ops, 1);
+    cr_assert_eq(journal_plan(j, &plan, inodes), 0);
+    {
+        g_autoptr(JournalPlan) open = NULL;
+        g_autoptr(JournalTree) tree = reopen(&s, &open);
+
+        cr_assert(tree && open);
+        cr_assert_eq(open->ops->len, 1);
+    }
+    g_array_unref(plan.ops);
+    g_free(s.data);
+}
+
 Test(journal, a_failed_write_takes_a_checkpoint)
 {
     g_autoptr(GPtrArray) inodes = make_tree();
