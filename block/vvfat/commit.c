@@ -258,7 +258,10 @@ static void run_plan(Commit *c, CommitResult *result)
     result->operations = plan->ops->len;
     failed = run_ops(c, plan);
     if (failed) {
-        hold_all(c, failed, NULL);
+        g_autofree char *detail = g_strdup_printf(
+            "the directory could not be synced: %s", g_strerror(-failed));
+
+        hold_all(c, failed, detail);
         result->failed = true;
         c->error = failed;
     }

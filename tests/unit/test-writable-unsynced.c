@@ -45,6 +45,11 @@ static bool flush(Machine *m, const char *when, int k)
     bool failed = was_to_fail && !memory_hostfs_sync_is_to_fail(m->host);
 
     cr_assert_eq(ret, failed ? -EIO : 0, "sync %d, %s: %d", k, when, ret);
+    if (failed) {
+        g_autofree char *words = blk_strerror(ret);
+
+        cr_assert(strstr(words, "sync"), "sync %d, %s: %s", k, when, words);
+    }
     return failed;
 }
 
