@@ -28,15 +28,23 @@ typedef struct ApplyAside {
     char *alias; /* and the guest's name for that, or NULL */
 } ApplyAside;
 
+typedef struct ApplySource {
+    char *path;
+    InodeHostId id;
+} ApplySource;
+
 struct Apply {
     HostFs *fs;
     ApplyOptions options;
     ApplyHooks hooks;
     Plan *plan;              /* the one that is being run */
-    GHashTable *dirty;       /* inodes whose host side is not durable */
+    GHashTable *dirty;       /* inodes whose host side is not durable: since
+                                the last sync that did not fail */
     GArray *asides;          /* Aside: what was put aside in this run */
     GPtrArray *leftovers;    /* paths of what was made in vain, and could not
                                 be removed yet */
+    GArray *sources;         /* ApplySource: what was copied, and could not be
+                                removed yet */
     uint8_t *guest, *host;   /* APPLY_CHUNK bytes each */
     bool told_no_attributes; /* the host keeps no DOS attributes */
     bool told_not_ours;      /* times and modes of others' files stay */
@@ -130,6 +138,14 @@ bool apply_move(Apply *apply, const ApplyMove *move, bool *exdev);
 bool apply_remove_old(Apply *apply, Inode *inode, const char *old);
 
 /*
+ * Remove what a new file has taken the place of, under another name, without
+ * a rename from the one to the other: the new name is made durable first, or
+ * a power cut in between could leave neither. Where one of the two fails, the
+ * inode is held, and the next apply_sweep() tries again.
+ */
+void apply_remove_source(Apply *apply, Inode *inode, const char *path);
+
+/*
  * The guest's version, staged now and durable, moved as `move` says (`from`
  * and is_placing are set here): where a host file changed, is gone, or may not
  * be written in place. True when it is done; else the inode is held.
@@ -174,13 +190,14 @@ void apply_drop_temp(Apply *apply, Inode *inode);
 /* Remove a temporary file, or (another name) an empty directory, that was just
  * made in vain; now or by a later sweep. */
 void apply_remove_made(Apply *apply, const char *path);
-/* Remove the leftovers; those that cannot be removed stay in the list. */
+/* Remove leftovers and sources; those that cannot be removed stay in their
+ * lists. Whatever was done is durable. */
 void apply_sweep(Apply *apply);
 
 /* ---- Durability (apply-sync.c) ---- */
 
 void apply_set_dirty(Apply *apply, Inode *inode);
-/* Those of the set, together. The first error. */
+/* Those of the set, together. The first error: then all stay in the set. */
 int apply_sync_dirty(Apply *apply);
 /* The temporary files of inodes (those that fail are held). */
 void apply_sync_staged(Apply *apply, const GPtrArray *inodes);

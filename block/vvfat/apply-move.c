@@ -94,6 +94,47 @@ bool apply_remove_old(Apply *apply, Inode *inode, const char *old)
     return true;
 }
 
+/* What leads to the new name, as far as it may not be durable. */
+static int sync_way(Apply *apply, const Inode *inode)
+{
+    int r = 0;
+
+    for (Inode *dir = inode->host_parent; r == 0 && dir;
+         dir = dir->host_parent) {
+        g_autofree char *path = NULL;
+
+        if (g_hash_table_contains(apply->dirty, dir)) {
+            path = inode_host_path(dir);
+            r = apply->fs->ops->dir_sync(apply->fs, path);
+        }
+    }
+    return r;
+}
+
+static void remove_later(Apply *apply, const char *path)
+{
+    ApplySource source = { 0 };
+    HostStat st;
+
+    if (apply->fs->ops->stat(apply->fs, path, &st) == 0) {
+        source.path = g_strdup(path);
+        source.id = apply_host_id(&st);
+        g_array_append_val(apply->sources, source);
+    }
+}
+
+void apply_remove_source(Apply *apply, Inode *inode, const char *path)
+{
+    int r = sync_way(apply, inode);
+
+    if (r < 0) {
+        apply_fail(apply, inode, r, "sync the new name of", path);
+    }
+    if (r < 0 || !apply_remove_old(apply, inode, path)) {
+        remove_later(apply, path);
+    }
+}
+
 char *apply_aside_path(const Inode *dir)
 {
     g_autofree char *name = g_strdup_printf(APPLY_ASIDE_PREFIX "%08x%08x",

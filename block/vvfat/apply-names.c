@@ -255,10 +255,7 @@ static void carry_over(Apply *apply, const PlanOp *op, const char *from,
         inode->host.size = host.size;
         inode->host.mtime_ns = host.mtime_ns;
     }
-    r = apply->fs->ops->unlink(apply->fs, from);
-    if (r < 0 && !apply_is_gone(r)) {
-        apply_fail(apply, inode, r, "unlink", from);
-    }
+    apply_remove_source(apply, inode, from);
 }
 
 bool apply_is_renamed(Apply *apply, const PlanOp *op)
@@ -316,7 +313,6 @@ static void rename_link(Apply *apply, const PlanOp *op, const char *from)
         .name = op->name,
         .victim = op->victim,
     };
-    int r;
 
     if (inode->is_directory) {
         apply_hold_text(apply, inode, INODE_PROTECTED, 0, from,
@@ -324,10 +320,7 @@ static void rename_link(Apply *apply, const PlanOp *op, const char *from)
         return;
     }
     if (apply_place_guest(apply, &m)) {
-        r = apply->fs->ops->unlink(apply->fs, from);
-        if (r < 0 && !apply_is_gone(r)) {
-            apply_fail(apply, inode, r, "unlink", from);
-        }
+        apply_remove_source(apply, inode, from);
     }
 }
 

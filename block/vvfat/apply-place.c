@@ -198,7 +198,7 @@ static void place_staged(Apply *apply, const PlanOp *op)
     m.name = name;
     m.victim = apply_stands_at(inode, op->dir, name) ? inode : op->victim;
     if (move_temp(apply, &m) && own.remove) {
-        (void)apply_remove_old(apply, inode, own.remove);
+        apply_remove_source(apply, inode, own.remove);
     }
     g_free(own.remove);
 }

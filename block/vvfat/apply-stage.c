@@ -248,8 +248,32 @@ void apply_remove_made(Apply *apply, const char *path)
     }
 }
 
+/* True: the source is gone, durably, or is not what was copied any more. */
+static bool try_remove_source(Apply *apply, const ApplySource *source)
+{
+    const HostFsOps *ops = apply->fs->ops;
+    const char *slash = strrchr(source->path, '/');
+    g_autofree char *dir =
+        g_strndup(source->path, slash ? (size_t)(slash - source->path) : 0);
+    HostStat st;
+    int r = ops->stat(apply->fs, source->path, &st);
+
+    if (r == 0 && !apply_same_version(&st, &source->id)) {
+        return true;
+    }
+    r = r < 0 ? r : ops->unlink(apply->fs, source->path);
+    r = r < 0 && !apply_is_gone(r) ? r : ops->dir_sync(apply->fs, dir);
+    return r == 0 || apply_is_gone(r);
+}
+
 void apply_sweep(Apply *apply)
 {
+    for (guint i = apply->sources->len; i > 0; i--) {
+        if (try_remove_source(
+                apply, &g_array_index(apply->sources, ApplySource, i - 1))) {
+            g_array_remove_index_fast(apply->sources, i - 1);
+        }
+    }
     for (guint i = apply->leftovers->len; i > 0; i--) {
         if (try_remove(apply, apply->leftovers->pdata[i - 1])) {
             g_ptr_array_remove_index_fast(apply->leftovers, i - 1);
@@ -370,14 +394,15 @@ void apply_drop_temp(Apply *apply, Inode *inode)
 /* ---- The operation ---- */
 
 /* Whether the host file, of the same size, has the guest's bytes. What cannot
- * be read is not the same. */
+ * be read is not the same; what may not be on the disk, neither. */
 static bool is_same(Apply *apply, const Inode *inode)
 {
     g_autofree char *path = inode_host_path(inode);
     int64_t size = inode_size(inode);
     HostFile *file;
     HostStat st;
-    bool same = apply->fs->ops->file_open(apply->fs, path, &file, &st) == 0;
+    bool same = !inode->is_unsynced &&
+                apply->fs->ops->file_open(apply->fs, path, &file, &st) == 0;
 
     if (!same) {
         return false;

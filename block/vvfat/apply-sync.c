@@ -4,6 +4,14 @@
  * of them by one call for the whole file system. That call knows the file
  * system of the root alone, so what is on another one (a mount point below the
  * root) is always done by itself.
+ *
+ * A sync that fails says that once. The kernel has given up what it could not
+ * write, and shows it from memory as if it were on the disk; another sync that
+ * succeeds proves nothing of it. So such a file is marked (is_unsynced), and
+ * what the overlay has of it is written once more, without a look at what is
+ * there, before a sync of it counts. What the overlay has not was durable
+ * before. Directories, and what else a file system keeps in its own journal,
+ * stay in the set, and are synced until that does not fail.
  */
 #include <errno.h>
 
@@ -126,30 +134,72 @@ static void drop_removed(GHashTable *dirty)
     }
 }
 
-int apply_sync_dirty(Apply *apply)
+/* The set, which stays as it is. Files that it failed for are marked. */
+static int sync_set(Apply *apply)
 {
     GHashTableIter iter;
     gpointer key;
     uint64_t dev = 0;
     bool each;
-    int result = 0;
+    int all = 0, result;
 
     drop_removed(apply->dirty);
     each = g_hash_table_size(apply->dirty) <= APPLY_SYNC_EACH;
     if (!each) {
-        result = root_device(apply, &dev);
-        result = result < 0 ? result : apply->fs->ops->sync_fs(apply->fs);
+        all = root_device(apply, &dev);
+        all = all < 0 ? all : apply->fs->ops->sync_fs(apply->fs);
+    }
+    result = all;
+    g_hash_table_iter_init(&iter, apply->dirty);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Inode *inode = key;
+        bool alone = each || inode->host.dev != dev;
+        int r = alone ? sync_inode(apply, inode) : all;
+
+        inode->is_unsynced |= r < 0 && !inode->is_directory;
+        result = result < 0 ? result : r;
+    }
+    return result;
+}
+
+/* Whether nothing is left to be written of a file. */
+static bool is_written(const Inode *inode)
+{
+    const InodeChange *change = inode->change;
+
+    return !change || (!change->held && change->content == CONTENT_SAME);
+}
+
+int apply_sync_dirty(Apply *apply)
+{
+    int r = sync_set(apply);
+    GHashTableIter iter;
+    gpointer key;
+
+    if (r < 0) {
+        return r;
     }
     g_hash_table_iter_init(&iter, apply->dirty);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        const Inode *inode = key;
+        Inode *inode = key;
 
-        if (each || inode->host.dev != dev) {
-            int r = sync_inode(apply, inode);
-
-            result = result < 0 ? result : r;
-        }
+        inode->is_unsynced &= !is_written(inode);
     }
     g_hash_table_remove_all(apply->dirty);
-    return result;
+    return 0;
+}
+
+void apply_retire(Apply *apply, Inode *inode)
+{
+    g_hash_table_remove(apply->dirty, inode);
+}
+
+bool apply_is_unsynced(const Apply *apply)
+{
+    return g_hash_table_size(apply->dirty) > 0;
+}
+
+int apply_resync(Apply *apply)
+{
+    return apply_is_unsynced(apply) ? sync_set(apply) : 0;
 }

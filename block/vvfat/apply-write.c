@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writing in place: only what differs, so that a file that gets the bytes it
- * has is not touched.
+ * has is not touched; unless what it shows may not be on its disk.
  *
  * In between the file is neither the old nor the new one. The change says so
  * (is_torn), and whoever runs the plan again writes all ranges again. A file
@@ -107,6 +107,18 @@ static int write_differences(Apply *apply, Writing *w, int64_t offset,
     return r;
 }
 
+/* Write all, whatever is there. */
+static int write_anew(Apply *apply, Writing *w, int64_t offset, size_t bytes)
+{
+    int r;
+
+    w->call = "write";
+    apply_lock(apply);
+    r = write_run(apply, w, offset, 0, bytes);
+    apply_unlock(apply);
+    return r;
+}
+
 static int write_range(Apply *apply, Writing *w, InodeRange range)
 {
     int64_t end = MIN(range.offset + range.bytes, w->size);
@@ -118,6 +130,10 @@ static int write_range(Apply *apply, Writing *w, InodeRange range)
         w->call = "read the guest's bytes of";
         r = apply->hooks.read(w->inode, at, (int64_t)bytes, apply->guest,
                               apply->hooks.opaque);
+        if (r == 0 && w->inode->is_unsynced) {
+            r = write_anew(apply, w, at, bytes);
+            continue;
+        }
         r = r < 0 ? r : read_host(apply, w, at, bytes);
         r = r < 0 ? r : write_differences(apply, w, at, bytes);
     }
@@ -216,7 +232,7 @@ static void write_open(Apply *apply, Writing *w)
     bool was_torn = inode->change->is_torn;
     int r = write_all(apply, w);
 
-    if (w->is_changed || was_torn) {
+    if (w->is_changed || was_torn || inode->is_unsynced) {
         int noted = note_written(apply, w);
 
         w->call = r == 0 && noted < 0 ? "stat" : w->call;

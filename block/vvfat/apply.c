@@ -116,6 +116,11 @@ void apply_unlock(Apply *apply)
 
 /* ---- The steps ---- */
 
+static void clear_source(gpointer source)
+{
+    g_free(((ApplySource *)source)->path);
+}
+
 Apply *apply_new(HostFs *fs, const ApplyOptions *options,
                  const ApplyHooks *hooks)
 {
@@ -129,6 +134,8 @@ Apply *apply_new(HostFs *fs, const ApplyOptions *options,
     apply->told_behind = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                NULL);
     apply->leftovers = g_ptr_array_new_with_free_func(g_free);
+    apply->sources = g_array_new(FALSE, FALSE, sizeof(ApplySource));
+    g_array_set_clear_func(apply->sources, clear_source);
     apply->guest = g_malloc(APPLY_CHUNK);
     apply->host = g_malloc(APPLY_CHUNK);
     return apply;
@@ -141,6 +148,7 @@ void apply_free(Apply *apply)
         g_array_unref(apply->asides);
         g_hash_table_unref(apply->told_behind);
         g_ptr_array_unref(apply->leftovers);
+        g_array_unref(apply->sources);
         g_free(apply->guest);
         g_free(apply->host);
         g_free(apply);

@@ -104,7 +104,9 @@ void apply_stage(Apply *apply, Plan *plan);
  * gone has host_name NULL.
  *
  * 0, or the -errno of what made the host not durable: then nothing of this run
- * may be counted on, and the guest's bytes are to be kept.
+ * may be counted on, and the guest's bytes are to be kept: until a later run
+ * returns 0, whose plan is made from them again. What it finds done already is
+ * done once more where that is needed (inode->is_unsynced).
  */
 int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -115,6 +117,16 @@ int apply_run(Apply *apply, Plan *plan) G_GNUC_WARN_UNUSED_RESULT;
  * the plan.
  */
 bool apply_forget_below_gone(Apply *apply, Inode *inode);
+
+/* Whether the last run has left something that is not durable. */
+bool apply_is_unsynced(const Apply *apply);
+
+/* The inode is about to be freed. */
+void apply_retire(Apply *apply, Inode *inode);
+
+/* Before another plan is begun: sync that once more. 0 or -errno: then none
+ * may be begun, since a power cut would leave two of them to be told apart. */
+int apply_resync(Apply *apply) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Remove what staging left of changes that are held now. Their bytes must be
  * somewhere else: a host file that they came from may be gone. What cannot be

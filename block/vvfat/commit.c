@@ -41,6 +41,11 @@ static void hook_forget(Inode *inode, void *opaque)
     }
 }
 
+void commit_retire(Commit *c, Inode *inode)
+{
+    apply_retire(c->apply, inode);
+}
+
 static void hook_moved(const Inode *inode, const char *from, const char *to,
                        void *opaque)
 {
@@ -264,7 +269,14 @@ static int recorded(Commit *c, int ret)
 {
     g_autofree char *detail = NULL;
 
-    if (ret < 0) {
+    if (ret == -EFBIG) {
+        detail = g_strdup_printf(
+            "these are more changes than one commit can record in the "
+            "overlay %s. The disk shows all of them: copy its files "
+            "elsewhere, or remove some on it, and commit more often",
+            overlay_place(c->config.overlay));
+        hold_all(c, ret, detail);
+    } else if (ret < 0) {
         detail = g_strdup_printf("what was to be done could not be recorded "
                                  "in the overlay %s: %s",
                                  overlay_place(c->config.overlay),
@@ -277,12 +289,12 @@ static int recorded(Commit *c, int ret)
 static int run_ops(Commit *c, Plan *plan)
 {
     bool is_kept = c->config.begin && plan->ops->len;
-    int ret;
+    int ret = apply_resync(c->apply);
 
-    if (is_kept) {
+    if (ret == 0 && is_kept) {
         apply_choose_names(plan);
+        ret = recorded(c, c->config.begin(plan, c->config.opaque));
     }
-    ret = is_kept ? recorded(c, c->config.begin(plan, c->config.opaque)) : 0;
     if (ret == 0) {
         apply_stage(c->apply, plan);
         ret = is_kept ? recorded(c, c->config.staged(plan, c->config.opaque))
@@ -303,7 +315,10 @@ static void run_plan(Commit *c, CommitResult *result)
     failed = run_ops(c, plan);
     forget_below_gone(c);
     if (failed) {
-        hold_all(c, failed, NULL);
+        g_autofree char *detail = g_strdup_printf(
+            "the directory could not be synced: %s", g_strerror(-failed));
+
+        hold_all(c, failed, detail);
         result->failed = true;
         c->error = failed;
     }
@@ -318,6 +333,9 @@ static bool finish(Commit *c, CommitResult *result)
     int ret;
 
     commit_finish(c);
+    if (apply_is_unsynced(c->apply)) {
+        return false; /* all is held, and the plan goes on with the next */
+    }
     ret = c->config.done ? c->config.done(c->config.opaque) : 0;
     commit_settle(c);
     if (ret < 0) {

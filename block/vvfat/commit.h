@@ -40,11 +40,14 @@ typedef struct CommitConfig {
                   void *opaque);
     /*
      * For keeping a journal; NULL without one. Each is 0 or -errno. begin: a
-     * plan that is not empty is about to be run; staged: its temporary files
+     * plan that is not empty is about to be run (-EFBIG: it is too large to be
+     * kept); staged: its temporary files
      * are there, and nothing else has been changed. After an error the host is
      * left as it is. done: it was run, or there was nothing to run; inodes of
      * the state's list of changes that are not held are about to leave it.
-     * After an error nothing leaves the overlay's child.
+     * After an error nothing leaves the overlay's child. A plan that was run,
+     * and could not be made durable, has no done of its own: what it did is
+     * made durable before the next begin, and the next done is for both.
      */
     int (*begin)(const Plan *plan, void *opaque);
     int (*staged)(const Plan *plan, void *opaque);
@@ -72,6 +75,8 @@ typedef struct Commit Commit;
 
 Commit *commit_new(const CommitConfig *config);
 void commit_free(Commit *commit);
+/* An inode of the state is about to be freed. */
+void commit_retire(Commit *commit, Inode *inode);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Commit, commit_free)
 
 typedef struct CommitResult {

@@ -89,6 +89,9 @@ struct Inode {
                               the overlay, where that was changed since */
     bool is_stale : 1;     /* guest-state.c: to be looked at again */
     bool is_orphan : 1;    /* no entry, and its clusters not free yet */
+    bool is_unsynced : 1;  /* a sync of the host file failed: what the overlay
+                              has of it is written anew, whatever the host
+                              shows (apply-sync.c) */
     bool is_known : 1;     /* a directory: guest-dir-parts.c */
     bool owns_name : 1;    /* inode.c */
     bool owns_host_name : 1;

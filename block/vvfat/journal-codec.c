@@ -144,7 +144,7 @@ static uint64_t number_of(const Inode *inode)
 void journal_put_ops(GByteArray *out, const Plan *plan)
 {
     journal_put_u32(out, plan->ops->len);
-    for (guint i = 0; i < plan->ops->len; i++) {
+    for (guint i = 0; i < plan->ops->len && !journal_is_full(out); i++) {
         const PlanOp *op = &g_array_index(plan->ops, PlanOp, i);
 
         journal_put_u8(out, (uint8_t)op->kind);

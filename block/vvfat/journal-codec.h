@@ -13,6 +13,15 @@
 
 #include "block/vvfat/plan.h"
 
+/* Bytes of the payload of a record. What is written stops somewhere behind
+ * that, and is of no use then. */
+#define JOURNAL_MAX_RECORD (UINT32_C(1) << 30)
+
+static inline bool journal_is_full(const GByteArray *out)
+{
+    return out->len > JOURNAL_MAX_RECORD;
+}
+
 /* ---- Primitives ---- */
 
 void journal_put_u8(GByteArray *out, uint8_t value);

@@ -13,7 +13,8 @@
 #define IS_LINKED_TO 0x08u
 #define IS_ORPHAN 0x10u
 #define IS_DETACHED 0x20u
-#define ALL_FLAGS 0x3fu
+#define IS_UNSYNCED 0x40u
+#define ALL_FLAGS 0x7fu
 
 void journal_put_host_id(GByteArray *out, const InodeHostId *id)
 {
@@ -63,7 +64,8 @@ static uint8_t flags_of(const Inode *inode)
                      (inode->is_sparse ? IS_SPARSE : 0) |
                      (inode->is_linked_to ? IS_LINKED_TO : 0) |
                      (inode->is_orphan ? IS_ORPHAN : 0) |
-                     (inode->is_detached ? IS_DETACHED : 0));
+                     (inode->is_detached ? IS_DETACHED : 0) |
+                     (inode->is_unsynced ? IS_UNSYNCED : 0));
 }
 
 void journal_put_inode(GByteArray *out, const Inode *inode)
@@ -174,6 +176,7 @@ JournalInode *journal_get_inode(JournalReader *in, uint32_t clusters_end)
     inode->is_sparse = !!(flags & IS_SPARSE);
     inode->is_linked_to = !!(flags & IS_LINKED_TO);
     inode->is_detached = !!(flags & IS_DETACHED);
+    inode->is_unsynced = !!(flags & IS_UNSYNCED);
     inode->id = journal_get_u64(in);
 
     j->parent = journal_get_u64(in);

@@ -8,7 +8,6 @@
 
 #define JOURNAL_ALIGN 512u
 #define JOURNAL_RECORD_MAGIC 0x4a465656u /* "VVFJ" */
-#define JOURNAL_MAX_RECORD (UINT32_C(1) << 30)
 
 typedef enum JournalRecordType {
     RECORD_INODES = 1, /* of a checkpoint */
@@ -40,7 +39,8 @@ struct Journal {
     bool is_stale;
 };
 
-/* A record where the next one goes; not flushed. */
+/* A record where the next one goes; not flushed. 0 or -errno; -EFBIG: the area
+ * has no room for it. */
 int journal_write_record(Journal *journal, unsigned area, uint64_t sequence,
                          JournalRecordType type, const GByteArray *payload)
     G_GNUC_WARN_UNUSED_RESULT;

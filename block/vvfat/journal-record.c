@@ -35,7 +35,7 @@ int journal_write_record(Journal *j, unsigned area, uint64_t sequence,
 
     if (payload->len > JOURNAL_MAX_RECORD ||
         bytes > j->store.area_bytes - j->end) {
-        return -ENOSPC;
+        return -EFBIG;
     }
     all = g_try_malloc0((gsize)bytes);
     if (!all) {

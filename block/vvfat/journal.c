@@ -176,7 +176,7 @@ static void put_inodes(GByteArray *out, const GPtrArray *inodes, guint from,
                        guint to)
 {
     journal_put_u32(out, to - from);
-    for (guint i = from; i < to; i++) {
+    for (guint i = from; i < to && !journal_is_full(out); i++) {
         journal_put_inode(out, g_ptr_array_index(inodes, i));
     }
 }

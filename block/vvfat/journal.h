@@ -84,7 +84,8 @@ int journal_checkpoint(Journal *journal, const GPtrArray *inodes)
 bool journal_wants_checkpoint(const Journal *journal);
 bool journal_is_stale(const Journal *journal);
 
-/* Records, durable when 0 is returned. inodes: whole. */
+/* Records, durable when 0 is returned. inodes: whole. -EFBIG: it does not fit
+ * behind the last checkpoint and what came since. */
 int journal_plan(Journal *journal, const Plan *plan, const GPtrArray *inodes)
     G_GNUC_WARN_UNUSED_RESULT;
 int journal_staged(Journal *journal, const Plan *plan)

@@ -93,6 +93,23 @@ static void add_linked(Writable *w, GHashTable *set, GPtrArray *list)
     }
 }
 
+/* Inodes of a plan that was run and is not done, since it could not be made
+ * durable then: this one's record takes its place. All of them wait. */
+static void add_former(Writable *w, GPtrArray *list)
+{
+    const GPtrArray *changes = guest_state_changes(w->state);
+    g_autoptr(GHashTable) former = g_steal_pointer(&w->kept->planned);
+
+    w->kept->planned = g_hash_table_new(NULL, NULL);
+    for (guint i = 0; i < changes->len; i++) {
+        Inode *inode = g_ptr_array_index(changes, i);
+
+        if (g_hash_table_contains(former, inode)) {
+            add_inode(w->kept->planned, list, inode);
+        }
+    }
+}
+
 int kept_begin(const Plan *plan, void *opaque)
 {
     Writable *w = opaque;
@@ -100,13 +117,13 @@ int kept_begin(const Plan *plan, void *opaque)
     g_autoptr(GPtrArray) inodes = g_ptr_array_new();
     int ret = overlay_flush(w->overlay);
 
-    g_hash_table_remove_all(kept->planned);
     if (ret == 0 && journal_wants_checkpoint(kept->journal)) {
         ret = checkpoint(w);
     }
     if (ret < 0) {
         return ret;
     }
+    add_former(w, inodes);
     for (guint i = 0; i < plan->ops->len; i++) {
         const PlanOp *op = &g_array_index(plan->ops, PlanOp, i);
 

@@ -51,6 +51,8 @@ static void note_op(Reconcile *r, const JournalOp *op)
     case PLAN_WRITE: /* in the place of links: a new file */
         fate->is_placed = true;
         fate->is_changed = true;
+        /* That a sync of it failed was not recorded. */
+        fate->inode->is_unsynced = true;
         break;
     case PLAN_ATTRIBUTES:
     case PLAN_TIMES:

@@ -256,6 +256,29 @@ static Linked *links_of(const JournalTree *tree)
     return linked;
 }
 
+/* What is recorded from now on must not be undone by a power cut. Files are
+ * durable since they were staged, or written again. */
+static int sync_found(Reconcile *r)
+{
+    const Inode *root = journal_tree_get(r->tree, 1);
+    GHashTableIter iter;
+    gpointer key, listed;
+    int ret = r->fs->ops->sync_fs(r->fs);
+
+    g_hash_table_iter_init(&iter, r->dirs);
+    while (ret == 0 && g_hash_table_iter_next(&iter, &key, &listed)) {
+        const Inode *dir = key;
+
+        /* sync_fs() is for the device of the root. */
+        if (GPOINTER_TO_INT(listed) && dir->host.dev != root->host.dev) {
+            g_autofree char *path = inode_host_path(dir);
+
+            ret = r->fs->ops->dir_sync(r->fs, path);
+        }
+    }
+    return ret;
+}
+
 int reconcile_plan(HostFs *fs, const JournalTree *tree,
                    const JournalPlan *plan, Report *report)
 {
@@ -293,6 +316,5 @@ int reconcile_plan(HostFs *fs, const JournalTree *tree,
         }
     }
     settle_gone(&r);
-    /* What is recorded from now on must not be undone by a power cut. */
-    return fs->ops->sync_fs(fs);
+    return sync_found(&r);
 }

@@ -45,6 +45,7 @@ struct Writable {
     GuestState *state; /* the committer's, while it runs */
     DataMap *map;
     Protect *protect;     /* NULL: nothing to protect */
+    Commit *commit;       /* the committer's */
     Committer *committer; /* NULL: there is nothing to commit yet */
 
     /* The last commit. It holds `finishing`; others that a program asks for

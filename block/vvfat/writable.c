@@ -81,6 +81,9 @@ static void retire_inode(void *opaque, Inode *inode)
 {
     Writable *w = opaque;
 
+    if (w->commit) {
+        commit_retire(w->commit, inode);
+    }
     if (inode->host_chain.n_runs) {
         overlay_lock(w->overlay);
         data_map_retire(w->map, inode, cluster_is_needed, w);
@@ -268,9 +271,10 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         protect_allow_owner(guest_state_root(w->state));
     }
     w->protect = protect_new(guest_state_root(w->state), &w->geometry);
-    w->committer = committer_new(commit_new(&config), w->state,
-                                 w->config->commit, w->config->commit_delay,
-                                 writable_tell, w, errp);
+    w->commit = commit_new(&config);
+    w->committer = committer_new(w->commit, w->state, w->config->commit,
+                                 w->config->commit_delay, writable_tell, w,
+                                 errp);
     return w->committer != NULL;
 }
 

@@ -142,7 +142,10 @@ bool blk_set_read_only(BlockBackend *blk, bool read_only, GError **errp)
 /*
  * Read or write `bytes` bytes at `offset`. The vector holds exactly `bytes`.
  * -EIO for a range outside the device, -EPERM/-EACCES for a missing
- * permission or a read-only node. write flags: FUA, WRITE_UNCHANGED.
+ * permission or a read-only node. write flags: FUA, WRITE_UNCHANGED,
+ * WRITE_COMPRESSED: -ENOTSUP where the driver does not compress
+ * (BdrvLimits.supported_write_flags), -EINVAL for a range that is not whole
+ * clusters up to the end of the device.
  */
 int blk_preadv(BlockBackend *blk, int64_t offset, int64_t bytes,
                const IOVector *iov, unsigned flags) G_GNUC_WARN_UNUSED_RESULT;
@@ -163,7 +166,13 @@ int blk_pdiscard(BlockBackend *blk, int64_t offset, int64_t bytes)
 
 /* Everything written before is durable when this returns 0; with
  * BDRV_O_NO_FLUSH it is in the host's files, but perhaps not on the disk yet.
- * After an error it can be tried again. */
+ *
+ * It can be called again after an error. That of a file of the host (an image,
+ * a device, an overlay that is kept) is final, and all that follow give it,
+ * since the host may have given up what was written after the last flush that
+ * worked: close the backend, open and check the image, and write that anew. A
+ * writable directory keeps what it could not commit: the next flush writes and
+ * syncs it once more, and when that gives 0, everything is durable. */
 int blk_flush(BlockBackend *blk) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Bytes of the device, or a negative errno. */

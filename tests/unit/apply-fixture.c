@@ -173,6 +173,14 @@ Inode *apply_world_dir(ApplyWorld *w, Inode *parent, const char *name)
     return inode;
 }
 
+Inode *apply_world_mounted(ApplyWorld *w, Inode *parent, const char *name)
+{
+    Inode *inode = add_inode(w, true, parent, name);
+
+    take_host(w, inode);
+    return inode;
+}
+
 Inode *apply_world_file(ApplyWorld *w, Inode *parent, const char *name,
                         const char *text)
 {
@@ -274,7 +282,7 @@ void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
 int apply_world_run(ApplyWorld *w)
 {
     ApplyHooks mine = hooks;
-    int r;
+    int r = 0;
 
     if (!w->apply || w->apply_fs != w->fs) {
         mine.opaque = w;
@@ -282,8 +290,11 @@ int apply_world_run(ApplyWorld *w)
         w->apply = apply_new(w->fs, &w->options, &mine);
         w->apply_fs = w->fs;
     }
-    apply_stage(w->apply, &w->plan);
-    r = apply_run(w->apply, &w->plan);
+    r = apply_resync(w->apply);
+    if (r == 0) {
+        apply_stage(w->apply, &w->plan);
+        r = apply_run(w->apply, &w->plan);
+    }
     cr_assert_not(w->is_locked);
     return r;
 }

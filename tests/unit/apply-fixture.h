@@ -31,6 +31,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ApplyWorld, apply_world_free)
 
 /* On the host and in the guest's volume, without a change. */
 Inode *apply_world_dir(ApplyWorld *w, Inode *parent, const char *name);
+/* A directory that is on the host already. */
+Inode *apply_world_mounted(ApplyWorld *w, Inode *parent, const char *name);
 Inode *apply_world_file(ApplyWorld *w, Inode *parent, const char *name,
                         const char *text);
 /* In the guest's volume alone. */
@@ -50,7 +52,7 @@ void apply_world_time(ApplyWorld *w, Inode *inode, int64_t seconds);
 void apply_world_op(ApplyWorld *w, PlanKind kind, Inode *inode, Inode *dir,
                     Inode *victim);
 
-/* Both steps, and what the second one returns. */
+/* What is before a plan, and both steps, and what the last one returns. */
 int apply_world_run(ApplyWorld *w);
 /* Without an error and with nothing held. */
 void apply_world_run_well(ApplyWorld *w);

@@ -116,6 +116,38 @@ void memory_sync_all(MemoryFs *m)
     retire(m, marked);
 }
 
+static bool is_on_root_device(const MemoryFs *m, const MemoryOp *op)
+{
+    uint64_t dev = m->live->root->dev;
+    const MemoryNode *node = memory_image_find(m->live, op->ino);
+
+    if (op->kind == MEMORY_ENTRIES) {
+        return op->entries[0].dev == dev;
+    }
+    return !node || node->dev == dev;
+}
+
+void memory_sync_device(MemoryFs *m)
+{
+    g_autofree bool *marked = g_new0(bool, m->pending->len + 1);
+
+    for (unsigned i = 0; i < m->pending->len; i++) {
+        marked[i] = is_on_root_device(m, m->pending->pdata[i]);
+    }
+    retire(m, marked);
+}
+
+void memory_lose_data(MemoryFs *m, uint64_t ino)
+{
+    for (unsigned i = m->pending->len; i-- > 0;) {
+        const MemoryOp *op = m->pending->pdata[i];
+
+        if (op->kind == MEMORY_DATA && (ino == 0 || op->ino == ino)) {
+            g_ptr_array_remove_index(m->pending, i);
+        }
+    }
+}
+
 /* ---- Power cuts ---- */
 
 typedef struct Crash {

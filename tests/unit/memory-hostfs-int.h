@@ -19,7 +19,8 @@ typedef struct MemoryFs {
     int64_t now;             /* nanoseconds since 1970 */
     unsigned umask;
     bool ordered, have_xattrs;
-    bool locked; /* by another one */
+    bool locked;      /* by another one */
+    unsigned fail_in; /* syncs until one fails; 0: none does */
 } MemoryFs;
 
 /* An open file; HostFile to others. */
@@ -59,10 +60,14 @@ void memory_drop(MemoryFs *m, MemoryNode *node);
 /* ---- memory-crash.c; under the lock ---- */
 
 /* Bring to the disk what is pending: of one node's contents and attributes,
- * of the names in a directory, of everything. */
+ * of the names in a directory, of everything, of the root's device. */
 void memory_sync_node(MemoryFs *m, uint64_t ino);
 void memory_sync_names(MemoryFs *m, uint64_t dir);
 void memory_sync_all(MemoryFs *m);
+void memory_sync_device(MemoryFs *m);
+
+/* Forget what is pending of one node's data; 0: of all data. */
+void memory_lose_data(MemoryFs *m, uint64_t ino);
 
 /* Apply what of the pending ops gets to the disk in a power cut. */
 void memory_crash_apply(const MemoryFs *m, MemoryImage *image, uint32_t seed);

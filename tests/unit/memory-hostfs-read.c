@@ -38,7 +38,7 @@ static void node_stat(const MemoryNode *node, HostStat *st)
         .writable = (node->mode & write) == write,
         .read_only = !(node->mode & (S_IWUSR | S_IWGRP | S_IWOTH)),
         .mode = node->mode,
-        .dev = 1,
+        .dev = node->dev,
         .ino = node->ino,
         .nlink = node->nlink,
     };

@@ -187,6 +187,9 @@ static int check_rename(const Place *from, const Place *to, unsigned flags)
     bool replaces = to->node && !exchange;
     int r;
 
+    if (from->dir->dev != to->dir->dev) {
+        return -EXDEV;
+    }
     if (exchange && !to->node) {
         return -ENOENT;
     }
@@ -267,14 +270,26 @@ static int memory_file_create(HostFs *fs, const char *path, unsigned mode,
 
 /* ---- Making it durable; the whole ---- */
 
+static bool is_to_fail(MemoryFs *m)
+{
+    return m->fail_in > 0 && --m->fail_in == 0;
+}
+
 static int memory_file_sync(HostFs *fs, HostFile *file)
 {
     MemoryFs *m = memory_fs(fs);
+    uint64_t ino = ((MemoryFile *)file)->node->ino;
+    int r = 0;
 
     pthread_mutex_lock(&m->lock);
-    memory_sync_node(m, ((MemoryFile *)file)->node->ino);
+    if (is_to_fail(m)) {
+        memory_lose_data(m, ino);
+        r = -EIO;
+    } else {
+        memory_sync_node(m, ino);
+    }
     pthread_mutex_unlock(&m->lock);
-    return 0;
+    return r;
 }
 
 static int memory_dir_sync(HostFs *fs, const char *path)
@@ -288,6 +303,9 @@ static int memory_dir_sync(HostFs *fs, const char *path)
     if (r == 0 && node->kind != HOST_DIRECTORY) {
         r = -ENOTDIR;
     }
+    if (r == 0 && is_to_fail(m)) {
+        r = -EIO;
+    }
     if (r == 0) {
         memory_sync_names(m, node->ino);
         memory_sync_node(m, node->ino);
@@ -300,10 +318,17 @@ static int memory_sync_fs(HostFs *fs)
 {
     MemoryFs *m = memory_fs(fs);
 
+    int r = 0;
+
     pthread_mutex_lock(&m->lock);
-    memory_sync_all(m);
+    if (is_to_fail(m)) {
+        memory_lose_data(m, 0);
+        r = -EIO;
+    } else {
+        memory_sync_device(m);
+    }
     pthread_mutex_unlock(&m->lock);
-    return 0;
+    return r;
 }
 
 static int memory_space(HostFs *fs, HostSpace *space)

@@ -267,6 +267,40 @@ unsigned memory_hostfs_pending(HostFs *fs)
     return n;
 }
 
+void memory_hostfs_mount(HostFs *fs, const char *path)
+{
+    MemoryFs *m = memory_fs(fs);
+    MemoryNode *node;
+
+    pthread_mutex_lock(&m->lock);
+    if (memory_lookup_plain(m, path, &node) == 0) {
+        memory_sync_all(m);
+        node->dev++;
+        memory_image_find(m->durable, node->ino)->dev = node->dev;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+bool memory_hostfs_sync_is_to_fail(HostFs *fs)
+{
+    MemoryFs *m = memory_fs(fs);
+    bool is_to_fail;
+
+    pthread_mutex_lock(&m->lock);
+    is_to_fail = m->fail_in > 0;
+    pthread_mutex_unlock(&m->lock);
+    return is_to_fail;
+}
+
+void memory_hostfs_fail_sync(HostFs *fs, unsigned n)
+{
+    MemoryFs *m = memory_fs(fs);
+
+    pthread_mutex_lock(&m->lock);
+    m->fail_in = n;
+    pthread_mutex_unlock(&m->lock);
+}
+
 #define SETTER(name, type, field, value)                                      \
     void memory_hostfs_set_##name(HostFs *fs, type name)                      \
     {                                                                         \

@@ -12,7 +12,7 @@
  * What was changed since it was synced is pending. file_sync() brings the data
  * and attributes of a file to the disk, dir_sync() the names in a directory
  * (not what they lead to, and not the name of a new file that was synced),
- * sync_fs() everything. After a power cut the disk has all that was synced,
+ * sync_fs() everything on the device of the root. After a power cut the disk has all that was synced,
  * and of what was pending some, by choice:
  * - each write of data: all, none or some pieces of it, in any order;
  * - each change of size, mode, times and extended attributes, in any order,
@@ -45,6 +45,17 @@ HostFs *memory_hostfs_crash(HostFs *fs, uint32_t seed);
  * pending, without what was only open. */
 HostFs *memory_hostfs_kill(HostFs *fs);
 
+/*
+ * Let the n-th sync from now on (1: the next one) fail with -EIO, once. As on
+ * Linux, what was written to the file, or with sync_fs() to all of them, can
+ * be read for as long as the system runs, and does not get to the disk any
+ * more unless it is written again; names, sizes and attributes are pending
+ * still. 0: none.
+ */
+void memory_hostfs_fail_sync(HostFs *fs, unsigned n);
+/* Whether that sync is still to come. */
+bool memory_hostfs_sync_is_to_fail(HostFs *fs);
+
 /* Changes that a power cut may lose. */
 unsigned memory_hostfs_pending(HostFs *fs);
 
@@ -53,6 +64,8 @@ unsigned memory_hostfs_pending(HostFs *fs);
 void memory_hostfs_set_ordered(HostFs *fs, bool ordered);
 /* Bytes that files and directories may take; -ENOSPC beyond. */
 void memory_hostfs_set_capacity(HostFs *fs, uint64_t bytes);
+/* Another device is mounted on an empty directory; everything is synced. */
+void memory_hostfs_mount(HostFs *fs, const char *path);
 /* Whether another one holds the lock. */
 void memory_hostfs_set_locked(HostFs *fs, bool locked);
 /* Whether there are extended attributes. True at first. */

@@ -87,6 +87,7 @@ MemoryImage *memory_image_new(unsigned mode, int64_t when)
 
     image->root = node_get(image, MEMORY_ROOT_INO, HOST_DIRECTORY);
     image->root->born = true;
+    image->root->dev = 1;
     image->root->mode = mode;
     image->root->mtime = when;
     image->root->ctime = when;
@@ -131,6 +132,7 @@ static MemoryNode *copy_node(MemoryImage *image, const MemoryNode *from)
 {
     MemoryNode *to = node_get(image, from->ino, from->kind);
 
+    to->dev = from->dev;
     to->born = from->born;
     to->mode_set = from->mode_set;
     to->mode = from->mode;
@@ -298,6 +300,7 @@ static void give_birth(MemoryImage *image, const MemoryEntry *e, int64_t when)
 
     if (!node->born) {
         node->born = true;
+        node->dev = e->dev;
         node->mode = node->mode_set ? node->mode : e->mode;
         node->target = g_strdup(e->target);
         node->ctime = when;

@@ -19,6 +19,7 @@
 typedef struct MemoryNode MemoryNode;
 struct MemoryNode {
     uint64_t ino;
+    uint64_t dev; /* that of its directory, unless it is mounted there */
     HostKind kind;
     bool born;     /* an op that gives it a name is in this image */
     bool mode_set; /* after it was made */
@@ -50,7 +51,7 @@ typedef enum MemoryOpKind {
 
 /* What a name leads to from now on. */
 typedef struct MemoryEntry {
-    uint64_t dir;
+    uint64_t dir, dev; /* dev: the directory's */
     char *name;
     uint64_t was, now; /* 0: nothing */
     HostKind kind;     /* of `now`, should it not be there yet, */

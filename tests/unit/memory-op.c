@@ -27,6 +27,7 @@ void memory_op_entry(MemoryOp *op, const MemoryNode *dir, const char *name,
     MemoryEntry *e = &op->entries[op->n_entries++];
 
     e->dir = dir->ino;
+    e->dev = dir->dev;
     e->name = g_strdup(name);
     e->was = was ? was->ino : 0;
     if (now) {

@@ -99,6 +99,7 @@ static GPtrArray *make_tree(void)
     chain_append(&file->chain, (ClusterRun){ 20, 1 });
     chain_append(&file->host_chain, (ClusterRun){ 5, 2 });
     file->alias = g_strdup("alias");
+    file->is_unsynced = true;
     g_ptr_array_add(inodes, root);
     g_ptr_array_add(inodes, dir);
     g_ptr_array_add(inodes, file);
@@ -156,6 +157,7 @@ Test(journal, inodes_come_back_as_they_were)
     cr_assert(file && !file->is_directory);
     cr_assert_str_eq(file->name, "file");
     cr_assert_str_eq(file->alias, "alias");
+    cr_assert(file->is_unsynced);
     cr_assert_eq(file->parent, journal_tree_get(tree, 2));
     cr_assert_eq(file->parent->children[0], file);
     cr_assert_eq(file->host_parent, file->parent);
@@ -214,6 +216,34 @@ Test(journal, a_plan_is_open_until_it_is_done)
         cr_assert_null(journal_tree_get(tree, 2));
         cr_assert_eq(journal_tree_get(tree, 3)->parent,
                      journal_tree_get(tree, 1));
+    }
+    g_array_unref(plan.ops);
+    g_free(s.data);
+}
+
+/* It stays where it was, and the journal takes smaller ones. */
+Test(journal, a_plan_that_does_not_fit_is_refused)
+{
+    g_autoptr(GPtrArray) inodes = make_tree();
+    Store s = { 0 };
+    g_autoptr(Journal) j = journal_on(&s);
+    Plan plan = { .ops = g_array_new(FALSE, FALSE, sizeof(PlanOp)) };
+    PlanOp op = { .kind = PLAN_WRITE, .inode = inodes->pdata[2] };
+
+    begin(j, inodes);
+    while (plan.ops->len < AREA / 29) { /* bytes of an op without a name */
+        g_array_append_val(plan.ops, op);
+    }
+    cr_assert_eq(journal_plan(j, &plan, inodes), -EFBIG);
+    cr_assert_eq(journal_checkpoint(j, inodes), 0);
+    g_array_set_size(plan.ops, 1);
+    cr_assert_eq(journal_plan(j, &plan, inodes), 0);
+    {
+        g_autoptr(JournalPlan) open = NULL;
+        g_autoptr(JournalTree) tree = reopen(&s, &open);
+
+        cr_assert(tree && open);
+        cr_assert_eq(open->ops->len, 1);
     }
     g_array_unref(plan.ops);
     g_free(s.data);

@@ -128,6 +128,52 @@ Test(memory_crash, a_rename_is_synced_from_either_end)
     }
 }
 
+Test(memory_crash, what_a_failed_sync_gave_up_is_lost)
+{
+    g_autoptr(HostFs) fs = memory_hostfs_new();
+    g_autofree char *dump = NULL;
+    HostFile *file;
+    HostStat st;
+
+    make_text(fs, "f", "text");
+    make_text(fs, "g", "other");
+    cr_assert_eq(fs->ops->file_open_rw(fs, "f", &file, &st), 0);
+    memory_hostfs_fail_sync(fs, 1);
+    cr_assert_eq(fs->ops->file_sync(fs, file), -EIO);
+    cr_assert_not(memory_hostfs_sync_is_to_fail(fs));
+    cr_assert_eq(fs->ops->file_sync(fs, file), 0);
+    cr_assert_eq(fs->ops->sync_fs(fs), 0);
+    dump = host_tree_dump(fs, 0);
+    cr_assert_str_eq(dump, "f 4 'text'\ng 5 'other'\n");
+    for (uint32_t seed = 0; seed < SEEDS; seed++) {
+        g_autoptr(HostFs) disk = memory_hostfs_crash(fs, seed);
+        size_t bytes;
+        g_autofree char *text = host_tree_read(disk, "f", &bytes);
+
+        cr_assert_eq(bytes, 4);
+        cr_assert_eq(memcmp(text, "\0\0\0\0", 4), 0);
+    }
+    cr_assert_eq(hostfs_write_full(fs, file, 0, "text", 4), 0);
+    cr_assert_eq(fs->ops->file_sync(fs, file), 0);
+    fs->ops->file_close(fs, file);
+    assert_crash(fs, MEMORY_CRASH_NONE, dump);
+}
+
+Test(memory_crash, names_are_pending_after_a_failed_sync)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        g_autoptr(HostFs) fs = memory_hostfs_new();
+
+        make_text(fs, "f", "text");
+        memory_hostfs_fail_sync(fs, 1);
+        cr_assert_eq(whole ? fs->ops->sync_fs(fs) : fs->ops->dir_sync(fs, ""),
+                     -EIO);
+        assert_crash(fs, MEMORY_CRASH_NONE, "");
+        cr_assert_eq(fs->ops->dir_sync(fs, ""), 0);
+        assert_crash(fs, MEMORY_CRASH_NONE, "f 0 ''\n");
+    }
+}
+
 /* ---- Names ---- */
 
 Test(memory_crash, a_rename_is_whole)
