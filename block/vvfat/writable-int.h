@@ -20,6 +20,8 @@ typedef struct Kept {
     Journal *journal;
     Redo *redo;
     GHashTable *planned; /* Inode: what the plan being run is about */
+    bool has_fingerprint;
+    Fingerprint fingerprint; /* of the disk as it was made */
 } Kept;
 
 struct Writable {
