@@ -152,8 +152,8 @@ typedef struct Qcow2State {
     atomic_int_fast64_t size; /* of the device; changed by truncate */
 
     pthread_mutex_t lock;
-    Qcow2Header header;     /* as it is on the disk */
-    bool prepared;          /* qcow2_prepare_change() was done */
+    Qcow2Header header;      /* as it is on the disk */
+    bool prepared;           /* qcow2_prepare_change() was done */
     bool fingerprint_is_new; /* the header on the disk has not this one */
     bool size_is_unsettled; /* the header on the disk may have another size, or
                                name another L1 table */

@@ -15,10 +15,10 @@ static void add_number(GChecksum *sum, uint64_t n)
 static void add_geometry(GChecksum *sum, const Geometry *g)
 {
     const uint64_t numbers[] = {
-        g->fat_type,         g->partition,      g->disk_sectors,
-        g->volume_start,     g->volume_sectors, g->reserved_sectors,
-        g->sectors_per_fat,  g->root_start,     g->root_sectors,
-        g->data_start,       g->root_entries,   g->sectors_per_cluster,
+        g->fat_type,        g->partition,      g->disk_sectors,
+        g->volume_start,    g->volume_sectors, g->reserved_sectors,
+        g->sectors_per_fat, g->root_start,     g->root_sectors,
+        g->data_start,      g->root_entries,   g->sectors_per_cluster,
         g->cluster_count,
     };
 
