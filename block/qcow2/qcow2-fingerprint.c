@@ -197,8 +197,8 @@ static char *misfit(const Qcow2State *s, const BdrvFingerprint *then,
         "The directory of '%s' has changed since '%s' was written on it: %s. "
         "The disk made from it is another one, and what the image holds would "
         "land in other files. Undo what was added, removed, renamed or resized "
-        "there; until then the image can only be read, as it is, with "
-        "read-only=on,check-backing=off",
+        "there (if a commit was interrupted, repeat it); until then the image "
+        "can only be read, as it is, with read-only=on,check-backing=off",
         name, image, change);
 }
 

@@ -42,9 +42,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
 #define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
 #define BDRV_O_BACKING 0x0200u     /* opened for what an overlay shows of it */
-#define BDRV_O_ANY_BACKING                                                    \
-    0x0400u /* read-only: also over a directory that
-                                      has changed since the image was written */
+#define BDRV_O_ANY_BACKING 0x0400u /* read on a directory that has changed */
 
 /* ---- Flags of a request ---- */
 
