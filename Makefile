@@ -352,6 +352,8 @@ ifneq ($(PLUGIN),)
 	install -d '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 	install $(PLUGIN) '$(DESTDIR)$(NBDKIT_PLUGINDIR)'
 endif
+# So that programs find the library at once, if it is root who installs.
+	[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || :
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/vvfat-img' \

@@ -75,9 +75,8 @@ static BlockBackend *open_backend(const char *name, const Options *options,
                                   unsigned flags, unsigned perm,
                                   unsigned shared, GError **errp)
 {
-    BlockDriverState *bs =
-        open_node(name, options ? options_copy(options) : options_new(),
-                  flags & ~BDRV_O_RESIZE, errp);
+    BlockDriverState *bs = open_node(
+        name, options ? options_copy(options) : options_new(), flags, errp);
     BlockBackend *blk;
 
     if (bs == NULL) {

@@ -53,9 +53,7 @@ int node_flush(BlockDriverState *bs)
         if (bs->drv->flush) {
             ret = bs->drv->flush(bs);
         }
-        if (ret == 0) {
-            ret = flush_children(bs);
-        }
+        ret = ret == 0 ? flush_children(bs) : MIN(ret, 0);
         if (ret == 0) {
             bs->flushed_generation = generation;
         }

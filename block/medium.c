@@ -39,7 +39,7 @@ static BdrvChild *medium_open(BlockBackend *blk, const Medium *medium,
     BlockDriverState *bs = open_node(
         medium->name,
         medium->options ? options_copy(medium->options) : options_new(),
-        medium->flags & ~BDRV_O_RESIZE, errp);
+        medium->flags, errp);
 
     if (bs == NULL) {
         return NULL;

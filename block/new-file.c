@@ -20,12 +20,17 @@ bool new_file_create(NewFile *file, const char *filename, bool nocow,
         return false;
     }
     if (!existed) {
-        file->path = realpath(path, NULL);
+        new_file_note(file, path);
     }
+    return true;
+}
+
+void new_file_note(NewFile *file, const char *path)
+{
+    file->path = realpath(path, NULL);
     if (file->path && stat(file->path, &file->st) < 0) {
         new_file_clear(file);
     }
-    return true;
 }
 
 void new_file_clear(NewFile *file)

@@ -19,6 +19,8 @@ typedef struct NewFile {
 /* Make or empty it; clear *file in any case. */
 bool new_file_create(NewFile *file, const char *filename, bool nocow,
                      GError **errp) G_GNUC_WARN_UNUSED_RESULT;
+/* What was made at `path` otherwise, and was not there before. */
+void new_file_note(NewFile *file, const char *path);
 void new_file_clear(NewFile *file);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NewFile, new_file_clear)
 

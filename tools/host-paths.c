@@ -120,6 +120,11 @@ static void compare_image(const char *name, Search *search)
     options_foreach(options, compare_value, search);
 }
 
+const char *host_path_of(const char *name)
+{
+    return g_str_has_prefix(name, "file:") ? name + strlen("file:") : name;
+}
+
 HostPathRelation host_path_relation(BlockBackend *image, const char *path,
                                     char **what)
 {

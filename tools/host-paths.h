@@ -18,6 +18,9 @@ typedef enum HostPathRelation {
     HOST_PATH_AROUND, /* a file or directory of the image lies in the path */
 } HostPathRelation;
 
+/* The path in the name of a file: what follows "file:", or all of it. */
+const char *host_path_of(const char *name);
+
 /*
  * How `path`, which need not exist yet, stands to what the image reads.
  * *what: the file or directory of the image that is concerned; g_free().

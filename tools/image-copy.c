@@ -238,6 +238,24 @@ static bool check_directory(const ImageCopy *copy, BlockBackend *blk)
     return true;
 }
 
+/* What was copied over a directory's disk must have its layout. */
+static bool finish_existing(BlockBackend *blk, const char *name)
+{
+    g_autoptr(BdrvInfo) info = NULL;
+
+    if (image_finish(blk, name)) {
+        return true;
+    }
+    info = blk_get_info(blk, NULL);
+    if (info && info->specific &&
+        options_get(info->specific, "commit.suspended")) {
+        tool_hint("The image must have the layout of the directory's disk, as "
+                  "one that was made of it has: the same size= and type. "
+                  "'vvfat-img extract' takes the files out of any image");
+    }
+    return false;
+}
+
 static bool copy_to_existing(const ImageCopy *copy)
 {
     BlockBackend *blk = image_open_target(
@@ -248,7 +266,7 @@ static bool copy_to_existing(const ImageCopy *copy)
     g_autoptr(CopyTarget) target = target_of(copy, blk);
     bool ok = check_directory(copy, blk) && check_compression(copy, blk) &&
               check_size(copy, blk) && run(copy, target);
-    return image_finish(blk, target->name) && ok;
+    return finish_existing(blk, target->name) && ok;
 }
 
 /* The driver has judged the value when it created the image. */
@@ -345,7 +363,7 @@ static bool copy_to_new(const ImageCopy *copy)
 {
     bool ok = false;
 
-    partial_file_begin(copy->target);
+    partial_file_begin(host_path_of(copy->target));
     if (create_image(copy)) {
         partial_file_created();
         ok = copy_to_created(copy);
@@ -360,7 +378,8 @@ bool image_copy(const ImageCopy *copy)
     if (!copy->target_image_opts && g_str_equal(copy->target, "-")) {
         return copy_to_stdout(copy);
     }
-    if (!copy->target_image_opts && !check_apart(copy, copy->target)) {
+    if (!copy->target_image_opts &&
+        !check_apart(copy, host_path_of(copy->target))) {
         return false;
     }
     return copy->no_create ? copy_to_existing(copy) : copy_to_new(copy);

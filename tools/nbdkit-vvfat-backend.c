@@ -5,9 +5,11 @@
  * It is opened before nbdkit goes into the background, so that errors reach
  * the terminal and the exit status. But going there is a fork, and threads do
  * not come along: a node that is written to may have some, so it is closed
- * again and opened once more by the process that serves. Until that one has
- * finished its last flush, no request is under way (after_fork precedes the
- * first connection, cleanup follows the last), so nothing is locked here.
+ * again and opened once more by the process that serves. That may run as
+ * another user, too (-u): so the first opening commits nothing, and leaves no
+ * overlay that this user could not write. Until the second one has finished
+ * its last flush, no request is under way (after_fork precedes the first
+ * connection, cleanup follows the last), so nothing is locked here.
  */
 #include "tools/nbdkit-vvfat.h"
 
@@ -18,6 +20,7 @@
 
 static BlockBackend *blk;
 static int start_dir = -1; /* where relative names begin */
+static uid_t start_user;   /* who had opened it there */
 static char *description;
 
 BlockBackend *plugin_backend(void)
@@ -57,16 +60,10 @@ static void describe(void)
  * may not be written, becomes read-only. Whether nbdkit was given -r is not
  * known here; with it, nbdkit refuses all writes by itself.
  */
-static BlockBackend *open_backend(GError **errp)
+static BlockBackend *open_backend(const Options *options, GError **errp)
 {
-    BlockBackend *opened =
-        blk_open(plugin_image(), plugin_node_options(),
-                 BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
-
-    if (opened) {
-        plugin_log_watch(opened);
-    }
-    return opened;
+    return blk_open(plugin_image(), options,
+                    BDRV_O_RDWR | BDRV_O_AUTO_RDONLY | BDRV_O_UNMAP, errp);
 }
 
 /* What blk_close() would not tell is told here: the last commit into the
@@ -99,17 +96,36 @@ static void close_backend(void)
     g_clear_pointer(&blk, blk_close);
 }
 
+/* The overlay, if it was not there: whoever will be writing to it makes it. It
+ * is open here, so it is nobody else's. */
+static void remove_made(void)
+{
+    g_autoptr(BdrvInfo) info = blk_get_info(blk, NULL);
+    const Options *facts = info ? info->specific : NULL;
+    const char *made = facts ? options_get(facts, "overlay.made") : NULL;
+
+    if (made) {
+        (void)unlink(made);
+    }
+}
+
 int plugin_get_ready(void)
 {
+    g_autoptr(Options) options = plugin_trial_options();
     GError *err = NULL;
 
-    blk = open_backend(&err);
+    blk = open_backend(options, &err);
     if (blk == NULL) {
         return plugin_image() ? plugin_fail(err) : plugin_fail_directory(err);
     }
     plugin_log_report(blk);
     if (blk_is_read_only(blk)) {
+        plugin_log_watch(blk);
         return 0;
+    }
+    start_user = geteuid();
+    if (start_user == 0) { /* another one may serve */
+        remove_made();
     }
     start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (start_dir < 0) {
@@ -118,6 +134,24 @@ int plugin_get_ready(void)
     }
     g_clear_pointer(&blk, blk_close);
     return 0;
+}
+
+/* What may be wrong for the user that nbdkit runs as now. */
+static void explain_user(GError *err)
+{
+    int code = -block_error_to_errno(err);
+
+    if (geteuid() != start_user && (code == EACCES || code == EPERM)) {
+        char *all =
+            g_strdup_printf("%s; nbdkit runs as another user now (-u), "
+                            "who must be able to write to the "
+                            "directory, to the overlay, and where "
+                            "that is made",
+                            err->message);
+
+        g_free(err->message);
+        err->message = all;
+    }
 }
 
 /* Open where get_ready did, so that relative names mean the same. */
@@ -129,8 +163,11 @@ static int open_again(int here)
         nbdkit_error("working directory: %s", strerror(errno));
         return -1;
     }
-    blk = open_backend(&err);
-    if (blk == NULL) {
+    blk = open_backend(plugin_node_options(), &err);
+    if (blk) {
+        plugin_log_watch(blk);
+    } else {
+        explain_user(err);
         plugin_fail(err);
     }
     if (fchdir(here) < 0) {

@@ -61,6 +61,30 @@ const Options *plugin_node_options(void)
     return node_options;
 }
 
+/* Whether a directory is to be written to. What is not valid is refused when
+ * it is opened. */
+static bool writes_directory(void)
+{
+    const BlockDriver *drv = bdrv_find_format(DRIVER_NAME);
+    g_autoptr(Options) rest = options_copy(node_options);
+    g_autoptr(OptionValues) values = NULL;
+
+    if (image == NULL) {
+        values = option_values_absorb(drv->options, rest, NULL);
+    }
+    return values && option_values_bool(values, "rw");
+}
+
+Options *plugin_trial_options(void)
+{
+    Options *trial = options_copy(node_options);
+
+    if (writes_directory()) {
+        options_set(trial, "commit", "manual");
+    }
+    return trial;
+}
+
 /* Whether the part before the first slash has a colon: "fat:", "json:". */
 static bool name_has_protocol(const char *name)
 {

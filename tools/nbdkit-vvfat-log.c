@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What nbdkit's log is told of the node: as an error, what of the directory or
- * of the guest's writes is not where it belongs; as debugging output, the
- * rest. A directory can have a million odd names, and a guest can do what it
- * should not all day long, so there is a budget for each of the two. Names
- * are the host's or the guest's: they come escaped.
+ * What nbdkit's log is told of the node: as errors, what of the directory or
+ * of the guest's writes is not where it belongs, and requests that failed; as
+ * debugging output, the rest. A directory can have a million odd names, and a
+ * guest can do what it should not all day long, so there is a budget for each
+ * of the three. Names are the host's or the guest's: they come escaped.
  */
 #include "tools/nbdkit-vvfat.h"
 
@@ -25,16 +25,17 @@ typedef struct Budget {
 
 static pthread_mutex_t budget_lock = PTHREAD_MUTEX_INITIALIZER;
 static Budget of_errors = { .most = 20 };
+static Budget of_requests = { .most = 20 };
 static Budget of_debug = { .most = 1000 };
 
 /* ---- Lines ---- */
 
 static void print(const Budget *budget, const char *line)
 {
-    if (budget == &of_errors) {
-        nbdkit_error("%s", line);
-    } else {
+    if (budget == &of_debug) {
         nbdkit_debug("%s", line);
+    } else {
+        nbdkit_error("%s", line);
     }
 }
 
@@ -187,8 +188,14 @@ void plugin_log_watch(BlockBackend *blk)
     blk_add_event_handler(blk, NULL, log_event, NULL, NULL);
 }
 
+void plugin_log_failure(const char *what, const char *reason)
+{
+    say(&of_requests, "%s: %s", what, reason);
+}
+
 void plugin_log_end(void)
 {
+    end_of_list(&of_requests, "");
     end_of_list(&of_errors, "");
     end_of_list(&of_debug, "");
 }

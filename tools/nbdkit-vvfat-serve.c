@@ -43,7 +43,7 @@ static int request_failed(const char *what, int ret)
 {
     g_autofree char *reason = blk_strerror(ret);
 
-    nbdkit_error("%s: %s", what, reason);
+    plugin_log_failure(what, reason);
     errno = client_errno(ret);
     return -1;
 }

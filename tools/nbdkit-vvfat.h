@@ -27,6 +27,9 @@ int plugin_config_complete(void);
  * The configuration keeps both; the name is NULL for a directory. */
 const char *plugin_image(void);
 const Options *plugin_node_options(void);
+/* The same for an opening that is to leave no traces in a directory; for
+ * options_free(). */
+Options *plugin_trial_options(void);
 
 /* Not a callback: those that are not options of a node; ends with NULL. */
 extern const OptionDesc plugin_parameters[];
@@ -51,6 +54,8 @@ void plugin_log_report(BlockBackend *blk);
 void plugin_log_facts(BlockBackend *blk, const char *when);
 /* From now on, what happens to it by itself, until it is closed. */
 void plugin_log_watch(BlockBackend *blk);
+/* A request that failed; the driver's words. */
+void plugin_log_failure(const char *what, const char *reason);
 /* When everything is closed. */
 void plugin_log_end(void);
 

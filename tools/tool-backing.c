@@ -40,7 +40,8 @@ BlockBackend *backing_open(const char *target, const char *backing,
         return NULL;
     }
     g_autofree char *what = NULL;
-    if (host_path_relation(blk, target, &what) != HOST_PATH_APART) {
+    if (host_path_relation(blk, host_path_of(target), &what) !=
+        HOST_PATH_APART) {
         block_error_set(errp, ELOOP,
                         "Error: Trying to create an image with the same "
                         "filename as the backing file");

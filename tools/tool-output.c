@@ -33,6 +33,9 @@ char *tool_escape(const char *text, bool is_message)
             for (; p < next; p++) {
                 escape_byte(out, (unsigned char)*p);
             }
+        } else if (g_unichar_type(c) == G_UNICODE_PRIVATE_USE) {
+            /* What stands for a character that FAT has not: ':' and others. */
+            g_string_append_printf(out, "\\u%04x", c);
         } else {
             g_string_append_len(out, p, next - p);
         }

@@ -22,9 +22,10 @@ void tool_warning(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void tool_hint(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
 /* A name, or one line that holds names: control characters and bytes that are
- * not UTF-8 as \n, \t or \xNN, and a backslash, so that this is unambiguous, as
- * \\. In a whole message, whose parts may be escaped already, backslashes
- * stay. g_free(). */
+ * not UTF-8 as \n, \t or \xNN, characters for private use, which no terminal
+ * shows, as \uNNNN, and a backslash, so that this is unambiguous, as \\. In a
+ * whole message, whose parts may be escaped already, backslashes stay.
+ * g_free(). */
 char *tool_escape(const char *text, bool is_message);
 
 /* A name for standard output: escaped on a terminal, else its bytes. */

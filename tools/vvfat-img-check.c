@@ -63,6 +63,11 @@ static bool run_format_check(Check *check, unsigned fix)
 
     check->image = result;
     check->has_format_check = ret != -ENOTSUP;
+    if (ret < 0 && ret != -ENOTSUP && fix && blk_is_read_only(check->blk)) {
+        tool_error("Could not repair '%s': it can only be opened for reading",
+                   check->name);
+        return false;
+    }
     if (ret < 0 && ret != -ENOTSUP) {
         tool_error("Check failed: %s", error->message);
         return false;
@@ -217,7 +222,8 @@ static void add_count(JsonWriter *w, const char *name, int64_t n)
     }
 }
 
-static void print_json(const Check *check)
+/* A check that was not completed has at least one error. */
+static void print_json(const Check *check, bool completed)
 {
     const BdrvCheckResult *r = &check->image;
     g_autofree char *filename = tool_json_name(check->name);
@@ -229,7 +235,8 @@ static void print_json(const Check *check)
     add_count(w, "total-clusters", r->total_clusters);
     add_count(w, "corruptions", r->corruptions);
     add_count(w, "corruptions-fixed", r->corruptions_fixed);
-    json_int(w, "check-errors", r->check_errors);
+    json_int(w, "check-errors",
+             completed ? r->check_errors : MAX(r->check_errors, 1));
     add_count(w, "leaks", r->leaks);
     add_count(w, "leaks-fixed", r->leaks_fixed);
     add_count(w, "allocated-clusters", r->allocated_clusters);
@@ -260,7 +267,7 @@ static int check_status(const Check *check, bool completed)
         return STATUS_UNSUPPORTED;
     }
     if (check->json) {
-        print_json(check);
+        print_json(check, completed);
     } else if (!check->quiet) {
         print_human(check, completed);
     }
@@ -296,7 +303,9 @@ static int check_opened(Check *check)
                    "volumes are not repaired; run the check without -r");
         return STATUS_UNSUPPORTED;
     }
-    bool completed = check_partitions(check);
+    /* In a damaged image they may be out of reach; that is no other error. */
+    bool is_damaged = check->image.corruptions > 0;
+    bool completed = check_partitions(check) || is_damaged;
     return check_status(check, completed);
 }
 

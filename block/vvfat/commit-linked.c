@@ -64,7 +64,7 @@ static void detach(Commit *c, Inode *linked, int64_t size)
     linked_note(guest_state_linked(c->config.state), linked);
 }
 
-static void hold(Inode *inode, const Inode *linked, int error)
+static void hold(const Commit *c, Inode *inode, const Inode *linked, int error)
 {
     InodeChange *change = inode->change;
     g_autofree char *path = inode_path(linked);
@@ -74,8 +74,9 @@ static void hold(Inode *inode, const Inode *linked, int error)
     g_free(change->detail);
     change->detail = g_strdup_printf("what '%s', which a symbolic link leads "
                                      "to, needs of its old contents could not "
-                                     "be kept in the overlay: %s",
-                                     path, g_strerror(-error));
+                                     "be kept in the overlay %s: %s",
+                                     path, overlay_place(c->config.overlay),
+                                     g_strerror(-error));
 }
 
 static void save_files(Commit *c, Inode *inode, const GPtrArray *files)
@@ -94,7 +95,7 @@ static void save_files(Commit *c, Inode *inode, const GPtrArray *files)
             continue;
         }
         if (!commit_doomed(c, inode, linked, save_run, &ret)) {
-            hold(inode, linked, ret);
+            hold(c, inode, linked, ret);
             return;
         }
         detach(c, linked, goes ? 0 : inode_size(inode));

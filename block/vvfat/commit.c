@@ -181,8 +181,8 @@ static void save_doomed(Commit *c, GPtrArray *planned)
             inode->change->error = ret;
             inode->change->detail = g_strdup_printf(
                 "what the guest still needs of its old contents could not be "
-                "kept in the overlay: %s",
-                g_strerror(-ret));
+                "kept in the overlay %s: %s",
+                overlay_place(c->config.overlay), g_strerror(-ret));
         } else {
             commit_save_linked(c, inode);
         }
@@ -191,7 +191,7 @@ static void save_doomed(Commit *c, GPtrArray *planned)
 
 /* The host could not make durable what was done: nothing leaves the overlay,
  * and the next commit does it again. */
-static void hold_all(Commit *c, int error)
+static void hold_all(Commit *c, int error, const char *detail)
 {
     const GPtrArray *changes = guest_state_changes(c->config.state);
 
@@ -201,18 +201,39 @@ static void hold_all(Commit *c, int error)
         if (!change->held) {
             change->held |= INODE_IO_ERROR;
             change->error = error;
+            if (detail) {
+                g_free(change->detail);
+                change->detail = g_strdup(detail);
+            }
         }
     }
+}
+
+/* After CommitConfig.begin or .staged. */
+static int recorded(Commit *c, int ret)
+{
+    g_autofree char *detail = NULL;
+
+    if (ret < 0) {
+        detail = g_strdup_printf("what was to be done could not be recorded "
+                                 "in the overlay %s: %s",
+                                 overlay_place(c->config.overlay),
+                                 g_strerror(-ret));
+        hold_all(c, ret, detail);
+    }
+    return ret;
 }
 
 static int run_ops(Commit *c, Plan *plan)
 {
     bool is_kept = c->config.begin && plan->ops->len;
-    int ret = is_kept ? c->config.begin(plan, c->config.opaque) : 0;
+    int ret = is_kept ? recorded(c, c->config.begin(plan, c->config.opaque))
+                      : 0;
 
     if (ret == 0) {
         apply_stage(c->apply, plan);
-        ret = is_kept ? c->config.staged(plan, c->config.opaque) : 0;
+        ret = is_kept ? recorded(c, c->config.staged(plan, c->config.opaque))
+                      : 0;
     }
     return ret < 0 ? ret : apply_run(c->apply, plan);
 }
@@ -228,7 +249,7 @@ static void run_plan(Commit *c, CommitResult *result)
     result->operations = plan->ops->len;
     failed = run_ops(c, plan);
     if (failed) {
-        hold_all(c, failed);
+        hold_all(c, failed, NULL);
         result->failed = true;
         c->error = failed;
     }

@@ -133,7 +133,8 @@ char *committer_status_reason(const CommitterStatus *status)
         return g_strdup(status->suspended);
     }
     if (!status->pending || status->pending->len == 0) {
-        return NULL;
+        return g_strdup(status->words ? status->words
+                                      : "the last commit failed");
     }
     first = &g_array_index(status->pending, Pending, 0);
     return g_strdup_printf("'%s'%s: %s", first->path, more, first->reason);

@@ -40,8 +40,8 @@ void committer_status_follow(CommitterStatus *status,
  * while commits are suspended. may_wait: those that wait for one are not. */
 uint64_t committer_status_lost(const CommitterStatus *status, bool may_wait);
 
-/* Why something is not in the directory, the first reason in words; NULL when
- * nothing waits. g_free(). */
+/* Why something is not in the directory, when something is not: the first
+ * reason in words. g_free(). */
 char *committer_status_reason(const CommitterStatus *status);
 
 /* As facts: "commit.*", "pending.N.{path,reason}". */

@@ -73,8 +73,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
 /* Why nothing is committed any more, or NULL; g_free(). */
 char *committer_suspended(Committer *committer);
 
-/* Why something is not in the directory, the first reason in words; NULL when
- * nothing waits. g_free(). */
+/* Why something is not in the directory, when something is not: the first
+ * reason in words. g_free(). */
 char *committer_reason(Committer *committer);
 
 /* For commits to call, when they find a conflict; false: the commit before

@@ -7,6 +7,7 @@
 #include "block/error.h"
 #include "block/vvfat/scan.h"
 #include "block/vvfat/writable-int.h"
+#include "util/size.h"
 
 #define CHUNK (INT64_C(1) << 20)
 
@@ -37,12 +38,19 @@ int64_t kept_image_bytes(const Writable *w)
 static bool create_as(Writable *w, const char *path, GError **errp)
 {
     g_autoptr(Options) create = options_new();
+    g_autoptr(GError) error = NULL;
 
     options_set_int(create, "size", kept_image_bytes(w));
     options_set_int(create, "cluster_size", writable_unit(w));
-    if (!bdrv_create("qcow2", path, create, errp)) {
-        g_prefix_error(
-            errp, "Could not make the overlay '%s': ", w->config->overlay);
+    if (!bdrv_create("qcow2", path, create, &error)) {
+        int ret = block_error_to_errno(error);
+
+        if (writable_is_full(ret)) {
+            return kept_fail(w, "make", ret, errp);
+        }
+        g_propagate_prefixed_error(
+            errp, g_steal_pointer(&error),
+            "Could not make the overlay '%s': ", w->config->overlay);
         return false;
     }
     return true;
@@ -65,11 +73,7 @@ static bool create_image(Writable *w, GError **errp)
         return false;
     }
     ret = scratch_publish(fd, path);
-    if (ret < 0) {
-        block_error_set_errno(errp, -ret, "Could not make the overlay '%s'",
-                              path);
-    }
-    return ret == 0;
+    return ret == 0 || kept_fail(w, "make", ret, errp);
 }
 
 /* Give back whatever an attempt that did not come to its end has written. */
@@ -195,9 +199,7 @@ static bool fill_image(Writable *w, GError **errp)
         guest_state_add_layout(w->state, w->layout);
         ret = write_all(w, &id);
         if (ret < 0) {
-            block_error_set_errno(errp, -ret,
-                                  "Could not fill the overlay '%s'",
-                                  w->config->overlay);
+            kept_fail(w, "make", ret, errp);
         }
     }
     kept_identity_clear(&id);
@@ -215,6 +217,13 @@ static Layout *make_layout(Writable *w, GError **errp)
 }
 
 /* ---- Both ---- */
+
+static bool sync_name(const Writable *w, GError **errp)
+{
+    int ret = scratch_sync_name(w->config->overlay);
+
+    return ret == 0 || kept_fail(w, "make", ret, errp);
+}
 
 /* The image, opened; *layout is set when it was not there. */
 bool kept_get_image(Writable *w, BlockDriverState *bs, Options *options,
@@ -234,14 +243,38 @@ bool kept_get_image(Writable *w, BlockDriverState *bs, Options *options,
         if (!create_image(w, errp)) {
             return false;
         }
+        new_file_note(&w->made, w->config->overlay);
         child = open_image(w, bs, options, errp);
     } else if (!child) {
         g_propagate_error(errp, g_steal_pointer(&error));
     }
-    if (child) {
-        w->kept = kept_new(child);
+    if (!child) {
+        return false;
     }
-    return child != NULL;
+    w->kept = kept_new(child);
+    return !*layout || sync_name(w, errp);
+}
+
+/* An image that no opening of a directory has ever written to: *errp says what
+ * it is. False. */
+static bool refuse_foreign(const Writable *w, bool is_empty, GError **errp)
+{
+    int64_t bytes = bdrv_getlength(bdrv_child_bs(w->kept->child));
+    g_autofree char *size = size_format((uint64_t)MAX(bytes, 0));
+    g_autofree char *why = NULL;
+
+    if (is_empty) {
+        block_error_set(errp, EINVAL,
+                        "'%s' is no overlay of a directory: it is an empty "
+                        "qcow2 image of %s, and overlays are made where there "
+                        "is no file yet. Remove it, or name another file",
+                        w->config->overlay, size);
+        return false;
+    }
+    why = g_strdup_printf("it is a qcow2 image of %s that holds something "
+                          "else",
+                          size);
+    return kept_refuse(w, why, errp);
 }
 
 /* An image that has no volume yet gets one. */
@@ -261,7 +294,7 @@ bool kept_prepare(Writable *w, Layout **layout, GByteArray **identity,
     }
     if (state == JOURNAL_DAMAGED ||
         (state == JOURNAL_NONE && !image_is_empty(w->kept))) {
-        return kept_refuse(w, "it holds something else", errp);
+        return refuse_foreign(w, false, errp);
     }
     if (!*layout) {
         *layout = make_layout(w, errp);
@@ -271,10 +304,12 @@ bool kept_prepare(Writable *w, Layout **layout, GByteArray **identity,
         writable_set_geometry(w, layout_geometry(*layout));
         if (bdrv_getlength(bdrv_child_bs(w->kept->child)) !=
             kept_image_bytes(w)) {
-            return kept_refuse(w,
-                               "it was left unfinished, and the "
-                               "directory needs another size now",
-                               errp);
+            return state == JOURNAL_NONE
+                       ? refuse_foreign(w, true, errp)
+                       : kept_refuse(w,
+                                     "it was left unfinished, and the "
+                                     "directory needs another size now",
+                                     errp);
         }
     }
     w->layout = *layout;

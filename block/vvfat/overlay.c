@@ -115,6 +115,11 @@ void overlay_set_redo(Overlay *o, Redo *redo)
     o->config.redo = redo;
 }
 
+const char *overlay_place(const Overlay *o)
+{
+    return o->config.place;
+}
+
 int overlay_flush(Overlay *o)
 {
     return o->config.redo ? redo_flush(o->config.redo)

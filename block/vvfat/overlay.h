@@ -41,6 +41,7 @@ typedef struct OverlayConfig {
     int64_t disk_bytes;
     int64_t data_offset; /* of the first cluster, from the disk's start */
     uint32_t unit;       /* bytes: a power of two that divides a cluster */
+    const char *place;   /* "in 'DIR'" or "'FILE'", for messages; not copied */
 
     /* Fill part of the vector with the disk's bytes as the base has them.
      * Called with the gate held. 0 or -errno. */
@@ -79,6 +80,9 @@ int overlay_find_present(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Have another one from now on; not beside requests. */
 void overlay_set_redo(Overlay *overlay, Redo *redo);
+
+/* OverlayConfig.place. */
+const char *overlay_place(const Overlay *overlay);
 
 /* Make what was written durable in the child. */
 int overlay_flush(Overlay *overlay) G_GNUC_WARN_UNUSED_RESULT;

@@ -85,36 +85,62 @@ static void guard_all(Protect *p)
     }
 }
 
-static void find_members(Protect *p, const Inode *root)
+/* The protected inodes below a directory. g_ptr_array_unref(). */
+static GPtrArray *find_protected(Inode *root)
 {
     g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+    GPtrArray *found = g_ptr_array_new();
 
-    g_ptr_array_add(dirs, (gpointer)root);
+    g_ptr_array_add(dirs, root);
     while (dirs->len) {
         const Inode *dir = g_ptr_array_steal_index_fast(dirs, dirs->len - 1);
 
         for (uint32_t i = 0; i < dir->n_children; i++) {
-            Member m = { .inode = dir->children[i] };
+            Inode *inode = dir->children[i];
 
-            if (m.inode->is_protected) {
-                g_array_append_val(p->members, m);
+            if (inode->is_protected) {
+                g_ptr_array_add(found, inode);
             }
-            if (m.inode->is_directory) {
-                g_ptr_array_add(dirs, dir->children[i]);
+            if (inode->is_directory) {
+                g_ptr_array_add(dirs, inode);
             }
         }
     }
+    return found;
 }
 
-Protect *protect_new(const Inode *root, const Geometry *g)
+bool protect_is_the_owners(const Inode *inode)
+{
+    return !inode->is_directory && !inode->is_linked_to &&
+           (!inode->parent || !inode->parent->is_protected) &&
+           (inode->host_entry.attr & FAT_ATTR_READ_ONLY);
+}
+
+void protect_allow_owner(Inode *root)
+{
+    g_autoptr(GPtrArray) found = find_protected(root);
+
+    for (guint i = 0; i < found->len; i++) {
+        Inode *inode = found->pdata[i];
+
+        inode->is_protected = !protect_is_the_owners(inode);
+    }
+}
+
+Protect *protect_new(Inode *root, const Geometry *g)
 {
     g_autoptr(Protect) p = g_new0(Protect, 1);
+    g_autoptr(GPtrArray) found = find_protected(root);
 
     p->geometry = g;
     p->members = g_array_new(FALSE, FALSE, sizeof(Member));
     p->sectors = g_hash_table_new_full(NULL, NULL, NULL,
                                        (GDestroyNotify)g_array_unref);
-    find_members(p, root);
+    for (guint i = 0; i < found->len; i++) {
+        Member m = { .inode = found->pdata[i] };
+
+        g_array_append_val(p->members, m);
+    }
     guard_all(p);
     return p->members->len ? g_steal_pointer(&p) : NULL;
 }

@@ -21,9 +21,19 @@
 
 typedef struct Protect Protect;
 
+/*
+ * Whether a file only lacks write permission, in a directory that may be
+ * written: its owner can remove, rename and replace it, and give himself that
+ * permission.
+ */
+bool protect_is_the_owners(const Inode *inode);
+
+/* Such files are protected no more. Before protect_new(). */
+void protect_allow_owner(Inode *root);
+
 /* root: of inodes as they stand on the disk now; those that are protected and
  * the geometry outlive it. NULL: no file or directory is protected. */
-Protect *protect_new(const Inode *root, const Geometry *geometry);
+Protect *protect_new(Inode *root, const Geometry *geometry);
 void protect_free(Protect *protect);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Protect, protect_free)
 

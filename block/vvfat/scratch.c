@@ -177,7 +177,7 @@ int scratch_publish(int fd, const char *path)
         ret = -errno;
     }
     close(fd);
-    return ret < 0 ? ret : scratch_sync_name(path);
+    return ret;
 }
 
 void scratch_abandon(int fd)

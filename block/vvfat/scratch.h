@@ -46,8 +46,8 @@ int scratch_claim(const char *path) G_GNUC_WARN_UNUSED_RESULT;
  */
 int scratch_unpublished(const char *path, char **as) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Give it its name, durably, and close the descriptor. 0 or -errno; -EEXIST:
- * somebody else was faster. */
+/* Give it its name, and close the descriptor. The file is durable, its name is
+ * not yet. 0 or -errno; -EEXIST: somebody else was faster. */
 int scratch_publish(int fd, const char *path) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Close it without a name: it is no more. */

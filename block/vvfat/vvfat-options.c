@@ -21,7 +21,8 @@ static const char *const unsupported_names[] = { "error", "skip", NULL };
 static const char *const timezone_names[] = { "local", "utc", NULL };
 static const char *const commit_names[] = { "write", "flush",  "idle",
                                             "close", "manual", NULL };
-static const char *const protect_names[] = { "error", "report", NULL };
+static const char *const protect_names[] = { "error", "report", "allow",
+                                             NULL };
 
 const OptionDesc vvfat_option_table[] = {
     { .name = "dir",
@@ -125,7 +126,8 @@ const OptionDesc vvfat_option_table[] = {
       .def = "error",
       .values = protect_names,
       .help = "with rw, writes to files without write permission: refuse "
-              "them, or accept them and hold them back" },
+              "them, accept them and hold them back, or allow what their "
+              "owner may do" },
     { .name = "file-mode",
       .type = OPTION_STRING,
       .def = "0666",
@@ -141,8 +143,9 @@ const OptionDesc vvfat_option_table[] = {
               "(default: no limit)" },
     { .name = "overlay",
       .type = OPTION_STRING,
-      .help = "with rw, file that keeps what the guest wrote, and the volume, for the "
-              "next time; made when it is not there" },
+      .help =
+          "with rw, file that keeps what the guest wrote, and the volume, for the "
+          "next time; made when it is not there" },
     { .name = NULL },
 };
 
@@ -344,7 +347,7 @@ static bool take_writing(VvfatConfig *config, const OptionValues *values,
     config->commit = (CommitPolicy)option_values_enum(values, "commit");
     config->commit_delay = (unsigned)option_values_number(values,
                                                           "commit-delay");
-    config->report_protected = option_values_enum(values, "protect") == 1;
+    config->protect = (ProtectPolicy)option_values_enum(values, "protect");
     config->overlay_max = (int64_t)option_values_size(values, "overlay-max");
     config->overlay = g_strdup(option_values_string(values, "overlay"));
     if (config->overlay && !*config->overlay) {

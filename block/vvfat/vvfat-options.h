@@ -18,6 +18,13 @@ extern const OptionDesc vvfat_option_table[];
 /* Every option that changes what the image is. */
 extern const char *const vvfat_strong_options[];
 
+/* What becomes of a guest's writes to files without write permission. */
+typedef enum ProtectPolicy {
+    PROTECT_ERROR,  /* they are refused */
+    PROTECT_REPORT, /* they are accepted, and held back */
+    PROTECT_ALLOW,  /* the guest may do what their owner may; else refused */
+} ProtectPolicy;
+
 /* What the options ask for. */
 typedef struct VvfatConfig {
     char *dir;
@@ -25,7 +32,7 @@ typedef struct VvfatConfig {
     bool rw;
     CommitPolicy commit;
     unsigned commit_delay;        /* milliseconds */
-    bool report_protected;        /* rather than refuse the guest's writes */
+    ProtectPolicy protect;
     unsigned file_mode, dir_mode; /* of what the guest makes */
     int64_t overlay_max;          /* bytes; 0: no limit */
     char *overlay;                /* file that keeps the overlay, or NULL */

@@ -67,14 +67,20 @@ static bool is_writable(BlockDriverState *bs, const VvfatConfig *config,
                            !config->overlay);
 }
 
+/* What is said to those who want to resize it. */
+static const char size_is_given[] =
+    "The size of a directory's disk is what its options say: size=, or free= "
+    "for the room that it leaves";
+
 static bool check_writing(BlockDriverState *bs, const VvfatConfig *config,
                           unsigned flags, GError **errp)
 {
     if (!is_writable(bs, config, flags)) {
         return bdrv_apply_auto_read_only(
             bs,
-            "vvfat shows the directory read-only; with rw=on, what is written "
-            "goes into it",
+            flags & BDRV_O_RESIZE ? size_is_given
+                                  : "vvfat shows the directory read-only; "
+                                    "with rw=on, what is written goes into it",
             errp);
     }
     if (bdrv_is_read_only(bs)) {
@@ -283,6 +289,17 @@ static int vvfat_flush(BlockDriverState *bs)
     return s->writable ? writable_flush(s->writable) : 0;
 }
 
+static int vvfat_truncate(BlockDriverState *bs, int64_t size, bool exact,
+                          PreallocMode prealloc, GError **errp)
+{
+    (void)bs;
+    (void)size;
+    (void)exact;
+    (void)prealloc;
+    block_error_set(errp, ENOTSUP, "%s", size_is_given);
+    return -ENOTSUP;
+}
+
 static int vvfat_commit(BlockDriverState *bs, BdrvCommitMode mode,
                         GError **errp)
 {
@@ -466,6 +483,7 @@ const BlockDriver bdrv_vvfat = {
     .pwrite_zeroes = vvfat_pwrite_zeroes,
     .pdiscard = vvfat_pdiscard,
     .flush = vvfat_flush,
+    .truncate = vvfat_truncate,
     .commit = vvfat_commit,
     .inactivate = vvfat_inactivate,
     .activate = vvfat_activate,

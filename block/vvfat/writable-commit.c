@@ -41,8 +41,8 @@ static void rescue(Writable *w, const char *reason, GError **errp)
     } else {
         block_error_set(errp, EIO,
                         "Not all of what the guest wrote is in the directory "
-                        "'%s' (%s), and what is missing could not be kept, "
-                        "either: %s",
+                        "'%s' (%s), and what is missing is lost: %s. With "
+                        "overlay=FILE, what cannot be committed stays there",
                         dir, reason, error->message);
     }
     writable_tell(&event, w);
@@ -60,12 +60,13 @@ static int finish(Writable *w, GError **errp)
         return 0;
     }
     if (w->kept) {
+        reason = committer_reason(w->committer);
         block_error_set(errp, EIO,
                         "Not everything that the guest wrote could be written "
-                        "into the directory. It stays in '%s': open the "
+                        "into the directory (%s). It stays in '%s': open the "
                         "directory with the same overlay again, or see "
                         "vvfat-img check and vvfat-img commit",
-                        w->config->overlay);
+                        reason, w->config->overlay);
         return -EIO;
     }
     reason = w->config->commit == COMMIT_MANUAL
@@ -146,6 +147,9 @@ void writable_info(Writable *w, Options *facts)
     committer_info(w->committer, facts);
     options_set_int(facts, "overlay.bytes", overlay_present_bytes(w->overlay));
     options_set_int(facts, "overlay.dirty", overlay_dirty_bytes(w->overlay));
+    if (w->made.path) {
+        options_set(facts, "overlay.made", w->made.path);
+    }
     pthread_mutex_lock(&w->report_lock);
     if (w->rescue) {
         options_set(facts, "commit.rescue", rescue_image_path(w->rescue));

@@ -18,13 +18,15 @@
 
 static int refuse(const Inode *inode, const char *what)
 {
-    g_autofree char *path = inode_host_path(inode);
-    g_autofree char *text = report_escape(path ? path : inode->name);
+    g_autofree char *path = committer_path_of(inode);
 
-    bdrv_set_io_error("The host does not allow to write '%s'; its %s cannot "
-                      "be changed (protect=report accepts such writes, and "
-                      "holds them back)",
-                      text, what);
+    bdrv_set_io_error(
+        "%s '%s'; its %s cannot be changed (protect=report "
+        "accepts such writes, and holds them back%s)",
+        inode->is_linked_to ? "A link leads to"
+                            : "The host does not allow to write",
+        path, what,
+        protect_is_the_owners(inode) ? "; protect=allow allows them" : "");
     return -EACCES;
 }
 
@@ -132,7 +134,7 @@ int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
     if (!w->protect) {
         return 0;
     }
-    if (w->config->report_protected) {
+    if (w->config->protect == PROTECT_REPORT) {
         return has_protected(w, offset, bytes);
     }
     found = check_clusters(w, offset, bytes, iov);
@@ -156,7 +158,7 @@ int64_t writable_kept_run(void *opaque, int64_t offset, int64_t bytes,
     int64_t n = protected_run(w, offset, bytes, &inode);
     int ret;
 
-    *kept = inode && (!w->config->report_protected ||
+    *kept = inode && (w->config->protect != PROTECT_REPORT ||
                       is_unchanged(w, offset, n, iov, iov_offset, &ret));
     return n;
 }

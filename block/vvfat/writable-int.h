@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "block/new-file.h"
 #include "block/vvfat/committer.h"
 #include "block/vvfat/journal.h"
 #include "block/vvfat/kept-identity.h"
@@ -27,8 +28,9 @@ typedef struct Kept {
 struct Writable {
     BlockDriverState *bs;
     const VvfatConfig *config;
-    char *absolute_dir; /* where it was when it was opened, wherever the
+    char *absolute_dir;  /* where it was when it was opened, wherever the
                            process goes */
+    char *overlay_place; /* for messages */
     HostFs *fs;
     const Layout *layout; /* NULL: the overlay has all metadata */
     Geometry geometry;
@@ -46,7 +48,9 @@ struct Writable {
     Protect *protect; /* NULL: nothing to protect */
     Committer *committer;
     atomic_bool is_finished;
-    Kept *kept; /* NULL: the overlay goes with the process */
+    Kept *kept;   /* NULL: the overlay goes with the process */
+    NewFile made; /* the image of `kept`, if it was made now: until it can be
+                     used, it goes with the attempt */
 
     /* The committer's, while it runs; it is replaced under report_lock. NULL:
      * nothing is kept in an image. */
@@ -71,6 +75,18 @@ void writable_tell(const BlkEvent *event, void *opaque);
 /* CommitConfig.updated and .check_partition. */
 void writable_refresh_protection(void *opaque);
 char *writable_check_partition(void *opaque);
+
+/* ---- Room in the overlay (writable-room.c) ---- */
+
+/* Where the overlay stands, for messages, behind "the overlay"; g_free(). */
+char *writable_overlay_place(const VvfatConfig *config);
+/* Before so many bytes are written: 0, or -errno with a message. A commit can
+ * make room. */
+int writable_make_room(Writable *w, int64_t bytes) G_GNUC_WARN_UNUSED_RESULT;
+/* Whether an error means that a file system is full. */
+bool writable_is_full(int ret);
+/* If the overlay's is, have words for the request that has failed so. */
+void writable_explain_full(const Writable *w, int ret);
 
 /* ---- Parts of opening (writable.c); each false with *errp ---- */
 
@@ -124,6 +140,8 @@ int64_t kept_image_bytes(const Writable *w);
 bool kept_directory_id(Writable *w, KeptIdentity *id, GError **errp);
 /* Set *errp: the image is not this directory's, and why. False. */
 bool kept_refuse(const Writable *w, const char *why, GError **errp);
+/* The same for -errno, while it was opened or made ("open", "make"). */
+bool kept_fail(const Writable *w, const char *doing, int ret, GError **errp);
 
 /* ---- What cannot be committed (writable-rescue.c) ---- */
 

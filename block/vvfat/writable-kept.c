@@ -27,6 +27,16 @@ bool kept_refuse(const Writable *w, const char *why, GError **errp)
     return false;
 }
 
+bool kept_fail(const Writable *w, const char *doing, int ret, GError **errp)
+{
+    block_error_set(errp, -ret, "Could not %s the overlay '%s': %s%s", doing,
+                    w->config->overlay, g_strerror(-ret),
+                    writable_is_full(ret) ? "; make room there, or name a "
+                                            "file somewhere else"
+                                          : "");
+    return false;
+}
+
 /* The same directory, though the system may number its device anew. */
 static bool check_directory(const Writable *w, const KeptIdentity *now,
                             const KeptIdentity *kept, GError **errp)
@@ -226,11 +236,7 @@ static bool load_state(Writable *w, const KeptIdentity *kept,
     if (ret == 0) {
         ret = load_overlay(w);
     }
-    if (ret < 0) {
-        block_error_set_errno(errp, -ret, "Could not open the overlay '%s'",
-                              w->config->overlay);
-    }
-    return ret == 0;
+    return ret == 0 || kept_fail(w, "open", ret, errp);
 }
 
 /* Report what changed meanwhile. */
@@ -267,19 +273,47 @@ static bool is_inside(const char *file, const char *dir)
            (inner[length] == '/' || strcmp(outer, "/") == 0);
 }
 
-Writable *writable_new_kept(BlockDriverState *bs, Options *options,
-                            const VvfatConfig *config, HostFs *fs,
-                            Report *report, GError **errp)
+/* With the directory locked. */
+static bool start(Writable *w, BlockDriverState *bs, Options *options,
+                  GError **errp)
 {
-    g_autoptr(Writable) w = writable_alloc(bs, config, fs, report);
-    g_autoptr(Layout) layout = NULL;
-    g_autoptr(GByteArray) identity = NULL;
     const CommitConfig hooks = {
         .begin = kept_begin,
         .staged = kept_staged,
         .done = kept_done,
     };
+    g_autoptr(Layout) layout = NULL;
+    g_autoptr(GByteArray) identity = NULL;
     bool is_new;
+
+    if (!kept_get_image(w, bs, options, &layout, errp) ||
+        !kept_prepare(w, &layout, &identity, errp)) {
+        return false;
+    }
+    is_new = layout != NULL;
+    g_clear_pointer(&layout, layout_free); /* all of it is in the image */
+    if (!load_image(w, identity, errp)) {
+        return false;
+    }
+    if (!is_new) {
+        survey(w);
+    }
+    if (!writable_start(w, &hooks, errp)) {
+        return false;
+    }
+    if (w->config->commit == COMMIT_MANUAL) {
+        committer_look(w->committer);
+    } else if (!is_new) {
+        committer_wake(w->committer);
+    }
+    return true;
+}
+
+Writable *writable_new_kept(BlockDriverState *bs, Options *options,
+                            const VvfatConfig *config, HostFs *fs,
+                            Report *report, GError **errp)
+{
+    g_autoptr(Writable) w = writable_alloc(bs, config, fs, report);
 
     if (is_inside(config->overlay, config->dir)) {
         block_error_set(errp, EINVAL,
@@ -288,26 +322,14 @@ Writable *writable_new_kept(BlockDriverState *bs, Options *options,
                         config->overlay);
         return NULL;
     }
-    if (!writable_lock_directory(w, errp) ||
-        !kept_get_image(w, bs, options, &layout, errp) ||
-        !kept_prepare(w, &layout, &identity, errp)) {
+    if (!writable_lock_directory(w, errp)) {
         return NULL;
     }
-    is_new = layout != NULL;
-    g_clear_pointer(&layout, layout_free); /* all of it is in the image */
-    if (!load_image(w, identity, errp)) {
+    if (!start(w, bs, options, errp)) {
+        if (w->kept) { /* it is open, so nobody else's */
+            new_file_remove(&w->made);
+        }
         return NULL;
-    }
-    if (!is_new) {
-        survey(w);
-    }
-    if (!writable_start(w, &hooks, errp)) {
-        return NULL;
-    }
-    if (config->commit == COMMIT_MANUAL) {
-        committer_look(w->committer);
-    } else if (!is_new) {
-        committer_wake(w->committer);
     }
     return g_steal_pointer(&w);
 }

@@ -185,10 +185,22 @@ static bool make_image(Writable *w, const char *where, GError **errp)
     return true;
 }
 
+/* Set *errp from both attempts. False. */
+static bool fail_keeping(const GError *beside, const GError *elsewhere,
+                         GError **errp)
+{
+    block_error_set(errp, -block_error_to_errno(beside),
+                    "no image could be made beside the directory (%s), nor in "
+                    "TMPDIR (%s)",
+                    beside->message, elsewhere->message);
+    return false;
+}
+
 /* In the image that there is, or in a new one. */
 static bool keep(Writable *w, bool is_last, GError **errp)
 {
-    const char *const places[] = { NULL, g_get_tmp_dir() };
+    g_autoptr(GError) beside = NULL;
+    g_autoptr(GError) elsewhere = NULL;
 
     if (w->rescue && !rescue_image_is_there(w->rescue)) {
         /* Somebody has removed it: its name may be the next one's. */
@@ -197,13 +209,9 @@ static bool keep(Writable *w, bool is_last, GError **errp)
     if (w->rescue && fill(w, w->rescue, is_last) == 0) {
         return true;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        g_clear_error(errp);
-        if (make_image(w, places[i], errp)) {
-            return true;
-        }
-    }
-    return false;
+    return make_image(w, NULL, &beside) ||
+           make_image(w, g_get_tmp_dir(), &elsewhere) ||
+           fail_keeping(beside, elsewhere, errp);
 }
 
 /* ---- While commits are suspended ---- */
@@ -230,7 +238,9 @@ int writable_keep_suspended(void *opaque, char **words)
         return 0;
     }
     *words = g_strdup_printf("what the guest writes cannot go into the "
-                             "directory, nor be kept beside it: %s",
+                             "directory, nor be kept: %s. It is "
+                             "lost when the disk is closed, unless a flush "
+                             "succeeds before",
                              error->message);
     return block_error_to_errno(error);
 }

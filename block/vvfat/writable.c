@@ -73,8 +73,11 @@ static char *make_target(Writable *w, Options *options, uint32_t unit,
     options_set_int(create, "size",
                     overlay_child_bytes(w->disk_bytes, w->data_offset, unit));
     if (!bdrv_create("qcow", path, create, errp)) {
-        g_prefix_error(errp, "Could not make the overlay for what the guest "
-                             "writes: ");
+        g_prefix_error(errp,
+                       "Could not make the overlay for what the guest writes "
+                       "in '%s' (TMPDIR names another directory, and "
+                       "overlay=FILE a file): ",
+                       g_get_tmp_dir());
         scratch_remove(path);
         return NULL;
     }
@@ -130,6 +133,7 @@ void writable_make_overlay(Writable *w, BdrvChild *child, int64_t base,
         .disk_bytes = w->disk_bytes,
         .data_offset = w->data_offset,
         .unit = writable_unit(w),
+        .place = w->overlay_place,
         .read_base = writable_read_base,
         .check_write = writable_check_write,
         .kept_run = writable_kept_run,
@@ -230,6 +234,9 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
         config.suspended = writable_keep_suspended;
         config.complete = writable_drop_rescue;
     }
+    if (w->config->protect == PROTECT_ALLOW) {
+        protect_allow_owner(guest_state_root(w->state));
+    }
     w->protect = protect_new(guest_state_root(w->state), &w->geometry);
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
@@ -275,6 +282,7 @@ Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
     w->bs = bs;
     w->config = config;
     w->absolute_dir = g_canonicalize_filename(config->dir, NULL);
+    w->overlay_place = writable_overlay_place(config);
     w->fs = fs;
     w->report = report;
     w->is_finished = true; /* until there is something to finish */
@@ -338,10 +346,12 @@ void writable_free(Writable *w)
     guest_state_free(w->state);
     overlay_free(w->overlay);
     kept_free(w->kept);
+    new_file_clear(&w->made);
     rescue_image_free(w->rescue);
     sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
     g_free(w->absolute_dir);
+    g_free(w->overlay_place);
     g_free(w);
 }
 
@@ -352,42 +362,24 @@ int writable_preadv(Writable *w, int64_t offset, const IOVector *iov)
     return overlay_preadv(w->overlay, offset, iov);
 }
 
-/* Whether there is room in the overlay; a commit can make some. */
-static int make_room(Writable *w, int64_t bytes)
-{
-    int64_t most = w->config->overlay_max;
-
-    if (w->is_finished) {
-        bdrv_set_io_error("The last commit is over");
-        return -ESHUTDOWN;
-    }
-    if (most == 0 || overlay_present_bytes(w->overlay) + bytes <= most) {
-        return 0;
-    }
-    if (committer_run(w->committer, NULL) < 0 ||
-        overlay_present_bytes(w->overlay) + bytes > most) {
-        bdrv_set_io_error("The overlay is full (overlay-max)");
-        return -ENOSPC;
-    }
-    return 0;
-}
-
 int writable_pwritev(Writable *w, int64_t offset, const IOVector *iov)
 {
-    int ret = make_room(w, (int64_t)iov->size);
+    int ret = writable_make_room(w, (int64_t)iov->size);
 
     if (ret == 0) {
         ret = overlay_pwritev(w->overlay, offset, iov);
+        writable_explain_full(w, ret);
     }
     return ret < 0 ? ret : committer_wrote(w->committer);
 }
 
 int writable_pwrite_zeroes(Writable *w, int64_t offset, int64_t bytes)
 {
-    int ret = make_room(w, bytes);
+    int ret = writable_make_room(w, bytes);
 
     if (ret == 0) {
         ret = overlay_pwrite_zeroes(w->overlay, offset, bytes);
+        writable_explain_full(w, ret);
     }
     return ret < 0 ? ret : committer_wrote(w->committer);
 }
@@ -398,19 +390,36 @@ int writable_pdiscard(Writable *w, int64_t offset, int64_t bytes)
     return 0;
 }
 
-int writable_flush(Writable *w)
+static int flush_kept(Writable *w)
 {
-    int ret;
+    int ret = overlay_flush(w->overlay);
 
-    if (w->is_finished) {
-        return 0;
-    }
-    ret = w->kept ? overlay_flush(w->overlay) : 0;
     if (ret < 0) {
+        writable_explain_full(w, ret);
         return ret;
     }
-    ret = committer_flush(w->committer);
-    /* What was written is durable where it is kept, whatever the host does:
-     * the node's information tells. */
-    return w->kept ? 0 : ret;
+    /* What was written is durable, whatever the host does: the node's
+     * information tells. */
+    (void)!committer_flush(w->committer);
+    return 0;
+}
+
+/* What is durable is in the directory, or in an image beside it, and never in
+ * the overlay, which may have no room for its own tables. */
+static int flush_temporary(Writable *w)
+{
+    int ret = committer_flush(w->committer);
+
+    if (ret == 0) {
+        (void)!overlay_flush(w->overlay); /* gives back what was discarded */
+    }
+    return ret < 0 ? ret : 1;
+}
+
+int writable_flush(Writable *w)
+{
+    if (w->is_finished) {
+        return w->kept ? 0 : 1;
+    }
+    return w->kept ? flush_kept(w) : flush_temporary(w);
 }

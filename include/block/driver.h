@@ -117,7 +117,8 @@ struct BlockDriver {
     /*
      * Open the node. Takes the driver's keys out of `options` (by
      * option_values_absorb(), bdrv_open_child() and bdrv_open_file_child());
-     * what is left is refused by the core. flags: BDRV_O_*. On failure the
+     * what is left is refused by the core. flags: BDRV_O_*; RESIZE is for the
+     * node alone that blk_open() opens, not for its children. On failure the
      * driver has released what it made; children are detached by the core.
      */
     bool (*open)(BlockDriverState *bs, Options *options, unsigned flags,
@@ -152,7 +153,8 @@ struct BlockDriver {
     int (*pdiscard)(BlockDriverState *bs, int64_t offset, int64_t bytes);
 
     /* Make what this node holds durable. The core flushes the children after
-     * it. NULL: nothing of its own. */
+     * it; not if the result is 1: then it is durable without them. NULL:
+     * nothing of its own. */
     int (*flush)(BlockDriverState *bs);
 
     int (*truncate)(BlockDriverState *bs, int64_t size, bool exact,

@@ -131,3 +131,18 @@ run img check -r all fat2.qcow2
 [ "$STATUS" = 3 ] || fail "-r changed the FAT volume: $STATUS $OUT"
 qemu-img check -q fat2.qcow2 || fail 'a sound image was damaged'
 expect_error 63 'FAT volumes are not repaired' img check -r all fat:tree
+
+# What is out of reach in a damaged image is no error of the check.
+cp sound.qcow2 astray.qcow2
+put astray.qcow2 0x30000 8000000000041000 # the L2 table is not aligned
+run qemu-img check astray.qcow2
+[ "$STATUS" = 2 ] || fail "qemu-img ended with $STATUS"
+run img check --output=json astray.qcow2
+[ "$STATUS" = 2 ] || fail "check ended with $STATUS: $OUT $ERR"
+jq -e '.corruptions == 1 and ."check-errors" == 0' .out \
+    >/dev/null || fail "the counts: $(<.out)"
+
+# An image that may not be written.
+expect_error 1 "Could not repair '.*': it can only be opened for reading" \
+    img check -r all --image-opts \
+    driver=qcow2,file.driver=file,file.filename=leak.qcow2,file.read-only=on

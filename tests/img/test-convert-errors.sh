@@ -48,6 +48,9 @@ cmp plain.img link.img
 cp -a tree tree.before
 expect_error 1 "inside the source directory 'tree'.*outside" \
     img convert fat:tree tree/out.img
+expect_error 1 "inside the source directory 'tree'" \
+    img convert fat:tree file:tree/out.img
+expect_error 1 "source and target" img convert plain.img file:plain.img
 expect_error 1 "inside the source directory" \
     img convert fat:tree "tree/Sub Directory/out.img"
 (cd tree && expect_error 1 "inside the source directory" \
@@ -108,6 +111,10 @@ expect_error 1 "standard output.*No space left" \
     sh -c "'$VVFAT_IMG' convert fat:tree - >/dev/full"
 
 # A limit of the file's size.
+run bash -c "ulimit -f 100; trap '' XFSZ
+    '$VVFAT_IMG' convert fat:tree file:l:1.img"
+[ "$STATUS" = 1 ] || fail "ended with $STATUS beyond the file size limit"
+gone l:1.img
 run bash -c "ulimit -f 100; trap '' XFSZ; '$VVFAT_IMG' convert fat:tree l.img"
 [ "$STATUS" = 1 ] || fail "ended with $STATUS beyond the file size limit"
 gone l.img

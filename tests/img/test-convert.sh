@@ -80,6 +80,14 @@ cmp odd.raw odd.out
 img convert -f raw none.raw none.out
 expect_output 0 stat -c %s none.out
 
+# A name that a colon would make something else of.
+img convert $fat file:a:b.img
+same a:b.img 'file:'
+img convert -O qcow2 $fat "file:$PWD/a:b.img"
+img compare $fat file:a:b.img
+img dd if=file:odd.raw of=file:odd.out bs=1k
+cmp odd.raw odd.out
+
 # Standard output: a pipe gets everything, a file gets holes.
 img convert $fat - | cat >out.img
 same out.img pipe

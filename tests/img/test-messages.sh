@@ -61,3 +61,9 @@ mkdir full
 : >full/file
 expect_error 1 'overwriting \(--overwrite\)' img extract v.img full
 expect_error 1 'source itself' img extract v.img v.img
+
+# What no terminal shows is escaped.
+mkdir odd
+: >'odd/a:b'
+run img info fat:odd
+grep -Fq "renamed 'a:b': now 'a\uf03ab'" <<<"$OUT" || fail "info: $OUT"

@@ -108,3 +108,15 @@ rm dir.vvfat-rescue-*
 serve --log=null -- 'nbdcopy --flush formatted.img "$uri"'
 [ ! -s log ] || fail "--log=null: $(<log)"
 rm dir.vvfat-rescue-*
+
+# Requests that fail all day long.
+rm -rf dir
+cp -a original dir
+at=$(img map "fat:size=8M:fat-type=12:partition=none:timezone=utc:dir" |
+    awk '/hello.txt/ { print $1 }')
+export at
+serve -- ': >dir/hello.txt; for i in $(seq 30); do set -- "$@" -c "read $at 512"
+    done; ! qemu-io -f raw "$@" "$uri"'
+expected=()
+for ((i = 0; i < 20; i++)); do expected+=("error: .*'hello.txt' has shrunk"); done
+errors_are "${expected[@]}" 'error: 10 more like these'

@@ -67,3 +67,11 @@ on_host overlay=overlay.qcow2 dir 'load disk.img' flush abort
 commit_disk
 cmp few.txt 'dir/another name/sub/numbers'
 [ ! -e dir/file ] || fail 'the removed file is there'
+
+# The links themselves stay, and what says so names them.
+fresh
+on_disk mdel ::file-link
+on_host dir 'load disk.img'
+grep -q "A link leads to 'file-link'; its directory entry cannot be changed" \
+    <<<"$ERR" || fail "a link was removed: $ERR"
+[ "$(readlink dir/file-link)" = file ] || fail 'the link is gone'

@@ -44,7 +44,13 @@ done
 grep -q -- '-n' <<<"$ERR" || fail "no hint: $ERR"
 expect_error 1 'does not support image creation' \
     img create -f vvfat fat:rw:dir 1M
-expect_error 1 "'vvfat' cannot be resized" img resize fat:rw:dir 1G
+for name in fat:dir fat:rw:dir fat:size=8M:rw:dir; do
+    for size in +10M 1G; do
+        expect_error 1 'what its options say: size=, or free=' \
+            img resize "$name" $size
+        ! grep -q 'rw=on' <<<"$ERR" || fail "rw does not help: $ERR"
+    done
+done
 expect_error 1 'read-only; with rw=on' img convert -n disk.img "fat:$SHAPE:dir"
 expect_error 1 'smaller than input' img convert -n disk.img fat:floppy:rw:dir
 expect_error 63 'does not support checks' img check -r all fat:rw:dir
@@ -55,6 +61,13 @@ for source in dir/inside.img fat:dir; do
         img convert -n "$source" "fat:rw:$SHAPE:dir"
 done
 rm dir/inside.img
+
+# Another directory's disk.
+mkdir other
+img convert "fat:size=9M:fat-type=12:partition=none:other" other.img
+expect_error 1 "must have the layout of the directory's disk" \
+    img convert -n other.img fat:rw:size=9M:fat-type=16:partition=none:dir
+rm -r other dir.vvfat-rescue-*
 
 # Directories that cannot be written to.
 if unshare -rm true 2>/dev/null; then
@@ -106,6 +119,14 @@ rm base.qcow2
 cp mine.qcow2 mine.before
 expect_error 1 'base.qcow2' "$IMAGE_IO" fat:rw:overlay=mine.qcow2:dir flush
 cmp mine.qcow2 mine.before || fail 'overlay= has changed another image'
+
+# Nor is an image that holds nothing, which somebody has made for it.
+img create -q -f qcow2 empty.qcow2 100M
+cp empty.qcow2 empty.before
+expect_error 1 "'empty.qcow2' is no overlay of a directory: it is an empty \
+qcow2 image of 100 MiB, .* Remove it, or name another file" \
+    "$IMAGE_IO" fat:rw:overlay=empty.qcow2:dir flush
+cmp empty.qcow2 empty.before || fail 'overlay= has changed another image'
 
 # ---- It works ----
 

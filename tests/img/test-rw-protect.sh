@@ -63,6 +63,37 @@ image=$(echo dir.vvfat-rescue-*)
 expect_output guest img cat "$image" locked.txt
 rm -f dir.vvfat-rescue-*
 
+# With protect=allow it does what the owner may.
+allowed() { # command... (on the disk)
+    fresh
+    on_disk "$@"
+    on_host_well protect=allow dir 'load disk.img' flush facts
+    facts_have 'commit\.pending=0'
+}
+allowed mdel ::locked.txt
+[ ! -e dir/locked.txt ] || fail 'the removed file is there'
+allowed mren ::locked.txt '::another name.txt'
+cmp 'dir/another name.txt' before/locked.txt
+[ "$(stat -c %a 'dir/another name.txt')" = 444 ] || fail 'renaming changed the mode'
+allowed mattrib -r ::locked.txt
+[ "$(stat -c %a dir/locked.txt)" = 644 ] ||
+    fail "without its attribute: $(stat -c %a dir/locked.txt)"
+seq 150 >longer.txt
+allowed mcopy -o longer.txt ::locked.txt
+cmp dir/locked.txt longer.txt
+fresh
+on_host_well protect=allow dir "write 0x41 $((offset / 512 * 512)) 512" flush
+head -c 10 dir/locked.txt | grep -q A || fail 'nothing was written'
+[ "$(stat -c %a dir/locked.txt)" = 444 ] || fail 'writing changed the mode'
+# Links stay, and are told without it.
+fresh
+ln -s locked.txt dir/link
+copy_disk dir
+on_disk mdel ::link
+on_host protect=allow dir 'load disk.img'
+grep -q "A link leads to 'link'.*protect=report [^;]*$" <<<"$ERR" ||
+    fail "a link: $ERR"
+
 # A guest's read-only attribute is a file without write permission, and back.
 fresh
 chmod u+w dir/locked.txt

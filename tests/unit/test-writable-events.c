@@ -312,7 +312,7 @@ Test(writable_events, nothing_can_be_rescued)
     fatvol_free(g_steal_pointer(&h.m->vol));
     disk_free(g_steal_pointer(&h.m->disk));
     heard = listener_take(h.l);
-    image_check_text(heard, "closed rescued -: Could not create '");
+    image_check_text(heard, "closed rescued -: no image could be made");
     image_check_text(heard, "(-2)\n");
     heard_free(&h);
     image_dir_init(); /* for the fixture to remove */
