@@ -162,21 +162,25 @@ static bool commit_directory(const Commit *c, const Options *options)
     return true;
 }
 
-/* The directory has become another disk, on which the emptied image stands. */
-static bool record_directory(const Commit *c)
+/* The directory has become another disk, on which the emptied image stands. If
+ * it cannot stand there, all is committed nevertheless. */
+static void record_directory(const Commit *c)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(BlockBackend)
-        blk = image_open_flags(c->name, &c->args, BDRV_O_RDWR);
+    g_autoptr(Options) options = image_options_new(c->name, c->args.format,
+                                                   c->args.image_opts);
+    g_autoptr(BlockBackend) blk = NULL;
 
-    if (!blk) {
-        return false;
+    if (options) {
+        blk = blk_open(c->args.image_opts ? NULL : c->name, options,
+                       BDRV_O_RDWR, &error);
     }
-    if (blk_record_fingerprint(blk, NULL, &error) < 0) {
-        tool_error("%s: %s", c->name, error->message);
-        return false;
+    if (blk) {
+        (void)!blk_record_fingerprint(blk, NULL, &error);
     }
-    return true;
+    if (error) {
+        tool_warning("%s", error->message);
+    }
 }
 
 static bool commit(Commit *c)
@@ -205,7 +209,7 @@ static bool commit(Commit *c)
         printf("Image committed.\n");
     }
     if (ok && c->directory && !c->drop) {
-        ok = record_directory(c);
+        record_directory(c);
     }
     commit_directory_free(c->directory);
     return ok;

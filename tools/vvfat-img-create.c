@@ -147,7 +147,7 @@ static bool take_backing_size(const Create *c, BlockBackend *backing)
     return true;
 }
 
-/* *opened: the backing file, or NULL. */
+/* *opened: the backing file if it is a directory, or NULL. */
 static bool check_backing(const Create *c, BlockBackend **opened)
 {
     g_autoptr(GError) error = NULL;
@@ -176,21 +176,21 @@ static bool check_backing(const Create *c, BlockBackend **opened)
     if (!take_backing_size(c, backing)) {
         return false;
     }
-    *opened = g_steal_pointer(&backing);
+    if (backing_is_directory(c->backing, c->backing_format)) {
+        *opened = g_steal_pointer(&backing);
+    }
     return true;
 }
 
 /* ---- Creating ---- */
 
-static bool record(const Create *c, BlockBackend *backing)
+/* What the backing directory is like goes into the image. */
+static bool record_directory(const Create *c, BlockBackend *backing)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Options) options = options_new();
     g_autoptr(BlockBackend) blk = NULL;
 
-    if (!backing_is_directory(c->backing, c->backing_format)) {
-        return true;
-    }
     options_set(options, "driver", c->format);
     blk = blk_open(c->filename, options, BDRV_O_RDWR | BDRV_O_NO_BACKING,
                    &error);
@@ -219,7 +219,7 @@ static bool create(const Create *c)
         tool_error("%s: %s", c->filename, error->message);
         return false;
     }
-    if (backing && !record(c, backing)) {
+    if (backing && !record_directory(c, backing)) {
         return false;
     }
     if (!c->quiet) {

@@ -173,13 +173,13 @@ static char *describe_change(const BdrvFingerprint *then,
                                then->cluster_bytes, now->cluster_bytes);
     }
     if (then->n_files != now->n_files) {
-        return g_strdup_printf("it held %" PRIu64 " files then, and holds "
-                               "%" PRIu64 " now",
+        return g_strdup_printf("the number of its files was %" PRIu64
+                               " then, and is %" PRIu64 " now",
                                then->n_files, now->n_files);
     }
     if (then->n_directories != now->n_directories) {
-        return g_strdup_printf("it was %" PRIu64 " directories then, with "
-                               "those in it, and is %" PRIu64 " now",
+        return g_strdup_printf("the number of its directories was %" PRIu64
+                               " then, and is %" PRIu64 " now",
                                then->n_directories, now->n_directories);
     }
     return g_strdup("files have other names or sizes than then");

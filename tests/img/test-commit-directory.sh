@@ -177,7 +177,7 @@ refused() {
 seq 9000 >dir/aa
 refused img commit overlay.qcow2
 refused img commit -d overlay.qcow2
-grep -q 'it held 4 files then, and holds 5 now' <<<"$ERR" || fail "$ERR"
+grep -q 'the number of its files was 4 then, and is 5 now' <<<"$ERR" || fail "$ERR"
 refused img ls overlay.qcow2
 refused img convert overlay.qcow2 out.img
 refused "$IMAGE_IO" overlay.qcow2 'load disk.img' flush
@@ -296,3 +296,20 @@ output_has 'files: 1$' img info converted.qcow2
 echo x >two/x
 expect_error 1 "The directory of 'fat:.*two' has changed" \
     img ls converted.qcow2
+
+# A directory that a commit lets grow beyond the image: that is told, and the
+# image, which holds nothing, shows no half of a disk.
+mkdir grows
+truncate -s 505M grows/small
+grows=fat:rw:free=3M:grows
+img create -q -f qcow2 -b "$grows" -F vvfat g.qcow2
+img convert g.qcow2 g.img
+head -c 2M /dev/zero >large
+offset=$(img info "${grows/rw:/}" | sed -n "s/.*volume offset: //p")
+mcopy -i "g.img@@$offset" large ::
+"$IMAGE_IO" g.qcow2 'load g.img' flush
+run img commit g.qcow2
+[ "$STATUS" = 0 ] || fail "commit ended with $STATUS: $ERR"
+grep -q 'has grown to .* create it anew' <<<"$ERR" || fail "commit said: $ERR"
+cmp large grows/large
+expect_error 1 'has grown to .* create it anew' img ls g.qcow2
