@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "block/drivers.h"
+#include "util/rwlock.h"
 
 /* L2 entries in memory: 4 GiB of the device with clusters of 4 KiB. */
 #define L2_CACHE_BYTES (INT64_C(8) << 20)
@@ -111,7 +112,6 @@ static bool qcow_open(BlockDriverState *bs, Options *options, unsigned flags,
                       GError **errp)
 {
     QcowState *s = bdrv_opaque(bs);
-    pthread_rwlockattr_t attr;
 
     (void)flags;
     s->bs = bs;
@@ -121,11 +121,7 @@ static bool qcow_open(BlockDriverState *bs, Options *options, unsigned flags,
         return false;
     }
     /* Else requests that never pause would keep emptying out for ever. */
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(
-        &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&s->contents, &attr);
-    pthread_rwlockattr_destroy(&attr);
+    rwlock_init(&s->contents);
     pthread_mutex_init(&s->lock, NULL);
     range_lock_init(&s->busy);
     qcow_frees_init(s);

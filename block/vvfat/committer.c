@@ -52,6 +52,12 @@ typedef enum NoteKind {
     NOTE_START, /* the same, before anybody listens */
 } NoteKind;
 
+/* Other policies leave it to others when to commit; only they make looks. */
+static bool commits_by_itself(const Committer *c)
+{
+    return c->policy <= COMMIT_IDLE;
+}
+
 static void note_result(Committer *c, int ret, CommitResult *result,
                         NoteKind kind)
 {
@@ -70,7 +76,7 @@ static void note_result(Committer *c, int ret, CommitResult *result,
     before = c->status;
     committer_status_follow(&status, &before, kind == NOTE_COMMIT);
     c->status = status;
-    if (outcome.error < 0 && !c->is_armed) {
+    if (outcome.error < 0 && commits_by_itself(c) && !c->is_armed) {
         c->is_armed = true;
         c->due = g_get_monotonic_time() + RETRY_MS * G_GINT64_CONSTANT(1000);
     }
@@ -249,7 +255,7 @@ static int run_for_guest(Committer *c)
 
 void committer_wake(Committer *c)
 {
-    if (c->policy <= COMMIT_IDLE) {
+    if (commits_by_itself(c)) {
         pthread_mutex_lock(&c->lock);
         c->last_write = g_get_monotonic_time();
         if (!c->is_armed) {

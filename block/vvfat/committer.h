@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When to commit: a thread that runs one commit after the other, when asked,
- * when the guest has been idle, and again some time after the host failed.
+ * when the guest has been idle, and again some time after the host failed. The
+ * latter two are not for policies that leave it to others when to commit.
  */
 #ifndef VVFAT_COMMITTER_H
 #define VVFAT_COMMITTER_H
@@ -36,8 +37,8 @@ Committer *committer_new(Commit *commit, GuestState *state,
 
 /*
  * Commit everything written before this call, and wait for it. 0; or -errno
- * when the host failed and something of it is not there: it stays pending and
- * is tried again. What is held back because the guest has written half of it,
+ * when the host failed and something of it is not there: it stays pending until
+ * the next one. What is held back because the guest has written half of it,
  * or because it is damaged, is no error. words (may be NULL) gets the reason,
  * for g_free().
  */

@@ -103,14 +103,16 @@ static int write_units(Overlay *o, int64_t offset, const IOVector *iov,
                               bytes, BDRV_REQ_MAY_UNMAP);
 }
 
-/* The units are held by the caller. */
+/* The units are held by the caller. *is_full: nothing of these was written,
+ * since the snapshot cannot take what was there. */
 static int write_held(Overlay *o, int64_t offset, const IOVector *iov,
-                      int64_t bytes)
+                      int64_t bytes, bool *is_full)
 {
     uint64_t first = overlay_unit(o, offset);
     uint64_t end = overlay_unit_end(o, offset + bytes);
-    int ret = overlay_preserve(o, first, end) < 0 ? -EAGAIN : 0;
+    int ret = overlay_preserve(o, first, end);
 
+    *is_full = ret < 0;
     if (ret == 0) {
         ret = write_units(o, offset, iov, bytes);
     }
@@ -127,7 +129,7 @@ static int write_held(Overlay *o, int64_t offset, const IOVector *iov,
 
 /* The same, without what is to stay. */
 static int write_around_kept(Overlay *o, int64_t offset, const IOVector *iov,
-                             int64_t bytes)
+                             int64_t bytes, bool *is_full)
 {
     int64_t done = 0;
     int ret = 0;
@@ -143,17 +145,17 @@ static int write_around_kept(Overlay *o, int64_t offset, const IOVector *iov,
             if (iov) {
                 iov_init_slice(&part, iov, (size_t)done, (size_t)n);
             }
-            ret = write_held(o, offset + done, iov ? &part : NULL, n);
+            ret = write_held(o, offset + done, iov ? &part : NULL, n, is_full);
         }
         done += n;
     }
     return ret;
 }
 
-/* One attempt. -EAGAIN: the snapshot cannot take what was there; when the
+/* One attempt. *is_full: the snapshot cannot take what was there; when the
  * commit is over it need not. */
 static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
-                     int64_t zeroes)
+                     int64_t zeroes, bool *is_full)
 {
     int64_t bytes = iov ? (int64_t)iov->size : zeroes;
     uint64_t first = overlay_unit(o, offset);
@@ -161,6 +163,7 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
     LockedRange range;
     int ret;
 
+    *is_full = false;
     pthread_rwlock_rdlock(&o->gate);
     pthread_mutex_lock(&o->lock);
     range_lock_take(&o->busy, &range, (int64_t)first, (int64_t)end, &o->lock);
@@ -170,8 +173,8 @@ static int try_write(Overlay *o, int64_t offset, const IOVector *iov,
               ? o->config.check_write(o->config.opaque, offset, bytes, iov)
               : 0;
     if (ret >= 0) {
-        ret = ret ? write_around_kept(o, offset, iov, bytes)
-                  : write_held(o, offset, iov, bytes);
+        ret = ret ? write_around_kept(o, offset, iov, bytes, is_full)
+                  : write_held(o, offset, iov, bytes, is_full);
     }
 
     pthread_mutex_lock(&o->lock);
@@ -193,10 +196,12 @@ static void wait_thawed(Overlay *o)
 static int write_range(Overlay *o, int64_t offset, const IOVector *iov,
                        int64_t zeroes)
 {
-    int ret;
+    bool is_full;
+    int ret = try_write(o, offset, iov, zeroes, &is_full);
 
-    while ((ret = try_write(o, offset, iov, zeroes)) == -EAGAIN) {
+    while (is_full) {
         wait_thawed(o);
+        ret = try_write(o, offset, iov, zeroes, &is_full);
     }
     return ret;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "block/vvfat/overlay-int.h"
+#include "util/rwlock.h"
 
 /* ---- Making one ---- */
 
@@ -21,25 +22,14 @@ int64_t overlay_child_bytes(int64_t disk_bytes, int64_t data_offset,
     return (bytes + unit - 1) / unit * unit;
 }
 
-static void init_gate(pthread_rwlock_t *gate)
-{
-    pthread_rwlockattr_t attr;
-
-    /* The commit's short turns must not wait for a guest that never rests. */
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(
-        &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(gate, &attr);
-    pthread_rwlockattr_destroy(&attr);
-}
-
 Overlay *overlay_new(const OverlayConfig *config)
 {
     Overlay *o = g_new0(Overlay, 1);
 
     o->config = *config;
     o->shift = shift_of(config->data_offset, config->unit);
-    init_gate(&o->gate);
+    /* The commit's short turns must not wait for a guest that never rests. */
+    rwlock_init(&o->gate);
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->thawed, NULL);
     range_lock_init(&o->busy);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/redo.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <zlib.h>
@@ -116,23 +115,44 @@ static int write_record(Redo *r, int64_t offset, int64_t bytes,
     return ret;
 }
 
-int redo_append(Redo *r, int64_t offset, int64_t bytes, const IOVector *iov)
+static int append_record(Redo *r, int64_t offset, int64_t bytes,
+                         const IOVector *iov)
 {
     int64_t length = BLOCK + (iov ? bytes : 0);
-    int ret = -EAGAIN;
+    bool fits;
+    int ret = 0;
 
-    while (ret == -EAGAIN) {
+    do {
         pthread_mutex_lock(&r->lock);
-        if (length <= HALF - r->at) {
+        fits = length <= HALF - r->at;
+        if (fits) {
             ret = write_record(r, offset, bytes, iov);
         }
         pthread_mutex_unlock(&r->lock);
-        if (ret == -EAGAIN) {
-            /* Full: what was written is made durable, this range as well. */
-            int flushed = redo_flush(r);
-
-            ret = length > HALF || flushed < 0 ? flushed : ret;
+        if (!fits) {
+            ret = redo_flush(r);
         }
+    } while (ret == 0 && !fits);
+    return ret;
+}
+
+/* However much it is: what is durable, but not in the log, would be overwritten
+ * by older records of the same range when they are repeated. */
+int redo_append(Redo *r, int64_t offset, int64_t bytes, const IOVector *iov)
+{
+    int64_t done = 0;
+    int ret = 0;
+
+    if (!iov) {
+        return append_record(r, offset, bytes, NULL);
+    }
+    while (ret == 0 && done < bytes) {
+        g_auto(IOVector) part = { 0 };
+        int64_t n = MIN(bytes - done, CHUNK);
+
+        iov_init_slice(&part, iov, (size_t)done, (size_t)n);
+        ret = append_record(r, offset + done, n, &part);
+        done += n;
     }
     return ret;
 }

@@ -18,8 +18,8 @@ static bool may_wait(const Writable *w)
 
 /* ---- The last one ---- */
 
-/* Keep what is missing, tell of it, and say so. */
-static void rescue(Writable *w, const char *reason, GError **errp)
+/* Keep what is missing, tell of it, and say so; false: it is not kept. */
+static bool rescue(Writable *w, const char *reason, GError **errp)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *dir = report_escape(w->config->dir);
@@ -46,15 +46,24 @@ static void rescue(Writable *w, const char *reason, GError **errp)
                         dir, reason, error->message);
     }
     writable_tell(&event, w);
+    return !error;
 }
 
-static int finish(Writable *w, GError **errp)
+/* Nobody writes from now on, and what was written is in the overlay. */
+static void refuse_writes(Writable *w)
+{
+    overlay_lock(w->overlay);
+    w->is_finished = true;
+    overlay_unlock(w->overlay);
+}
+
+/* *is_lost: what is missing is not kept. */
+static int finish_once(Writable *w, bool *is_lost, GError **errp)
 {
     g_autofree char *reason = NULL;
 
-    if (atomic_exchange(&w->is_finished, true)) {
-        return 0;
-    }
+    refuse_writes(w);
+    *is_lost = false;
     if (committer_stop(w->committer, may_wait(w)) == 0) {
         writable_drop_rescue(w);
         return 0;
@@ -72,8 +81,42 @@ static int finish(Writable *w, GError **errp)
     reason = w->config->commit == COMMIT_MANUAL
                  ? g_strdup(NOT_COMMITTED)
                  : committer_reason(w->committer);
-    rescue(w, reason, errp);
+    *is_lost = !rescue(w, reason, errp);
     return -EIO;
+}
+
+/* Once, until what is missing is kept. */
+static int finish(Writable *w, GError **errp)
+{
+    GError *error = NULL;
+    bool is_lost;
+    int ret = 0;
+
+    pthread_rwlock_wrlock(&w->finishing);
+    if (!w->is_over) {
+        ret = finish_once(w, &is_lost, &error);
+        w->is_over = !is_lost;
+        g_free(w->lost);
+        w->lost = is_lost && error ? g_strdup(error->message) : NULL;
+    }
+    pthread_rwlock_unlock(&w->finishing);
+    if (error) {
+        g_propagate_error(errp, error);
+    }
+    return ret;
+}
+
+int writable_finished(Writable *w)
+{
+    g_autofree char *lost = NULL;
+
+    pthread_rwlock_rdlock(&w->finishing);
+    lost = g_strdup(w->lost);
+    pthread_rwlock_unlock(&w->finishing);
+    if (lost) {
+        bdrv_set_io_error("%s", lost);
+    }
+    return lost ? -EIO : 0;
 }
 
 /* ---- Others ---- */
@@ -113,17 +156,22 @@ static int commit_now(Writable *w, GError **errp)
 
 int writable_commit(Writable *w, BdrvCommitMode mode, GError **errp)
 {
-    if (w->is_finished) {
+    bool is_finished = mode == BDRV_COMMIT_FINISH;
+    int ret = 0;
+
+    if (!w->committer) {
         return 0;
     }
-    switch (mode) {
-    case BDRV_COMMIT_FINISH:
-        return finish(w, errp);
-    case BDRV_COMMIT_WHOLE:
-        return commit_whole(w, errp);
-    default:
-        return commit_now(w, errp);
+    if (!is_finished) {
+        pthread_rwlock_rdlock(&w->finishing);
+        is_finished = w->is_finished;
+        if (!is_finished) {
+            ret = mode == BDRV_COMMIT_WHOLE ? commit_whole(w, errp)
+                                            : commit_now(w, errp);
+        }
+        pthread_rwlock_unlock(&w->finishing);
     }
+    return is_finished ? finish(w, errp) : ret;
 }
 
 /* ---- Another disk of the same directory ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the guest may not do: write what the host does not let us write, and
- * move the partition.
+ * What the guest may not do: write after the last commit has begun, or what
+ * the host does not let us write; and move the partition.
  *
  * To write what is there already is no change, and is allowed: who copies a
  * whole image over the disk writes every sector. Data of protected files is
@@ -131,6 +131,11 @@ int writable_check_write(void *opaque, int64_t offset, int64_t bytes,
     const Inode *inode;
     int found, ret;
 
+    if (w->is_finished) {
+        bdrv_set_io_error("The last commit has begun: nothing can be written "
+                          "any more");
+        return -ESHUTDOWN;
+    }
     if (!w->protect) {
         return 0;
     }

@@ -45,9 +45,17 @@ struct Writable {
     Overlay *overlay;
     GuestState *state; /* the committer's, while it runs */
     DataMap *map;
-    Protect *protect; /* NULL: nothing to protect */
-    Committer *committer;
-    atomic_bool is_finished;
+    Protect *protect;     /* NULL: nothing to protect */
+    Committer *committer; /* NULL: there is nothing to commit yet */
+
+    /* The last commit. It holds `finishing`; others that a program asks for
+     * hold it shared, and so does who waits for the last one. */
+    pthread_rwlock_t finishing;
+    atomic_bool is_finished; /* it has begun, and nothing can be written any
+                                more; changed with the overlay locked, too */
+    bool is_over;            /* it has ended, and what it left over is kept; */
+    char *lost;              /* or it is not, in these words */
+
     Kept *kept;   /* NULL: the overlay goes with the process */
     NewFile made; /* the image of `kept`, if it was made now: until it can be
                      used, it goes with the attempt */
@@ -75,6 +83,10 @@ void writable_tell(const BlkEvent *event, void *opaque);
 /* CommitConfig.updated and .check_partition. */
 void writable_refresh_protection(void *opaque);
 char *writable_check_partition(void *opaque);
+
+/* After is_finished: wait for the last commit. 0; or -EIO with a message, when
+ * what was written is neither in the directory nor kept. */
+int writable_finished(Writable *w) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- Room in the overlay (writable-room.c) ---- */
 

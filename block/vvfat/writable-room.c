@@ -49,19 +49,25 @@ void writable_explain_full(const Writable *w, int ret)
     }
 }
 
-int writable_make_room(Writable *w, int64_t bytes)
+static bool has_room(Writable *w, int64_t bytes)
 {
     int64_t most = w->config->overlay_max;
 
-    if (w->is_finished) {
-        bdrv_set_io_error("The last commit is over");
-        return -ESHUTDOWN;
-    }
-    if (most == 0 || overlay_present_bytes(w->overlay) + bytes <= most) {
-        return 0;
-    }
-    if (committer_run(w->committer, NULL) < 0 ||
-        overlay_present_bytes(w->overlay) + bytes > most) {
+    return most == 0 || overlay_present_bytes(w->overlay) + bytes <= most;
+}
+
+/* A commit, unless that is for the program alone to ask for. */
+static bool commit_for_room(Writable *w, int64_t bytes)
+{
+    return w->config->commit != COMMIT_MANUAL &&
+           committer_run(w->committer, NULL) == 0 && has_room(w, bytes);
+}
+
+/* When the last commit has begun it does not matter: writes are refused, behind
+ * the gate (writable-guard.c). */
+int writable_make_room(Writable *w, int64_t bytes)
+{
+    if (!has_room(w, bytes) && !commit_for_room(w, bytes) && !w->is_finished) {
         bdrv_set_io_error("The overlay is full (overlay-max)");
         return -ENOSPC;
     }

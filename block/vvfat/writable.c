@@ -11,6 +11,7 @@
 
 #include "block/error.h"
 #include "block/vvfat/writable-int.h"
+#include "util/rwlock.h"
 
 #define UNIT_MAX 4096u
 /* ---- Events ---- */
@@ -241,7 +242,6 @@ bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
     w->committer = committer_new(commit_new(&config), w->state,
                                  w->config->commit, w->config->commit_delay,
                                  writable_tell, w, errp);
-    w->is_finished = w->committer == NULL;
     return w->committer != NULL;
 }
 
@@ -285,9 +285,9 @@ Writable *writable_alloc(BlockDriverState *bs, const VvfatConfig *config,
     w->overlay_place = writable_overlay_place(config);
     w->fs = fs;
     w->report = report;
-    w->is_finished = true; /* until there is something to finish */
     w->unkept = sparse_bitmap_new();
     pthread_mutex_init(&w->report_lock, NULL);
+    rwlock_init(&w->finishing);
     return w;
 }
 
@@ -350,6 +350,8 @@ void writable_free(Writable *w)
     rescue_image_free(w->rescue);
     sparse_bitmap_free(w->unkept);
     pthread_mutex_destroy(&w->report_lock);
+    pthread_rwlock_destroy(&w->finishing);
+    g_free(w->lost);
     g_free(w->absolute_dir);
     g_free(w->overlay_place);
     g_free(w);
@@ -410,6 +412,9 @@ static int flush_temporary(Writable *w)
 {
     int ret = committer_flush(w->committer);
 
+    if (w->is_finished) {
+        ret = writable_finished(w);
+    }
     if (ret == 0) {
         (void)!overlay_flush(w->overlay); /* gives back what was discarded */
     }
@@ -418,8 +423,5 @@ static int flush_temporary(Writable *w)
 
 int writable_flush(Writable *w)
 {
-    if (w->is_finished) {
-        return w->kept ? 0 : 1;
-    }
     return w->kept ? flush_kept(w) : flush_temporary(w);
 }

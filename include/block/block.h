@@ -327,16 +327,22 @@ void blk_drain(BlockBackend *blk);
  * Bring what was written into what lies beneath the image, now: a writable
  * vvfat disk into its directory. Images that write through have nothing to do.
  * May be called on any thread, beside requests. 0; or -errno and *errp when
- * the host failed: what is not there stays pending, and is tried again. What
+ * the host failed: what is not there stays pending until the next commit. A
+ * disk that commits by itself (commit=write, flush or idle) tries that after
+ * some seconds; with commit=manual it is for the program to ask again. What
  * waits because the guest has written half of it, or because it is damaged, is
  * no error: blk_get_info() lists it ("pending.N.path", "pending.N.reason").
  *
- * finish: nothing will be written any more (writes fail from then on). Now
- * everything that waits is an error, -EIO: it is kept in an image, and *errp
- * gives a reason and that image's name; blk_get_info() names all that waits,
- * and the image ("commit.rescue"). A disk with commit=manual is not committed
- * by that. Called again, or closed, it does nothing more. blk_close() alone
- * does the same, but has nobody to tell, save by events (event.h).
+ * finish: nothing will be written any more. Writes fail from then on, with
+ * -ESHUTDOWN, also those that were waiting for room; those that returned
+ * success before are part of it, and flushes wait for it. Now everything that
+ * waits is an error, -EIO: it is kept in an image, and *errp gives a reason and
+ * that image's name; blk_get_info() names all that waits, and the image
+ * ("commit.rescue"). A disk with commit=manual is not committed by that. Called
+ * again, or closed, it does nothing more, unless what waits could not be kept,
+ * either: then it is tried again, and flushes fail until that has succeeded.
+ * blk_close() alone does the same, but has nobody to tell, save by events
+ * (event.h).
  */
 int blk_commit(BlockBackend *blk, bool finish, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;

@@ -140,3 +140,12 @@ run img commit first.qcow2
     fail "what the host wrote was overwritten"
 cmp new.txt 'other.dir/kept (guest).txt' || fail "the guest's version is lost"
 [ -e other.dir/unknown.txt ] || fail "a file that no guest knows is gone"
+
+# ---- A long write over a short one, and a kill ----
+
+mkdir long.dir
+image_io=$(dirname "$VVFAT_IMG")/tests/tools/image-io
+long=fat:rw:size=24M:partition=none:commit=manual:overlay=long.qcow2:long.dir
+"$image_io" "$long" 'write 1 9M 4k' 'write 2 9M 5M' 'write 3 8M 4k' \
+    'write 4 6M 9M' flush abort
+"$image_io" "$long" 'read -P 4 6M 9M' || fail 'older bytes are back'

@@ -5,8 +5,8 @@
  * free clusters, which it discards, too; another one makes, moves and removes
  * files, and the target of a symbolic link; and one asks for commits and
  * facts, and reads what the link shows. All of them flush. Everybody finds what
- * they left; in the end the directory holds it; and the thread sanitizer sees
- * no race.
+ * they left; the last commit comes while they write; in the end the directory
+ * holds all that was written; and the thread sanitizer sees no race.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,6 +27,7 @@
 #define GUEST_FILES 90
 #define TARGETS 150 /* more than stay open */
 #define TARGET 1000 /* bytes */
+#define ENOUGH 50   /* writes of each, before the last commit */
 
 typedef struct Writer {
     BlockBackend *blk;
@@ -35,6 +36,7 @@ typedef struct Writer {
     uint8_t data[OWN];
     uint8_t parts[SHARED / THREADS / SECTOR];
     unsigned self;
+    gint n_written;    /* beside the last commit */
     const char *wrong; /* the step that failed; NULL: none */
 } Writer;
 
@@ -140,6 +142,31 @@ static gpointer writer_run(gpointer opaque)
             write_own(w);
             break;
         }
+    }
+    return NULL;
+}
+
+/* Write until that is refused, as it is when the last commit begins. */
+static gpointer writer_run_on(gpointer opaque)
+{
+    Writer *w = opaque;
+    uint8_t sector[SECTOR];
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0; i++) {
+        memset(sector, (int)(i % 255 + 1), SECTOR);
+        ret = blk_pwrite(w->blk, w->own, SECTOR, sector, 0);
+        if (ret == 0) {
+            memcpy(w->data, sector, SECTOR);
+        }
+        if (i % 100 == 99 && blk_flush(w->blk) < 0) {
+            w->wrong = "a flush beside the last commit failed";
+        }
+        g_atomic_int_inc(&w->n_written);
+    }
+    g_atomic_int_set(&w->n_written, ENOUGH);
+    if (ret != -ESHUTDOWN) {
+        w->wrong = "writing failed before the last commit";
     }
     return NULL;
 }
@@ -388,6 +415,30 @@ static Writer *writer_new(BlockBackend *blk, FatVol *vol, unsigned self)
     return w;
 }
 
+/* The last commit, when everybody is writing. */
+static const char *finish(BlockBackend *blk, Writer *const *writers)
+{
+    GThread *threads[THREADS];
+    const char *wrong = NULL;
+
+    for (unsigned i = 0; i < THREADS; i++) {
+        threads[i] = g_thread_new("writer", writer_run_on, writers[i]);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        while (g_atomic_int_get(&writers[i]->n_written) < ENOUGH) {
+            g_usleep(100);
+        }
+    }
+    if (blk_commit(blk, true, NULL) < 0) {
+        wrong = "the last commit failed";
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        g_thread_join(threads[i]);
+        wrong = wrong ? wrong : writers[i]->wrong;
+    }
+    return wrong;
+}
+
 static const char *run(const Place *p, Disk *disk, FatVol *vol)
 {
     BlockBackend *blk = disk->blk;
@@ -421,6 +472,7 @@ static const char *run(const Place *p, Disk *disk, FatVol *vol)
     if (!wrong && blk_flush(blk) < 0) {
         wrong = "the last flush failed";
     }
+    wrong = wrong ? wrong : finish(blk, writers);
     wrong = wrong ? wrong : check_host(p, writers);
     for (unsigned i = 0; i < THREADS; i++) {
         g_rand_free(writers[i]->rand);
