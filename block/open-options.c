@@ -36,6 +36,10 @@ static const OptionDesc generic_options[] = {
     { .name = "cache.no-flush",
       .type = OPTION_BOOL,
       .help = "ignore flushes: fast, and unsafe" },
+    { .name = "check-backing",
+      .type = OPTION_BOOL,
+      .help = "refuse a backing directory that has changed since the image "
+              "was written (default on)" },
     { .name = NULL },
 };
 
@@ -68,6 +72,9 @@ static void apply_flags(const OptionValues *values, unsigned *flags)
     apply_flag(values, "cache.no-flush",
                option_values_bool(values, "cache.no-flush"), BDRV_O_NO_FLUSH,
                flags);
+    apply_flag(values, "check-backing",
+               !option_values_bool(values, "check-backing"),
+               BDRV_O_ANY_BACKING, flags);
     apply_flag(values, "discard", discard >= 2, BDRV_O_UNMAP, flags);
 }
 

@@ -18,6 +18,7 @@
 
 #include "block/drivers.h"
 #include "block/filename.h"
+#include "block/fingerprint.h"
 #include "block/graph.h"
 #include "block/io.h"
 #include "block/limits.h"
@@ -325,7 +326,7 @@ static BlockDriverState *open_driver(OpenRequest *req, const BlockDriver *drv,
     }
     filename_refresh(bs); /* the backing file is found by it */
     if (!open_backing(bs, req->options, errp) ||
-        !complete_node(bs, req->options, errp)) {
+        !complete_node(bs, req->options, errp) || !backing_check(bs, errp)) {
         if (drv->close) {
             drv->close(bs);
         }

@@ -75,6 +75,15 @@ static bool check_base(BlockDriverState *base, const char *image)
     return true;
 }
 
+bool commit_directory_is_interrupted(const char *name, const ImageArgs *args)
+{
+    g_autofree char *overlay = g_strconcat(name, SUFFIX, NULL);
+
+    /* What options name is found when it is open. */
+    return args->image_opts || g_str_has_prefix(name, "json:") ||
+           access(overlay, F_OK) == 0;
+}
+
 bool commit_directory_new(BlockBackend *blk, int depth,
                           CommitDirectory **directory)
 {

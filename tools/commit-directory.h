@@ -10,8 +10,14 @@
 #define TOOLS_COMMIT_DIRECTORY_H
 
 #include "block/block.h"
+#include "tools/tool-image.h"
 
 typedef struct CommitDirectory CommitDirectory;
+
+/* Whether a commit of this image into a directory may have been interrupted:
+ * until it is repeated, the image can be opened with BDRV_O_ANY_BACKING alone.
+ */
+bool commit_directory_is_interrupted(const char *name, const ImageArgs *args);
 
 /*
  * What the base, `depth` below blk, needs if it is a directory. False with the

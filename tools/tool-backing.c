@@ -13,6 +13,11 @@ bool backing_is_supported(const char *format)
     return drv && drv->supports_backing;
 }
 
+bool backing_is_directory(const char *name, const char *format)
+{
+    return g_strcmp0(format, "vvfat") == 0 || g_str_has_prefix(name, "fat:");
+}
+
 BlockBackend *backing_open(const char *target, const char *backing,
                            const char *format, GError **errp)
 {

@@ -12,6 +12,9 @@
  * printed. */
 bool backing_is_supported(const char *format);
 
+/* Whether a backing file of this name and format (or NULL) is a directory. */
+bool backing_is_directory(const char *name, const char *format);
+
 /*
  * Open `backing` for reading, as the image `target` in a file of that name
  * would (relative to its directory). format NULL: probed. NULL and *errp when

@@ -34,7 +34,12 @@ typedef struct Commit {
 
 static bool find_base(Commit *c)
 {
-    g_autoptr(BlockBackend) blk = image_open_source(c->name, &c->args);
+    /* One that was interrupted has changed the directory, and goes on with the
+     * disk as it was. Before anything is written, all is opened anew. */
+    unsigned flags = commit_directory_is_interrupted(c->name, &c->args)
+                         ? BDRV_O_ANY_BACKING
+                         : 0;
+    g_autoptr(BlockBackend) blk = image_open_flags(c->name, &c->args, flags);
 
     if (!blk) {
         return false;
@@ -157,6 +162,27 @@ static bool commit_directory(const Commit *c, const Options *options)
     return true;
 }
 
+/* The directory has become another disk, on which the emptied image stands. If
+ * it cannot stand there, all is committed nevertheless. */
+static void record_directory(const Commit *c)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) options = image_options_new(c->name, c->args.format,
+                                                   c->args.image_opts);
+    g_autoptr(BlockBackend) blk = NULL;
+
+    if (options) {
+        blk = blk_open(c->args.image_opts ? NULL : c->name, options,
+                       BDRV_O_RDWR, &error);
+    }
+    if (blk) {
+        (void)!blk_record_fingerprint(blk, NULL, &error);
+    }
+    if (error) {
+        tool_warning("%s", error->message);
+    }
+}
+
 static bool commit(Commit *c)
 {
     g_autoptr(Options) directory = find_directory(c);
@@ -179,10 +205,13 @@ static bool commit(Commit *c)
     if (ok && c->directory) {
         commit_directory_done(c->directory);
     }
-    commit_directory_free(c->directory);
     if (ok && !c->quiet) {
         printf("Image committed.\n");
     }
+    if (ok && c->directory && !c->drop) {
+        record_directory(c);
+    }
+    commit_directory_free(c->directory);
     return ok;
 }
 

@@ -147,7 +147,8 @@ static bool take_backing_size(const Create *c, BlockBackend *backing)
     return true;
 }
 
-static bool check_backing(const Create *c)
+/* *opened: the backing file if it is a directory, or NULL. */
+static bool check_backing(const Create *c, BlockBackend **opened)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(BlockBackend) backing = NULL;
@@ -172,16 +173,40 @@ static bool check_backing(const Create *c)
     if (!c->backing_format) {
         return refuse_without_format(c, backing);
     }
-    return take_backing_size(c, backing);
+    if (!take_backing_size(c, backing)) {
+        return false;
+    }
+    if (backing_is_directory(c->backing, c->backing_format)) {
+        *opened = g_steal_pointer(&backing);
+    }
+    return true;
 }
 
 /* ---- Creating ---- */
 
+/* What the backing directory is like goes into the image. */
+static bool record_directory(const Create *c, BlockBackend *backing)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Options) options = options_new();
+    g_autoptr(BlockBackend) blk = NULL;
+
+    options_set(options, "driver", c->format);
+    blk = blk_open(c->filename, options, BDRV_O_RDWR | BDRV_O_NO_BACKING,
+                   &error);
+    if (!blk || blk_record_fingerprint(blk, backing, &error) < 0) {
+        tool_error("%s: %s", c->filename, error->message);
+        return false;
+    }
+    return true;
+}
+
 static bool create(const Create *c)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(BlockBackend) backing = NULL;
 
-    if (!has_creation(c->format, c->filename) || !check_backing(c)) {
+    if (!has_creation(c->format, c->filename) || !check_backing(c, &backing)) {
         return false;
     }
     const char *size = options_get(c->options, "size");
@@ -192,6 +217,9 @@ static bool create(const Create *c)
     options_set_int(c->options, "size", tool_args_size("image size", size));
     if (!bdrv_create(c->format, c->filename, c->options, &error)) {
         tool_error("%s: %s", c->filename, error->message);
+        return false;
+    }
+    if (backing && !record_directory(c, backing)) {
         return false;
     }
     if (!c->quiet) {

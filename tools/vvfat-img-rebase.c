@@ -12,6 +12,7 @@
 #include "tools/partial-file.h"
 #include "tools/rebase-copy.h"
 #include "tools/tool-args.h"
+#include "tools/tool-backing.h"
 #include "tools/tool-image.h"
 #include "tools/tool-output.h"
 
@@ -61,7 +62,9 @@ static BlockBackend *open_new_backing(const Rebase *r, const char *full,
     if (r->format) {
         options_set(options, "driver", r->format);
     }
-    return blk_open(full, options, image_cache_flags(r->backing_cache), errp);
+    return blk_open(full, options,
+                    BDRV_O_BACKING | image_cache_flags(r->backing_cache),
+                    errp);
 }
 
 /* Find and open the new backing file. */
@@ -98,12 +101,39 @@ static bool change_record(const Rebase *r)
     if (ret < 0) {
         return fail_to_change(r, error->message);
     }
+    /* What the image holds is the new directory's from now on. */
+    if (r->new_backing) {
+        ret = blk_record_fingerprint(r->image, r->new_backing, &error);
+    }
+    if (ret < 0) {
+        return fail_to_change(r, error->message);
+    }
     ret = blk_flush(r->image);
     if (ret < 0) {
         g_autofree char *reason = blk_strerror(ret);
         return fail_to_change(r, reason);
     }
     return true;
+}
+
+/* Nothing needs the new backing file, but what a directory is like now is
+ * recorded. */
+static void look_at_directory(Rebase *r)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *full = NULL;
+
+    if (!has_backing(r) || !backing_is_directory(r->backing, r->format)) {
+        return;
+    }
+    full = bdrv_resolve_backing_file(blk_bs(r->image), r->backing, &error);
+    if (full) {
+        r->new_backing = open_new_backing(r, full, &error);
+    }
+    if (!r->new_backing) {
+        tool_warning("What '%s' is like is not recorded: %s", r->backing,
+                     error->message);
+    }
 }
 
 static bool copy_differences(const Rebase *r)
@@ -124,6 +154,9 @@ static bool rebase_opened(Rebase *r)
     }
     if (has_backing(r) && !r->format) {
         return fail_to_change(r, "backing format must be specified");
+    }
+    if (r->unsafe) {
+        look_at_directory(r);
     }
     return (r->unsafe || copy_differences(r)) && change_record(r);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the header says about the state of the image: dirty, corrupt, and what
- * others keep in it (autoclear features). Each is durable before what it is
- * about happens.
+ * What the header says about the state of the image: dirty, corrupt, what
+ * others keep in it (autoclear features), and on which directory it is
+ * written. Each is durable before what it is about happens.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@ static int write_features(Qcow2State *s, uint64_t incompatible,
     uint64_t old_incompatible = s->header.incompatible;
     uint64_t old_autoclear = s->header.autoclear;
 
-    if (incompatible == old_incompatible && autoclear == old_autoclear) {
+    if (incompatible == old_incompatible && autoclear == old_autoclear &&
+        !s->fingerprint_is_new) {
         return 0;
     }
     s->header.incompatible = incompatible;
@@ -28,6 +29,8 @@ static int write_features(Qcow2State *s, uint64_t incompatible,
     if (ret < 0) {
         s->header.incompatible = old_incompatible;
         s->header.autoclear = old_autoclear;
+    } else {
+        s->fingerprint_is_new = false;
     }
     return ret;
 }
@@ -47,6 +50,9 @@ int qcow2_prepare_change(Qcow2State *s)
     }
     if (s->lazy_refcounts) {
         incompatible |= QCOW2_INCOMPAT_DIRTY;
+    }
+    if (qcow2_fingerprint_take(s)) {
+        s->fingerprint_is_new = true;
     }
     int ret = write_features(s, incompatible, 0);
     s->prepared = ret == 0;
@@ -106,6 +112,7 @@ int qcow2_change_backing_file(BlockDriverState *bs, const char *backing,
     if (ret == 0) {
         s->header.backing_file = g_strdup(backing);
         s->header.backing_format = backing ? g_strdup(format) : NULL;
+        GBytes *fingerprint = qcow2_fingerprint_steal(&s->header);
         bytes = qcow2_header_serialise(&s->header, errp);
         ret = bytes == NULL
                   ? -EINVAL
@@ -115,7 +122,9 @@ int qcow2_change_backing_file(BlockDriverState *bs, const char *backing,
             g_free(s->header.backing_format);
             s->header.backing_file = old_file;
             s->header.backing_format = old_format;
+            qcow2_fingerprint_give_back(&s->header, fingerprint);
         } else {
+            g_bytes_unref(fingerprint);
             g_free(old_file);
             g_free(old_format);
         }

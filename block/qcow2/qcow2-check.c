@@ -403,6 +403,9 @@ static int check_locked(Qcow2State *s, BdrvCheckResult *result, unsigned fix,
     if (ok && fix) {
         clear_bits(&c);
     }
+    if (ok && s->misfit) {
+        check_corruption(&c, false, "%s", s->misfit);
+    }
     if (c.changed) {
         ret = repair_reload(&c, ok ? errp : NULL);
     }

@@ -75,6 +75,7 @@ static_assert(sizeof(Qcow2DiskExtension) == 8, "size of an extension header");
 #define QCOW2_EXT_BITMAPS 0x23852875u
 #define QCOW2_EXT_CRYPTO_HEADER 0x0537be77u
 #define QCOW2_EXT_DATA_FILE 0x44415441u
+#define QCOW2_EXT_FINGERPRINT 0x4641544cu /* ours: vvfat-formats(7) */
 
 typedef struct __attribute__((packed)) Qcow2DiskFeatureName {
     guint8 type;   /* 0: 0 incompatible, 1 compatible, 2 autoclear */
@@ -82,6 +83,18 @@ typedef struct __attribute__((packed)) Qcow2DiskFeatureName {
     char name[46]; /* 2: padded with NULs */
 } Qcow2DiskFeatureName;
 static_assert(sizeof(Qcow2DiskFeatureName) == 48, "size of a feature name");
+
+typedef struct __attribute__((packed)) Qcow2DiskFingerprint {
+    guint32 version;       /*  0: 1; another one has another layout */
+    guint32 cluster_bytes; /*  4: of the backing directory's volume */
+    guint64 disk_bytes;    /*  8: of its disk */
+    guint64 n_files;       /* 16 */
+    guint64 n_directories; /* 24: the root counts */
+    guint8 digest[32];     /* 32: SHA-256 */
+} Qcow2DiskFingerprint;
+static_assert(sizeof(Qcow2DiskFingerprint) == 64, "size of a fingerprint");
+
+#define QCOW2_FINGERPRINT_VERSION 1u
 
 typedef struct __attribute__((packed)) Qcow2DiskBitmaps {
     guint32 nb_bitmaps;       /*  0 */

@@ -29,6 +29,28 @@ static void add_snapshot(Options *facts, unsigned i, const Qcow2Snapshot *sn)
     }
 }
 
+/* The disk of the backing directory that the contents belong to. */
+static void add_fingerprint(const Qcow2Header *h, Options *facts)
+{
+    BdrvFingerprint f;
+    g_autoptr(GString) digest = g_string_new(NULL);
+
+    if (qcow2_fingerprint_get(h, &f) != QCOW2_FINGERPRINT_KNOWN) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(f.digest); i++) {
+        g_string_append_printf(digest, "%02x", f.digest[i]);
+    }
+    options_set_int(facts, "fingerprint.disk-size",
+                    (int64_t)MIN(f.disk_bytes, INT64_MAX));
+    options_set_int(facts, "fingerprint.cluster-size", f.cluster_bytes);
+    options_set_int(facts, "fingerprint.files",
+                    (int64_t)MIN(f.n_files, INT64_MAX));
+    options_set_int(facts, "fingerprint.directories",
+                    (int64_t)MIN(f.n_directories, INT64_MAX));
+    options_set(facts, "fingerprint.digest", digest->str);
+}
+
 static void add_specific(Qcow2State *s, Options *facts)
 {
     const Qcow2Header *h = &s->header;
@@ -47,6 +69,7 @@ static void add_specific(Qcow2State *s, Options *facts)
                          h->incompatible & QCOW2_INCOMPAT_CORRUPT);
         options_set_bool(facts, "extended-l2", false);
     }
+    add_fingerprint(h, facts);
     for (guint i = 0; i < s->snapshots->len; i++) {
         add_snapshot(facts, i, g_ptr_array_index(s->snapshots, i));
     }

@@ -224,6 +224,7 @@ static void state_clear(Qcow2State *s)
     qcow2_inflate_cache_free(s->inflated);
     g_free(s->l1);
     g_free(s->reftable);
+    g_free(s->misfit);
     g_array_unref(s->frees);
     g_clear_pointer(&s->metadata, g_hash_table_unref);
     g_clear_pointer(&s->snapshots, g_ptr_array_unref);
@@ -328,6 +329,10 @@ bool qcow2_reopen_prepare(BlockDriverState *bs, unsigned flags, GError **errp)
         block_error_set(errp, EACCES,
                         "The qcow2 image is corrupt, so it stays read-only; "
                         "repair it with 'check -r all'");
+        return false;
+    }
+    if (s->misfit) {
+        block_error_set(errp, EACCES, "%s", s->misfit);
         return false;
     }
     if (s->header.incompatible & QCOW2_INCOMPAT_DIRTY) {

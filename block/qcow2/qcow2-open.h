@@ -33,6 +33,13 @@ bool qcow2_reopen_prepare(BlockDriverState *bs, unsigned flags, GError **errp);
 int qcow2_change_backing_file(BlockDriverState *bs, const char *backing,
                               const char *format, GError **errp);
 
+/* ---- qcow2-fingerprint.c ---- */
+
+bool qcow2_backing_opened(BlockDriverState *bs, GError **errp);
+int qcow2_record_fingerprint(BlockDriverState *bs,
+                             const BdrvFingerprint *fingerprint,
+                             GError **errp);
+
 /* ---- qcow2-info.c ---- */
 
 bool qcow2_info(BlockDriverState *bs, BdrvInfo *info, GError **errp);

@@ -81,4 +81,6 @@ const BlockDriver bdrv_qcow2 = {
     .measure = qcow2_measure,
     .info = qcow2_info,
     .has_zero_init = qcow2_has_zero_init,
+    .backing_opened = qcow2_backing_opened,
+    .record_fingerprint = qcow2_record_fingerprint,
 };

@@ -11,6 +11,7 @@
  *   qcow2-open.c        opening, closing, reopening
  *   qcow2-options.c     options of an open image
  *   qcow2-change.c      dirty, corrupt, autoclear: what the header says
+ *   qcow2-fingerprint.c which backing directory the contents belong to
  *   qcow2-info.c        information
  *   qcow2-bitmaps.c     the directory of bitmaps, for information
  *   qcow2-create*.c     new images, and their options
@@ -151,12 +152,15 @@ typedef struct Qcow2State {
     atomic_int_fast64_t size; /* of the device; changed by truncate */
 
     pthread_mutex_t lock;
-    Qcow2Header header;     /* as it is on the disk */
-    bool prepared;          /* qcow2_prepare_change() was done */
+    Qcow2Header header;      /* as it is on the disk */
+    bool prepared;           /* qcow2_prepare_change() was done */
+    bool fingerprint_is_new; /* the header on the disk has not this one */
     bool size_is_unsettled; /* the header on the disk may have another size, or
                                name another L1 table */
     bool frees_leaving; /* the first frees are discarded without the lock */
     bool overlaps; /* tables lie over each other: only read, or repaired */
+    char *misfit;  /* why the contents do not go with the backing file, or
+                      NULL; fixed when that is open */
 
     /* qcow2-map.c */
     uint64_t *l1; /* header.l1_size entries in host byte order */
@@ -280,6 +284,34 @@ int qcow2_mark_clean(Qcow2State *s) G_GNUC_WARN_UNUSED_RESULT;
  * written any more. Lock held. Gives -EIO.
  */
 int qcow2_corrupt(Qcow2State *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* ---- qcow2-fingerprint.c ---- */
+
+typedef enum Qcow2FingerprintState {
+    QCOW2_FINGERPRINT_NONE,
+    QCOW2_FINGERPRINT_KNOWN,
+    QCOW2_FINGERPRINT_UNKNOWN, /* a later version, which is kept */
+    QCOW2_FINGERPRINT_DAMAGED,
+} Qcow2FingerprintState;
+
+/* Pure. *fingerprint is set when it is KNOWN. */
+Qcow2FingerprintState qcow2_fingerprint_get(const Qcow2Header *header,
+                                            BdrvFingerprint *fingerprint);
+
+/* NULL: none. Pure; the header is one that was parsed. It has none afterwards
+ * when there is no room. */
+void qcow2_fingerprint_set(Qcow2Header *header,
+                           const BdrvFingerprint *fingerprint);
+
+/* Take it out, as it stands there, for g_bytes_unref() or to be given back;
+ * NULL: there is none. */
+GBytes *qcow2_fingerprint_steal(Qcow2Header *header);
+void qcow2_fingerprint_give_back(Qcow2Header *header, GBytes *data);
+
+/* Something is about to change: an image that holds nothing gets, in memory,
+ * the fingerprint of its backing file. Whether it is another one than before.
+ * Lock held. */
+bool qcow2_fingerprint_take(Qcow2State *s);
 
 /* ---- qcow2-writeback.c; lock held ---- */
 

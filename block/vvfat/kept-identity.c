@@ -57,6 +57,24 @@ static void get_geometry(JournalReader *in, Geometry *g)
     g->cluster_count = journal_get_u32(in);
 }
 
+static void put_fingerprint(GByteArray *out, const Fingerprint *f)
+{
+    journal_put_u64(out, f->disk_bytes);
+    journal_put_u64(out, f->n_files);
+    journal_put_u64(out, f->n_directories);
+    journal_put_u32(out, f->cluster_bytes);
+    journal_put_raw(out, f->digest, sizeof(f->digest));
+}
+
+static void get_fingerprint(JournalReader *in, Fingerprint *f)
+{
+    f->disk_bytes = journal_get_u64(in);
+    f->n_files = journal_get_u64(in);
+    f->n_directories = journal_get_u64(in);
+    f->cluster_bytes = journal_get_u32(in);
+    journal_get_raw(in, f->digest, sizeof(f->digest));
+}
+
 GByteArray *kept_identity_encode(const KeptIdentity *identity)
 {
     GByteArray *out = g_byte_array_new();
@@ -70,6 +88,9 @@ GByteArray *kept_identity_encode(const KeptIdentity *identity)
     put_geometry(out, &identity->geometry);
     journal_put_raw(out, identity->boot, sizeof(identity->boot));
     journal_put_raw(out, identity->mbr, sizeof(identity->mbr));
+    if (identity->has_fingerprint) {
+        put_fingerprint(out, &identity->fingerprint);
+    }
     return out;
 }
 
@@ -105,6 +126,10 @@ bool kept_identity_decode(const GByteArray *bytes, KeptIdentity *identity)
     get_geometry(&in, &identity->geometry);
     journal_get_raw(&in, identity->boot, sizeof(identity->boot));
     journal_get_raw(&in, identity->mbr, sizeof(identity->mbr));
+    identity->has_fingerprint = in.left > 0;
+    if (identity->has_fingerprint) {
+        get_fingerprint(&in, &identity->fingerprint);
+    }
     return !in.bad && identity->dir && identity->shape &&
            geometry_is_sound(g) && identity->unit >= SECTOR_SIZE &&
            geometry_cluster_size(g) % identity->unit == 0;

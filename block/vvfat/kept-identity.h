@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block/vvfat/fingerprint.h"
 #include "block/vvfat/geometry.h"
 
 typedef struct KeptIdentity {
@@ -22,6 +23,8 @@ typedef struct KeptIdentity {
     Geometry geometry;
     uint8_t boot[SECTOR_SIZE]; /* the volume's boot sector */
     uint8_t mbr[SECTOR_SIZE];  /* the disk's first sector */
+    bool has_fingerprint;      /* overlays of before have none */
+    Fingerprint fingerprint;   /* of the disk as it was made */
 } KeptIdentity;
 
 void kept_identity_clear(KeptIdentity *identity);

@@ -182,7 +182,12 @@ static int write_all(Writable *w, const KeptIdentity *id)
 /* The volume of the directory as it is now, into the overlay. */
 static bool fill_image(Writable *w, GError **errp)
 {
-    KeptIdentity id = { .geometry = w->geometry, .unit = writable_unit(w) };
+    KeptIdentity id = {
+        .geometry = w->geometry,
+        .unit = writable_unit(w),
+        .has_fingerprint = true,
+        .fingerprint = fingerprint_of_layout(w->layout),
+    };
     int ret = -EINVAL;
 
     layout_read_metadata(w->layout, w->volume_offset, SECTOR_SIZE, id.boot);

@@ -8,8 +8,10 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "block/driver.h"
+#include "block/vvfat/fingerprint.h"
 #include "block/vvfat/hostfs.h"
 #include "block/vvfat/layout.h"
 #include "block/vvfat/open-files.h"
@@ -375,6 +377,28 @@ static int vvfat_copy_range_from(BlockDriverState *bs, int64_t offset,
     return disk_reader_copy(s->reader, offset, dst, dst_offset, bytes, flags);
 }
 
+static bool vvfat_get_fingerprint(BlockDriverState *bs,
+                                  BdrvFingerprint *fingerprint)
+{
+    const Vvfat *s = bdrv_opaque(bs);
+    Fingerprint f;
+
+    if (!s->writable) {
+        f = fingerprint_of_layout(s->layout);
+    } else if (!writable_fingerprint(s->writable, &f)) {
+        return false;
+    }
+    *fingerprint = (BdrvFingerprint){
+        .disk_bytes = f.disk_bytes,
+        .n_files = f.n_files,
+        .n_directories = f.n_directories,
+        .cluster_bytes = f.cluster_bytes,
+    };
+    G_STATIC_ASSERT(sizeof(fingerprint->digest) == sizeof(f.digest));
+    memcpy(fingerprint->digest, f.digest, sizeof(f.digest));
+    return true;
+}
+
 /* ---- Information ---- */
 
 static WritableFacts volume_facts(const Vvfat *s)
@@ -470,4 +494,5 @@ const BlockDriver bdrv_vvfat = {
     .copy_range_from = vvfat_copy_range_from,
     .info = vvfat_info,
     .get_filename = vvfat_get_filename,
+    .get_fingerprint = vvfat_get_fingerprint,
 };

@@ -22,6 +22,8 @@ typedef struct Kept {
     Redo *redo;
     GHashTable *planned; /* Inode: what the plan being run is about, or found
                             to be gone */
+    bool has_fingerprint;
+    Fingerprint fingerprint; /* of the disk as it was made */
 } Kept;
 
 struct Writable {

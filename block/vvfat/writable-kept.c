@@ -76,6 +76,8 @@ static bool check_identity(Writable *w, const KeptIdentity *kept,
         return false;
     }
     writable_set_geometry(w, &kept->geometry);
+    w->kept->has_fingerprint = kept->has_fingerprint;
+    w->kept->fingerprint = kept->fingerprint;
     if (kept->unit != writable_unit(w) ||
         bdrv_getlength(bdrv_child_bs(w->kept->child)) < kept_image_bytes(w)) {
         return kept_refuse(w, "its size is not that of its volume", errp);

@@ -352,6 +352,18 @@ const Geometry *writable_geometry(const Writable *w)
     return &w->geometry;
 }
 
+bool writable_fingerprint(const Writable *w, Fingerprint *fingerprint)
+{
+    if (w->layout) {
+        *fingerprint = fingerprint_of_layout(w->layout);
+    } else if (w->kept && w->kept->has_fingerprint) {
+        *fingerprint = w->kept->fingerprint;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void writable_free(Writable *w)
 {
     if (!w) {

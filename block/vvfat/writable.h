@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "block/driver.h"
+#include "block/vvfat/fingerprint.h"
 #include "block/vvfat/hostfs.h"
 #include "block/vvfat/layout.h"
 #include "block/vvfat/report.h"
@@ -44,6 +45,10 @@ typedef struct WritableFacts {
 
 const WritableFacts *writable_facts(const Writable *w);
 const Geometry *writable_geometry(const Writable *w);
+
+/* Of the disk as it was made, whatever was written to it since. False: an
+ * overlay does not say. */
+bool writable_fingerprint(const Writable *w, Fingerprint *fingerprint);
 
 /* Commits what can be; what cannot is kept in a file beside the directory, or
  * stays in the overlay that is kept. */

@@ -42,6 +42,7 @@ typedef struct BlockDriverState BlockDriverState;
 #define BDRV_O_PROTOCOL 0x0080u    /* no format on top of the protocol */
 #define BDRV_O_CHECK 0x0100u       /* for blk_check(): a damaged image opens */
 #define BDRV_O_BACKING 0x0200u     /* opened for what an overlay shows of it */
+#define BDRV_O_ANY_BACKING 0x0400u /* read on a directory that has changed */
 
 /* ---- Flags of a request ---- */
 
@@ -377,6 +378,20 @@ char *bdrv_full_backing_filename(const char *image, const char *backing,
 int blk_change_backing_file(BlockBackend *blk, const char *backing,
                             const char *format, GError **errp)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * A backing file that is a directory (vvfat) is another disk when the
+ * directory has changed. Formats that can (qcow2) keep a fingerprint of the
+ * disk that an image was written on, and are not opened on another one, but
+ * for reading with BDRV_O_ANY_BACKING. An image that holds nothing keeps it
+ * with the first write by itself; this is for one that does. backing: what the
+ * backing file is to be, opened; NULL: the one that the image is open with.
+ * When that is made of no directory, what is kept is forgotten, as it is by
+ * blk_change_backing_file(). Needs a read-write backend. 0 or -errno; 0, too,
+ * when the format keeps none, or has no room for it.
+ */
+int blk_record_fingerprint(BlockBackend *blk, BlockBackend *backing,
+                           GError **errp) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- Checking ---- */
 

@@ -68,6 +68,17 @@ typedef enum BdrvCommitMode {
     BDRV_COMMIT_FINISH, /* the last one */
 } BdrvCommitMode;
 
+/*
+ * Where the bytes of a node lie that are made as they are read: two nodes with
+ * the same one can stand below the same image.
+ */
+typedef struct BdrvFingerprint {
+    uint64_t disk_bytes;
+    uint64_t n_files, n_directories; /* the root counts */
+    uint32_t cluster_bytes;
+    uint8_t digest[32]; /* of these, and of all else that says it */
+} BdrvFingerprint;
+
 struct BlockDriver {
     const char *format_name;   /* "qcow2"; unique */
     const char *protocol_name; /* names "fat:..." are ours; NULL: none */
@@ -241,6 +252,22 @@ struct BlockDriver {
     /* The node's plain file name, from its options; NULL: has none, its name
      * is json:{...}. Returns a string for g_free(). */
     char *(*get_filename)(BlockDriverState *bs);
+
+    /* For drivers with `generated`: what the node shows, as it was opened.
+     * Whatever this costs is paid only when an image asks for it. False: not
+     * known. NULL: it does not change with what it is made of. */
+    bool (*get_fingerprint)(BlockDriverState *bs,
+                            BdrvFingerprint *fingerprint);
+
+    /* The backing file is open (bdrv_backing()): false when what the image
+     * holds belongs to another one. Runs at the end of opening. */
+    bool (*backing_opened)(BlockDriverState *bs, GError **errp);
+
+    /* As blk_record_fingerprint(); NULL: forget it. The core has checked that
+     * the node can be written. */
+    int (*record_fingerprint)(BlockDriverState *bs,
+                              const BdrvFingerprint *fingerprint,
+                              GError **errp);
 };
 
 /*
@@ -287,6 +314,11 @@ void bdrv_set_backing_file(BlockDriverState *bs, const char *filename,
  * node; see bdrv_full_backing_filename(). g_free(). */
 char *bdrv_resolve_backing_file(BlockDriverState *bs, const char *backing,
                                 GError **errp);
+
+/* Where the bytes of a node lie that are made as they are read (get_fingerprint
+ * of it, or of what it shows); false: it has no such thing. */
+bool bdrv_get_fingerprint(BlockDriverState *bs, BdrvFingerprint *fingerprint)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* The child with the role COW, or NULL. It stays while the node is open. */
 BdrvChild *bdrv_backing(BlockDriverState *bs);

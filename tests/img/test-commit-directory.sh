@@ -150,3 +150,166 @@ eval "img $command"
 expect_output 'Image committed.' img commit overlay.qcow2
 img create -q -f qcow2 -b "$base" -F raw raw.qcow2
 expect_error 1 'rebase -u -F vvfat' img commit raw.qcow2
+rm -f overlay.qcow2* raw.qcow2
+
+# ---- The host changes the directory that an image stands on ----
+
+changed="The directory of 'fat:.*dir' has changed since '.*' was written on it"
+rm -rf dir
+mkdir -p dir/sub
+for i in a b c d; do seq 3000 | sed "s/^/$i/" >"dir/$i"; done
+touch -d '2020-02-02 02:02:02 UTC' dir/*
+copy_disk dir
+on_disk mcopy -m new.txt ::new.txt
+over disk.img
+cp overlay.qcow2 written.qcow2
+
+# refused COMMAND...: for that reason, and image and directory stay as they are.
+refused() {
+    rm -rf as-it-was
+    cp -a dir as-it-was
+    expect_error 1 "$changed" "$@"
+    cmp overlay.qcow2 written.qcow2
+    same_tree as-it-was dir
+    [ ! -e overlay.qcow2.vvfat-commit ] || fail 'an overlay is left'
+}
+
+seq 9000 >dir/aa
+refused img commit overlay.qcow2
+refused img commit -d overlay.qcow2
+grep -q 'the number of its files was 4 then, and is 5 now' <<<"$ERR" || fail "$ERR"
+refused img ls overlay.qcow2
+refused img convert overlay.qcow2 out.img
+refused "$IMAGE_IO" overlay.qcow2 'load disk.img' flush
+# What the chain stands on counts, however deep it is.
+img create -q -u -f qcow2 -b overlay.qcow2 -F qcow2 top.qcow2 8M
+refused img commit top.qcow2
+refused img commit -b "fat:rw:$SHAPE:dir" top.qcow2
+rm top.qcow2
+
+# Changes that move other files: each of them, and one that is none.
+mv dir/aa .
+mv dir/b dir/bb
+refused img commit overlay.qcow2
+mv dir/bb dir/b
+mv dir/c dir/sub
+refused img commit overlay.qcow2
+mv dir/sub/c dir
+cp -a dir/c c
+echo more >>dir/c
+refused img commit overlay.qcow2
+cp -a c dir
+mkdir dir/other
+refused img commit overlay.qcow2
+rmdir dir/other
+touch dir/d
+img compare -q overlay.qcow2 disk.img 2>/dev/null || [ $? = 1 ]
+touch -d '2020-02-02 02:02:02 UTC' dir/d
+img compare -q overlay.qcow2 disk.img
+
+# It can be looked at, but not be written, and the image itself be checked.
+cp aa dir
+opened=driver=qcow2,file.filename=overlay.qcow2,check-backing=off
+img ls --image-opts "$opened" | grep -q new.txt
+output_has 'files: 4' img info overlay.qcow2
+expect_error 1 "$changed" img commit --image-opts "$opened"
+run img check overlay.qcow2
+[ "$STATUS" = 2 ] || fail "check ended with $STATUS: $OUT $ERR"
+grep -Eq "^ERROR: $changed" <<<"$ERR" || fail "check said: $OUT $ERR"
+run img check --output=json overlay.qcow2
+[ "$STATUS" = 2 ] || fail "check ended with $STATUS: $OUT $ERR"
+cmp overlay.qcow2 written.qcow2
+
+# Other programs keep what they do not know.
+if command -v qemu-img >/dev/null; then
+    cp overlay.qcow2 by-qemu.qcow2
+    qemu-img rebase -u -f qcow2 -b "${base%dir}./dir" -F vvfat by-qemu.qcow2
+    ! cmp -s by-qemu.qcow2 written.qcow2 || fail 'QEMU wrote nothing'
+    expect_error 1 "$changed" img commit by-qemu.qcow2
+fi
+
+# With the change undone, all is well; with it done again after the commit, too:
+# the image holds nothing of the directory as it was.
+rm dir/aa
+expect_output 'Image committed.' img commit overlay.qcow2
+has_all_of disk.img
+output_has 'files: 5' img info overlay.qcow2
+cp aa dir
+copy_disk dir
+img compare -q overlay.qcow2 disk.img
+on_disk mcopy -m new.txt ::again.txt
+"$IMAGE_IO" overlay.qcow2 'load disk.img' flush
+output_has 'files: 6' img info overlay.qcow2
+cp overlay.qcow2 written.qcow2
+rm dir/aa
+refused img commit overlay.qcow2
+cp aa dir
+touch -r disk.img dir/aa
+expect_output 'Image committed.' img commit overlay.qcow2
+content_is dir/again.txt "$(<new.txt)"
+content_is dir/aa "$(<aa)"
+
+# The overlay of a commit that was interrupted goes with the image that it is
+# of, and not with one that was written on the directory as it is now.
+copy_disk dir
+on_disk mcopy -m long.txt ::0-long.txt
+on_disk mcopy -m new.txt ::00-new.txt
+entry=$(LC_ALL=C grep -abo '0-LONG  TXT' disk.img | head -n 1 | cut -d: -f1)
+printf '\xff\xff\xff\x7f' |
+    dd of=disk.img bs=1 seek=$((entry + 28)) conv=notrunc status=none
+over disk.img
+expect_error 1 'stays in' img commit overlay.qcow2
+expect_error 1 "$changed" img ls overlay.qcow2
+expect_error 1 'stays in' img commit overlay.qcow2
+mv overlay.qcow2.vvfat-commit left
+copy_disk dir
+on_disk mdel ::00-new.txt
+over disk.img
+cp left overlay.qcow2.vvfat-commit
+rm -rf as-it-was
+cp -a dir as-it-was
+expect_error 1 "$changed" img commit overlay.qcow2
+same_tree as-it-was dir
+rm overlay.qcow2.vvfat-commit
+expect_output 'Image committed.' img commit overlay.qcow2
+has_all_of disk.img
+
+# Another backing file: what the new directory is like is what counts.
+mkdir two
+cp -a dir/a two
+two=fat:rw:$SHAPE:two
+over disk.img
+cp overlay.qcow2 u.qcow2
+echo x >two/x
+expect_output '' img rebase -F vvfat -b "$two" overlay.qcow2
+img compare -q overlay.qcow2 disk.img
+rm two/x
+expect_error 1 "The directory of 'fat:.*two' has changed" img ls overlay.qcow2
+img rebase -u -F vvfat -b "$two" overlay.qcow2
+img ls overlay.qcow2 >.out
+img rebase -u -F vvfat -b "fat:rw:$SHAPE:nowhere" u.qcow2 2>.err
+grep -q "is not recorded" .err || fail "$(<.err)"
+expect_output '' img rebase -u u.qcow2 -b disk.img -F raw
+img info u.qcow2 | grep -q digest && fail 'it is kept with a raw image'
+img convert -O qcow2 -B "$two" -F vvfat disk.img converted.qcow2
+output_has 'files: 1$' img info converted.qcow2
+echo x >two/x
+expect_error 1 "The directory of 'fat:.*two' has changed" \
+    img ls converted.qcow2
+
+# A directory that a commit lets grow beyond the image: that is told, and the
+# image, which holds nothing, shows no half of a disk.
+mkdir grows
+truncate -s 505M grows/small
+grows=fat:rw:free=3M:grows
+img create -q -f qcow2 -b "$grows" -F vvfat g.qcow2
+img convert g.qcow2 g.img
+head -c 2M /dev/zero >large
+offset=$(img info "${grows/rw:/}" | sed -n "s/.*volume offset: //p")
+mcopy -i "g.img@@$offset" large ::
+"$IMAGE_IO" g.qcow2 'load g.img' flush
+run img commit g.qcow2
+[ "$STATUS" = 0 ] || fail "commit ended with $STATUS: $ERR"
+grep -q 'has grown to .* create it anew' <<<"$ERR" || fail "commit said: $ERR"
+cmp large grows/large
+expect_error 1 'has grown to .* create it anew' img ls g.qcow2

@@ -25,6 +25,7 @@ partition   partition*                        boot,geometry
 geometry    geometry*                         fat,partition
 boot        boot*                             geometry
 layout      layout*                           boot,dirent,partition,report
+fingerprint fingerprint.*                     layout
 scan        scan*                             hostfs,report,dirent
 open-files  open-files*                       hostfs,tree,report
 read        read*                             layout,open-files
@@ -36,7 +37,7 @@ linked      linked.*                          inode
 plan        plan*                             inode
 apply       apply*                            plan,hostfs,dirent
 journal     journal*                          plan
-kept-identity kept-identity.*                 journal,geometry
+kept-identity kept-identity.*                 journal,fingerprint
 reconcile   reconcile*                        journal,apply,linked,report,names
 scratch     scratch*                          -
 rescue-image rescue-image.*                   scratch
