@@ -253,6 +253,8 @@ int apply_run(Apply *apply, Plan *plan)
 
 void apply_discard_staged(Apply *apply, GPtrArray *changes)
 {
+    bool is_unsynced = apply_is_unsynced(apply);
+
     for (guint i = 0; i < changes->len; i++) {
         Inode *inode = g_ptr_array_index(changes, i);
 
@@ -261,8 +263,9 @@ void apply_discard_staged(Apply *apply, GPtrArray *changes)
         }
     }
     /* A power cut is not to bring back what nobody knows the names of by then.
-     * Where it does, it is in nobody's way. */
-    if (g_hash_table_size(apply->dirty)) {
+     * Where it does, it is in nobody's way. After a run that could not be
+     * synced the next one begins with all of it. */
+    if (!is_unsynced && apply_is_unsynced(apply)) {
         (void)!apply_sync_dirty(apply);
     }
 }
