@@ -21,6 +21,7 @@
 #include "block/vvfat/overlay.h"
 
 typedef struct CommitConfig {
+    bool may_hold_protected; /* what the host does not allow is no failure */
     /* All outlive the commit. */
     Overlay *overlay;
     GuestState *state;

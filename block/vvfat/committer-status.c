@@ -39,14 +39,14 @@ static GArray *list_pending(const GuestState *state)
     return list;
 }
 
-static const InodeChange *first_failure(const GuestState *state,
-                                        const Inode **inode)
+static const InodeChange *first_held(const GuestState *state, unsigned why,
+                                     const Inode **inode)
 {
     const GPtrArray *changes = guest_state_changes(state);
 
     for (guint i = 0; i < changes->len; i++) {
         *inode = g_ptr_array_index(changes, i);
-        if ((*inode)->change->held & INODE_IO_ERROR) {
+        if ((*inode)->change->held & why) {
             return (*inode)->change;
         }
     }
@@ -56,10 +56,13 @@ static const InodeChange *first_failure(const GuestState *state,
 static char *failure_words(const GuestState *state, int error)
 {
     const Inode *inode;
-    const InodeChange *change = first_failure(state, &inode);
+    const InodeChange *change = first_held(state, INODE_IO_ERROR, &inode);
     g_autofree char *path = NULL;
     g_autofree char *reason = NULL;
 
+    if (!change) {
+        change = first_held(state, INODE_PROTECTED, &inode);
+    }
     if (!change) {
         return g_strdup(g_strerror(-error));
     }

@@ -243,6 +243,7 @@ static void map_files(DataMap *map, Inode *root)
 bool writable_start(Writable *w, const CommitConfig *hooks, GError **errp)
 {
     CommitConfig config = {
+        .may_hold_protected = w->config->protect == PROTECT_REPORT,
         .overlay = w->overlay,
         .state = w->state,
         .map = w->map,

@@ -75,3 +75,17 @@ on_host dir 'load disk.img'
 grep -q "A link leads to 'file-link'; its directory entry cannot be changed" \
     <<<"$ERR" || fail "a link was removed: $ERR"
 [ "$(readlink dir/file-link)" = file ] || fail 'the link is gone'
+
+# A new file behind a link cannot be brought there: no flush says it was.
+fresh
+on_disk mcopy few.txt ::link/new.txt
+on_host dir 'load disk.img' flush
+[ "$STATUS" = 1 ] || fail 'a flush left out a new file'
+grep -q "'link/new.txt' could not be committed: the host does not allow" \
+    <<<"$ERR" || fail "the flush: $ERR"
+[ ! -e dir/target/new.txt ] || fail 'a file came through the link'
+rm -f dir.vvfat-rescue-*
+fresh
+on_disk mcopy few.txt ::link/new.txt
+on_host protect=report dir 'load disk.img' flush facts
+facts_have 'commit\.pending=1' 'commit\.last-result=success'
