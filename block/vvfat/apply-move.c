@@ -113,12 +113,11 @@ static int sync_way(Apply *apply, const Inode *inode)
 
 static void remove_later(Apply *apply, const char *path)
 {
-    ApplySource source = { 0 };
     HostStat st;
 
     if (apply->fs->ops->stat(apply->fs, path, &st) == 0) {
-        source.path = g_strdup(path);
-        source.id = apply_host_id(&st);
+        ApplySource source = { g_strdup(path), apply_host_id(&st) };
+
         g_array_append_val(apply->sources, source);
     }
 }

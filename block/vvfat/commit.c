@@ -348,15 +348,14 @@ static bool finish(Commit *c, CommitResult *result)
 static void count_held(Commit *c, CommitResult *result)
 {
     const GPtrArray *changes = guest_state_changes(c->config.state);
-    const unsigned failures =
-        INODE_IO_ERROR | (c->config.may_hold_protected ? 0 : INODE_PROTECTED);
 
     result->held = changes->len;
     for (guint i = 0; i < changes->len; i++) {
-        const InodeChange *change =
-            ((Inode *)g_ptr_array_index(changes, i))->change;
+        const Inode *inode = g_ptr_array_index(changes, i);
 
-        result->failed |= (change->held & failures) != 0;
+        result->failed |= (inode->change->held & INODE_IO_ERROR) ||
+                          (inode_is_shut_out(inode) &&
+                           !c->config.may_hold_protected);
     }
 }
 

@@ -39,15 +39,19 @@ static GArray *list_pending(const GuestState *state)
     return list;
 }
 
-static const InodeChange *first_held(const GuestState *state, unsigned why,
-                                     const Inode **inode)
+static bool is_failure(const Inode *inode)
+{
+    return inode->change->held & INODE_IO_ERROR;
+}
+
+static const Inode *first_of(const GuestState *state,
+                             bool (*is_one)(const Inode *inode))
 {
     const GPtrArray *changes = guest_state_changes(state);
 
     for (guint i = 0; i < changes->len; i++) {
-        *inode = g_ptr_array_index(changes, i);
-        if ((*inode)->change->held & why) {
-            return (*inode)->change;
+        if (is_one(g_ptr_array_index(changes, i))) {
+            return g_ptr_array_index(changes, i);
         }
     }
     return NULL;
@@ -55,19 +59,18 @@ static const InodeChange *first_held(const GuestState *state, unsigned why,
 
 static char *failure_words(const GuestState *state, int error)
 {
-    const Inode *inode;
-    const InodeChange *change = first_held(state, INODE_IO_ERROR, &inode);
+    const Inode *inode = first_of(state, is_failure);
     g_autofree char *path = NULL;
     g_autofree char *reason = NULL;
 
-    if (!change) {
-        change = first_held(state, INODE_PROTECTED, &inode);
+    if (!inode) {
+        inode = first_of(state, inode_is_shut_out);
     }
-    if (!change) {
+    if (!inode) {
         return g_strdup(g_strerror(-error));
     }
     path = committer_path_of(inode);
-    reason = committer_reason_of(change);
+    reason = committer_reason_of(inode->change);
     return g_strdup_printf("'%s' could not be committed: %s", path, reason);
 }
 

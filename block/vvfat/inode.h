@@ -176,6 +176,14 @@ InodeHostEntry inode_host_entry(const FatDirent *entry);
 /* Whether the host has the entry's time, as far as is known. */
 bool inode_has_entry_time(const Inode *inode);
 
+/* Whether its change is held since its directory is protected: unlike those of
+ * protected inodes, the guest's write was not refused. */
+static inline bool inode_is_shut_out(const Inode *inode)
+{
+    return !inode->is_protected && inode->change &&
+           (inode->change->held & INODE_PROTECTED);
+}
+
 static inline bool inode_is_on_host(const Inode *inode)
 {
     return inode->host_name != NULL;

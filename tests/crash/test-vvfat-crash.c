@@ -160,9 +160,11 @@ static void check_restart(const Cut *cut, HostFs *host, RecordDisk *disk,
         return;
     }
     world_check_disk("opened again", blk, old, new);
-    if (is_whole ? blk_commit(blk, false, NULL)
+    g_autoptr(GError) error = NULL;
+    if (is_whole ? blk_commit(blk, false, &error)
                  : world_write_step(blk, cut->step, NULL)) {
-        world_fail("the guest cannot write");
+        world_fail("the guest cannot write: %s",
+                   error ? error->message : "a flush");
     }
     world_check_tree(blk, "flushed", host, world.trees[cut->step + 1]);
     for (size_t i = cut->step + 1; i < N_STEPS; i++) {
