@@ -96,6 +96,27 @@ void apply_op_mkdir(Apply *apply, const PlanOp *op)
     }
 }
 
+bool apply_make_again(Apply *apply, Inode *dir)
+{
+    g_autofree char *path = apply_entry_path(dir);
+    g_autofree char *name = g_strdup(dir->host_name);
+    int look = apply_look(apply, dir, NULL);
+    int r;
+
+    if (look != LOOK_GONE && look != LOOK_OTHER) {
+        return false;
+    }
+    r = make_directory(apply, dir, dir->host_parent, name);
+    if (r == -EEXIST) {
+        r = take_directory(apply, dir, dir->host_parent, name);
+    }
+    if (r == 0) {
+        apply_event(apply, APPLY_CONFLICT, path,
+                    "the host had removed the directory; it is made again");
+    }
+    return r == 0;
+}
+
 /* ---- ASIDE ---- */
 
 /* The same for the same file, so that a second run finds it. */

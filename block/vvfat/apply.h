@@ -128,6 +128,11 @@ void apply_retire(Apply *apply, Inode *inode);
  * may be begun, since a power cut would leave two of them to be told apart. */
 int apply_resync(Apply *apply) G_GNUC_WARN_UNUSED_RESULT;
 
+/* A directory that the host has removed, or put another one in the place of,
+ * is made again, or is that one from now on. False: it was there, or cannot be
+ * made. */
+bool apply_make_again(Apply *apply, Inode *dir);
+
 /* Remove what staging left of changes that are held now. Their bytes must be
  * somewhere else: a host file that they came from may be gone. What cannot be
  * removed is forgotten by the change, and tried again by the next step 1. */

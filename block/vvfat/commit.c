@@ -409,21 +409,40 @@ static int run_once(Commit *c, bool closing, CommitResult *result)
     return ret;
 }
 
-/* Whether the host took something away after it was looked at. Who looks again
- * finds it gone, and knows what to do. */
-static bool was_overtaken(const Commit *c)
+/* A directory of the guest's, and those above it. */
+static void make_again(Commit *c, Inode *dir)
 {
-    const GPtrArray *changes = guest_state_changes(c->config.state);
-
-    for (guint i = 0; i < changes->len; i++) {
-        const InodeChange *change =
-            ((Inode *)g_ptr_array_index(changes, i))->change;
-
-        if (change->held & INODE_IO_ERROR && apply_is_gone(change->error)) {
-            return true;
+    if (!dir || !dir->host_parent || dir->is_linked_to) {
+        return;
+    }
+    make_again(c, dir->host_parent);
+    if (apply_make_again(c->apply, dir)) {
+        guest_state_change(c->config.state, dir);
+        if (c->config.lost) {
+            c->config.lost(dir, c->config.opaque);
         }
     }
-    return false;
+}
+
+/* Whether the host took something away after it was looked at, or a directory
+ * at any time, which nobody looks at. Who looks again finds a file gone, and
+ * knows what to do; directories that are needed are made again. */
+static bool was_overtaken(Commit *c)
+{
+    const GPtrArray *changes = guest_state_changes(c->config.state);
+    guint n = changes->len; /* directories come behind them */
+    bool found = false;
+
+    for (guint i = 0; i < n; i++) {
+        const Inode *inode = g_ptr_array_index(changes, i);
+
+        if (inode->change->held & INODE_IO_ERROR &&
+            apply_is_gone(inode->change->error)) {
+            make_again(c, inode->parent);
+            found = true;
+        }
+    }
+    return found;
 }
 
 int commit_run(Commit *c, bool closing, CommitResult *result)

@@ -54,7 +54,7 @@ typedef struct CommitConfig {
     int (*staged)(const Plan *plan, void *opaque);
     int (*done)(void *opaque);
     /* For a journal, too: an inode that the plan is not about turned out to be
-     * on the host no more. Before done. */
+     * on the host no more, or is another directory there. Before done. */
     void (*lost)(Inode *inode, void *opaque);
     /* The guest's side of inodes was brought up to date. Called with the
      * overlay locked. May be NULL. */

@@ -208,3 +208,75 @@ Test(writable_gone, directory_in_a_kept_overlay)
 {
     check_kept(move_directory, "dir/below/more/deep");
 }
+
+/* ---- A directory that the guest goes on with ---- */
+
+static void check_new(HostFs *host, const char *path, const char *text)
+{
+    size_t bytes;
+    g_autofree char *found = host_tree_read(host, path, &bytes);
+
+    cr_assert_str_eq(found ? found : "(none)", text, "%s", path);
+}
+
+/* What the guest puts there arrives, and nothing waits for it. */
+static void check_made_again(const char *options, bool is_replaced)
+{
+    g_autoptr(Machine) m = start(options);
+    g_autofree char *pending = NULL;
+
+    guest_text(m, "dir/below/more/new", "of the guest");
+    guest_mkdir(m, "dir/fresh");
+    cr_assert_eq(host_tree_remove(m->host, "dir"), 0);
+    if (is_replaced) {
+        cr_assert_eq(host_tree_text(m->host, "dir/new", "of the host"), 0);
+    }
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    check_new(m->host, "dir/below/more/new", "of the guest");
+    check_new(m->host, "dir/new", is_replaced ? "of the host" : "(none)");
+    pending = machine_facts(m, "pending.");
+    cr_assert_str_eq(pending, "");
+    guest_text(m, "dir/fresh/later", "and goes on");
+    guest_delete(m, "dir/below");
+    cr_assert_eq(guest_sync(m, ORDER_LINUX), 0);
+    check_new(m->host, "dir/fresh/later", "and goes on");
+    check_new(m->host, "dir/below/more/new", "(none)");
+    g_free(machine_close(m));
+    if (options) {
+        BlockBackend *blk = machine_open_device(m, options);
+
+        cr_assert_eq(blk_commit(blk, false, NULL), 0);
+        blk_close(blk);
+    }
+    check_new(m->host, "dir/fresh/later", "and goes on");
+}
+
+Test(writable_gone, directory_that_gets_a_new_file)
+{
+    check_made_again(NULL, false);
+    check_made_again(KEPT, false);
+}
+
+Test(writable_gone, directory_that_is_another_one)
+{
+    check_made_again(NULL, true);
+    check_made_again(KEPT, true);
+}
+
+/* A file has its name: nothing of it is touched, and nothing is lost. */
+Test(writable_gone, directory_that_is_a_file)
+{
+    g_autoptr(Machine) m = start(NULL);
+    g_autofree char *words = NULL;
+
+    guest_text(m, "dir/new", "of the guest");
+    cr_assert_eq(host_tree_remove(m->host, "dir"), 0);
+    cr_assert_eq(host_tree_text(m->host, "dir", "of the host"), 0);
+    cr_assert_lt(guest_sync(m, ORDER_LINUX), 0);
+    guest_text(m, "elsewhere", "goes on");
+    cr_assert_lt(guest_sync(m, ORDER_LINUX), 0);
+    check_new(m->host, "dir", "of the host");
+    check_new(m->host, "elsewhere", "goes on");
+    words = machine_close(m);
+    cr_assert(words && strstr(words, "dir/new"), "%s", words);
+}
