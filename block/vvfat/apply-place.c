@@ -11,9 +11,6 @@
 
 #include "block/vvfat/apply-int.h"
 
-#define ATTRIBUTES                                                            \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
-
 bool apply_place_guest(Apply *apply, ApplyMove *m)
 {
     Inode *inode = m->inode;
@@ -174,7 +171,7 @@ static void note_attributes(Apply *apply, const PlanOp *op, uint8_t attr)
     Inode *inode = op->inode;
 
     inode->host_entry.attr = attr;
-    if ((attr ^ inode->entry.attr) & ATTRIBUTES) {
+    if ((attr ^ inode->entry.attr) & FAT_ATTR_DOS) {
         apply_op_attributes(apply, op);
     }
 }

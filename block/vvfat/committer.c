@@ -320,16 +320,6 @@ bool committer_conflict(Committer *c, const char *path, const char *detail)
     return committer_news_conflict(c->news, path, detail);
 }
 
-char *committer_suspended(Committer *c)
-{
-    char *suspended;
-
-    pthread_mutex_lock(&c->lock);
-    suspended = g_strdup(c->status.suspended);
-    pthread_mutex_unlock(&c->lock);
-    return suspended;
-}
-
 char *committer_reason(Committer *c)
 {
     char *words;

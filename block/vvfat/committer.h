@@ -71,9 +71,6 @@ uint64_t committer_stop(Committer *committer, bool may_wait);
 void committer_free(Committer *committer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Committer, committer_free)
 
-/* Why nothing is committed any more, or NULL; g_free(). */
-char *committer_suspended(Committer *committer);
-
 /* Why something is not in the directory, when something is not: the first
  * reason in words. g_free(). */
 char *committer_reason(Committer *committer);

@@ -17,9 +17,6 @@
 #include "block/vvfat/names.h"
 #include "block/vvfat/reconcile-int.h"
 
-#define ATTRIBUTES                                                            \
-    (FAT_ATTR_READ_ONLY | FAT_ATTR_HIDDEN | FAT_ATTR_SYSTEM | FAT_ATTR_ARCHIVE)
-
 /* ---- Which is which ---- */
 
 /* How likely a name is: 0 is best; -1: not at all. */
@@ -70,7 +67,7 @@ static const ReconcileFound *find(Reconcile *r, const ReconcileFate *fate,
 /* Everything that was to be set is to be set again. */
 static void forget_attributes(Inode *inode)
 {
-    inode->host_entry.attr = inode->entry.attr ^ ATTRIBUTES;
+    inode->host_entry.attr = inode->entry.attr ^ FAT_ATTR_DOS;
     le16_put(&inode->host_entry.mtime,
              (uint16_t)~le16_get(inode->entry.mtime));
     le16_put(&inode->host_entry.mdate,
