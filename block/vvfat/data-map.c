@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/data-map.h"
 
-#include <errno.h>
 
-#include "block/driver.h"
 #include "block/vvfat/open-files.h"
 
 #define MAX_OPEN_FILES 128u
@@ -172,9 +170,7 @@ static int read_file(DataMap *map, const Inode *inode, int64_t offset,
                      const IOVector *iov, size_t iov_offset, size_t bytes)
 {
     if (!inode_is_on_host(inode)) {
-        bdrv_set_io_error("The host has deleted the file whose bytes these "
-                          "are");
-        return -EIDRM;
+        return open_files_deleted();
     }
     return open_files_read(map->files, inode, offset, iov, iov_offset, bytes);
 }

@@ -262,6 +262,12 @@ static int fail_read(const OpenFiles *files, const void *key, int r)
     return r;
 }
 
+int open_files_deleted(void)
+{
+    bdrv_set_io_error("The host has deleted the file whose bytes these are");
+    return -EIDRM;
+}
+
 int open_files_guest_error(int r)
 {
     return r == -EIDRM ? -EIO : r;

@@ -51,6 +51,10 @@ int open_files_read(OpenFiles *files, const void *key, int64_t offset,
                     const IOVector *iov, size_t iov_offset, size_t bytes)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same for bytes of a file that has no key any more, since the host has
+ * deleted it: -EIDRM. */
+int open_files_deleted(void) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The same result for a guest, whose disk has no such thing: -EIDRM is -EIO.
  * All others stay. */
 int open_files_guest_error(int r);
