@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "block/vvfat/data-map.h"
 
-
 #include "block/vvfat/open-files.h"
 
 #define MAX_OPEN_FILES 128u
