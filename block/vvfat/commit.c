@@ -228,6 +228,14 @@ static void hold_all(Commit *c, int error, const char *detail)
     }
 }
 
+/* The host side of an inode that the plan is not about has changed. */
+static void tell_lost(Commit *c, Inode *inode)
+{
+    if (c->config.lost) {
+        c->config.lost(inode, c->config.opaque);
+    }
+}
+
 /* What the guest has in a directory that is gone is new, from now on. */
 static void forget_children(Commit *c, const Inode *dir)
 {
@@ -237,9 +245,7 @@ static void forget_children(Commit *c, const Inode *dir)
         if (apply_forget_below_gone(c->apply, child)) {
             guest_state_change(c->config.state, child);
             child->change->held |= INODE_PARENT_HELD;
-            if (c->config.lost) {
-                c->config.lost(child, c->config.opaque);
-            }
+            tell_lost(c, child);
         }
     }
 }
@@ -253,8 +259,8 @@ static void forget_below_gone(Commit *c)
     for (guint i = 0; c->gone->len && i < changes->len; i++) {
         Inode *inode = g_ptr_array_index(changes, i);
 
-        if (apply_forget_below_gone(c->apply, inode) && c->config.lost) {
-            c->config.lost(inode, c->config.opaque);
+        if (apply_forget_below_gone(c->apply, inode)) {
+            tell_lost(c, inode);
         }
     }
     /* Directories that are forgotten come to the end of the list. */
@@ -275,12 +281,13 @@ static int recorded(Commit *c, int ret)
             "overlay %s. The disk shows all of them: copy its files "
             "elsewhere, or remove some on it, and commit more often",
             overlay_place(c->config.overlay));
-        hold_all(c, ret, detail);
     } else if (ret < 0) {
         detail = g_strdup_printf("what was to be done could not be recorded "
                                  "in the overlay %s: %s",
                                  overlay_place(c->config.overlay),
                                  g_strerror(-ret));
+    }
+    if (detail) {
         hold_all(c, ret, detail);
     }
     return ret;
@@ -418,16 +425,15 @@ static void make_again(Commit *c, Inode *dir)
     make_again(c, dir->host_parent);
     if (apply_make_again(c->apply, dir)) {
         guest_state_change(c->config.state, dir);
-        if (c->config.lost) {
-            c->config.lost(dir, c->config.opaque);
-        }
+        tell_lost(c, dir);
     }
 }
 
-/* Whether the host took something away after it was looked at, or a directory
+/* The host may have taken something away after it was looked at, or a directory
  * at any time, which nobody looks at. Who looks again finds a file gone, and
- * knows what to do; directories that are needed are made again. */
-static bool was_overtaken(Commit *c)
+ * knows what to do; directories that are needed are made again here. False:
+ * there is nothing to run again for. */
+static bool prepare_again(Commit *c)
 {
     const GPtrArray *changes = guest_state_changes(c->config.state);
     guint n = changes->len; /* directories come behind them */
@@ -449,7 +455,7 @@ int commit_run(Commit *c, bool closing, CommitResult *result)
 {
     int ret = run_once(c, closing, result);
 
-    for (int i = 0; i < MOST_OVERTAKEN && ret == 0 && was_overtaken(c); i++) {
+    for (int i = 0; i < MOST_OVERTAKEN && ret == 0 && prepare_again(c); i++) {
         ret = run_once(c, closing, result);
     }
     return ret;
